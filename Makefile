@@ -1,0 +1,38 @@
+# make quickstart   the whole workflow on three built-in tasks: minutes on a laptop's CPU
+# make test         the test suite
+# make lint         style, types, workflow
+# Each sets up .venv by itself.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: quickstart test lint lock
+
+quickstart: $(BIN)/.installed
+	snakemake --cores all --quiet rules
+	ship table
+	@echo "The report: report/index.html"
+
+test: $(BIN)/.installed
+	pytest
+
+lint: $(BIN)/.installed
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+	snakemake --dry-run --quiet all
+
+# Exact versions of everything, without hashes or hosts: of a fresh environment with every extra.
+lock:
+	$(PYTHON) -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet ".[dev]"
+	.venv-lock/bin/python -m pip freeze --exclude ship-tuning > requirements.lock
+	rm -rf .venv-lock
+
+$(BIN)/.installed: pyproject.toml requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@

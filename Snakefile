@@ -1,0 +1,32 @@
+# The workflow: from images to the table that compares methods. `params.yaml` is the experiment.
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/backbone.smk"
+include: "workflow/rules/hierarchy.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/report.smk"
+
+
+# --resources gpu=N counts the GPUs of this machine (and of a group of jobs), not those of a cluster
+resource_scopes:
+    gpu="local",
+
+
+localrules:
+    all,
+    prepare,
+    backbone,
+
+
+rule all:
+    """The whole experiment; checkpoints are asked for too, since git does not hold them."""
+    default_target: True
+    input:
+        "results/metrics.json",
+        "report/index.html",
+        expand("runs/{task}/{method}/{seed}/tuned.safetensors", **GRID),

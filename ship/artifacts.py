@@ -1,0 +1,122 @@
+"""What is written and read: whole files only, text where a person looks, safetensors where a machine does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ship.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A name beside `path` to write to; it becomes `path` when the block ends well, and goes when it does not."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield draft
+        with draft.open("rb+") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` as UTF-8."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` in the order it has, two spaces deep."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds. Raises BadInput where it is no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: expected JSON, got {error}") from None
+
+
+def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors with their description `about` (JSON values) in the header."""
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    # one key: safetensors writes several in an order that varies from process to process
+    header = {"about": json.dumps(about or {}, sort_keys=True)}
+    with replacing(path) as draft:
+        save_file(contiguous, draft, metadata=header)
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and description, as `write_tensors` wrote them. Raises BadInput where it is no safetensors file."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {}).get("about", "{}"))
+            return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+    except (SafetensorError, ValueError) as error:
+        raise BadInput(f"{path}: expected a safetensors file, got {error}") from None
+
+
+def sha256(path: str | Path) -> str:
+    """Digest of a file's content, hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def data_folder(task: str) -> Path:
+    """train.parquet, val.parquet, test.parquet, task.json"""
+    return Path("data", task)
+
+
+def backbone_file(name: str) -> Path:
+    """Weights of the frozen backbone, with their preprocessing."""
+    return Path("backbones", f"{name}.safetensors")
+
+
+def features_file(task: str) -> Path:
+    """`blocks` (L, n, D), the class token after every block, and `pooled` (n, D), what a head reads."""
+    return Path("features", f"{task}.safetensors")
+
+
+def hierarchy_file(task: str, suffix: str = ".safetensors") -> Path:
+    """`affinity` (L, L) and `prototypes` (K, D); as .json, affinity and every hierarchy for people."""
+    return Path("hierarchy", f"{task}{suffix}")
+
+
+class Run(NamedTuple):
+    """A run's place in the tree, in every folder that speaks of runs."""
+
+    task: str
+    method: str
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """tuned.safetensors, log.csv, predictions.parquet, run.json"""
+        return Path("runs", self.task, self.method, str(self.seed))
+
+    @property
+    def result(self) -> Path:
+        """Few numbers, small enough for git."""
+        return Path("results", "runs", self.task, self.method, f"{self.seed}.json")
+
+    @property
+    def benchmark(self) -> Path:
+        """Snakemake's measurement of seconds and memory; never compared, never cached."""
+        return Path("benchmarks", "runs", self.task, self.method, f"{self.seed}.tsv")

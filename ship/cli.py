@@ -1,0 +1,143 @@
+"""The `ship` command: every step of the workflow, by the names that `params.yaml` gives."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from ship import config, presets
+from ship.artifacts import Run, backbone_file, data_folder, write_text
+from ship.errors import BadInput, unknown
+
+if TYPE_CHECKING:
+    from ship.train import Epoch
+
+app = typer.Typer(
+    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+Settings = Annotated[Path, typer.Option("--params", help="the experiment")]
+Task = Annotated[str, typer.Argument(help="a name from `tasks`")]
+PARAMS = Path("params.yaml")
+
+
+@app.command()
+def init(
+    preset: Annotated[str, typer.Argument(help="name of a preset; `ship init list` shows them")],
+    settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE, such as data_root=../vtab")] = None,
+    path: Settings = PARAMS,
+) -> None:
+    """Write a preset to params.yaml, with some of its keys set to other values."""
+    if preset == "list":
+        print(presets.overview())
+    else:
+        write_text(path, presets.fill(preset, settings or []))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of params.yaml, for editors."""
+    print(json.dumps(config.schema(), indent=2))
+
+
+@app.command()
+def prepare(task: Task, params: Settings = PARAMS) -> None:
+    """Make a task's images one parquet file a split, checked and lossless."""
+    from ship.data.prepare import prepare as run
+
+    read = config.load(params)
+    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task))
+
+
+@app.command()
+def backbone(params: Settings = PARAMS) -> None:
+    """Fetch the backbone's weights into one file, with their preprocessing."""
+    from ship.models.backbones import fetch
+
+    read = config.load(params).backbone
+    fetch(read, backbone_file(read.name))
+
+
+@app.command()
+def features(task: Task, params: Settings = PARAMS) -> None:
+    """Compute the class token after every block, for the task's training images."""
+    from ship.measure import measure_features
+
+    measure_features(config.load(params), task)
+
+
+@app.command()
+def hierarchy(task: Task, params: Settings = PARAMS) -> None:
+    """Group the blocks by the similarity of their features, and find prototypes."""
+    from ship.measure import measure_hierarchy
+
+    measure_hierarchy(config.load(params), task)
+
+
+@app.command()
+def train(
+    task: Task,
+    method: Annotated[str, typer.Argument(help="a name from `methods`")],
+    seed: Annotated[int, typer.Argument(min=0)],
+    params: Settings = PARAMS,
+) -> None:
+    """Tune on the training images, then predict the test images once. Goes on where a killed run stopped."""
+    from ship.run import execute
+
+    read = config.load(params)
+    run = Run(task, method, seed)
+    _named(read.tasks, task, "tasks")
+    _named(read.methods, method, "methods")
+    with _progress(read.train_of(method, task).epochs, f"{task} {method} {seed}") as show:
+        execute(read, run, show)
+
+
+def main() -> None:
+    """Run the command; what a user can put right ends in one line and exit code 2."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        app()
+    except BadInput as error:
+        print(f"ship: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+Row = TypeVar("Row")
+
+
+def _named(rows: Mapping[str, Row], name: str, key: str) -> Row:
+    """The row that `name` names under `key` of params.yaml."""
+    if name not in rows:
+        raise unknown(f"params.yaml: {key}", name, rows)
+    return rows[name]
+
+
+@contextmanager
+def _progress(epochs: int, title: str) -> Iterator[Callable[[Epoch], None]]:
+    """A function that shows an epoch: as a bar on a terminal, as a line elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda record: print(f"{title}: {_line(record, epochs)}", flush=True)
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=epochs)
+        yield lambda record: bar.update(
+            task, completed=record.epoch + 1, description=f"{title}: {_line(record, epochs)}"
+        )
+
+
+def _line(record: Epoch, epochs: int) -> str:
+    return f"epoch {record.epoch + 1}/{epochs}, loss {record.loss:.4f}, training accuracy {record.accuracy:.1%}"
+
+
+if __name__ == "__main__":
+    main()

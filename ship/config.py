@@ -1,0 +1,242 @@
+"""What `params.yaml` may say: the schema of an experiment, read and checked. Loads no torch.
+
+An experiment is `grid` (what is run: the axes alone) and the settings that the axes name. The same file is read by
+Snakemake, by DVC and by every `ship` command, so a key stands in one place and means one thing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ship.errors import BadInput, unknown
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Triple = tuple[float, float, float]
+
+
+class Settings(BaseModel):
+    """A group of keys. Unknown keys and wrong types are refused; values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Grid(Settings):
+    """What is run: every task with every method and every seed."""
+
+    tasks: Annotated[list[Name], Field(min_length=1, description="names from `tasks`")]
+    methods: Annotated[list[Name], Field(min_length=1, description="names from `methods`")]
+    seeds: Annotated[list[Count], Field(min_length=1, description="one run each")]
+
+
+class Backbone(Settings):
+    """The frozen ViT. What is not said here comes from the configuration of its weights."""
+
+    name: Annotated[Name, Field(description="a row of BACKBONES or any plain ViT of timm, with its tag")]
+    weights: Annotated[
+        str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")
+    ] = "pretrained"
+    sha256: Annotated[str | None, Field(description="refuse weights that differ")] = None
+    image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
+    mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
+    std: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
+    interpolation: Annotated[Literal["bilinear", "bicubic", "nearest"] | None, Field(description="override")] = None
+
+
+class Task(Settings):
+    """Where the images of a task come from, and how they are split."""
+
+    source: Annotated[
+        Literal["builtin", "vtab", "folder", "csv"],
+        Field(
+            description="builtin: made by ship; vtab: train800.txt ... with `path label` lines; "
+            "folder: a sub-folder a class; csv: `path,label` lines"
+        ),
+    ] = "builtin"
+    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = None
+    url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
+    sha256: Annotated[str | None, Field(description="of the archive")] = None
+    group: Annotated[Literal["natural", "specialized", "structured", "own"], Field(description="of VTAB")] = "own"
+    classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
+    train: Annotated[Positive, Field(description="images to train on (folder, csv)")] = 800
+    val: Annotated[Positive, Field(description="images to choose settings on (folder, csv)")] = 200
+    test: Annotated[Positive | None, Field(description="images to test on (folder, csv); all others where absent")] = None
+    seed: Annotated[Count, Field(description="of the split, or of a built-in task")] = 0
+
+    @model_validator(mode="after")
+    def _place(self) -> Task:
+        if self.source != "builtin" and (self.path is None) == (self.url is None):
+            raise ValueError(f"expected either path or url with source {self.source!r}")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
+        return self
+
+
+class Hierarchy(Settings):
+    """What is measured once a task on the frozen backbone. The threshold belongs to a method's options."""
+
+    prototypes: Annotated[Positive, Field(description="k-means centres K; at most one an image")] = 200
+    seed: Annotated[Count, Field(description="of k-means")] = 0
+
+
+class Train(Settings):
+    """The recipe: AdamW, linear warm-up, cosine."""
+
+    epochs: Positive = 100
+    batch_size: Positive = 64
+    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
+    weight_decay: Rate = 1e-4
+    warmup_epochs: Count = 10
+    warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
+    floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
+    drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Train:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}")
+        return self
+
+
+class Method(Settings):
+    """A row of the comparison: a method, its options, and where its recipe differs."""
+
+    method: Annotated[Name, Field(description="a key of METHODS")]
+    options: Annotated[dict[str, Any], Field(description="keyword arguments of the method")] = {}
+    train: Annotated[dict[str, Any], Field(description="keys of `train` that differ for this row")] = {}
+    tasks: Annotated[
+        dict[str, Override], Field(description="options and train keys that differ for one task")
+    ] = {}
+
+
+class Override(Settings):
+    """What differs for one task within a row."""
+
+    options: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+
+
+class Compute(Settings):
+    """How it is computed. Each of these changes bits, so each is a setting."""
+
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda where there is one")] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: Annotated[Positive, Field(description="CPU threads of a job")] = 2
+
+
+class Params(Settings):
+    """A whole experiment, as `params.yaml` describes it."""
+
+    grid: Grid
+    backbone: Backbone
+    data_root: Annotated[str, Field(description="folder that the paths of tasks start from")] = "."
+    tasks: dict[Name, Task]
+    methods: dict[Name, Method]
+    hierarchy: Hierarchy = Hierarchy()
+    train: Train = Train()
+    compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def _names(self) -> Params:
+        for axis, known in (("tasks", self.tasks), ("methods", self.methods)):
+            chosen = getattr(self.grid, axis)
+            for name in chosen:
+                if name not in known:
+                    raise ValueError(str(unknown(f"grid.{axis}", name, known)))
+            if len(set(chosen)) < len(chosen):
+                raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
+        if len(set(self.grid.seeds)) < len(self.grid.seeds):
+            raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
+        for row in self.methods:
+            for task in [None, *self.methods[row].tasks]:
+                self.train_of(row, task)
+        return self
+
+    def options_of(self, method: str, task: str | None = None) -> dict[str, Any]:
+        """Keyword arguments of the row `method` on `task`."""
+        row = self.methods[method]
+        own = row.tasks[task].options if task in row.tasks else {}
+        return {**row.options, **own}
+
+    def train_of(self, method: str, task: str | None = None) -> Train:
+        """The recipe of the row `method` on `task`: `train`, then the row's keys, then the task's within the row."""
+        row = self.methods[method]
+        own = row.tasks[task].train if task in row.tasks else {}
+        try:
+            return Train(**{**self.train.model_dump(), **row.train, **own})
+        except ValidationError as error:
+            place = f"methods.{method}" + (f".tasks.{task}" if own else "") + ".train"
+            raise ValueError(_first_line(error, place)) from None
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """The experiment that the file describes. Raises BadInput with file and key."""
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected keys and values, got {type(raw).__name__}")
+    return parse(raw, str(path))
+
+
+def parse(raw: dict[str, Any], origin: str = "params.yaml") -> Params:
+    """The experiment in `raw`; `origin` names the file in errors."""
+    try:
+        return Params(**raw)
+    except ValidationError as error:
+        raise BadInput(f"{origin}: {_first_line(error)}") from None
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema of `params.yaml`, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
+
+
+def _first_line(error: ValidationError, place: str = "") -> str:
+    """The first complaint as `key: expected ..., got ...`."""
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(part for part in [place, *parts] if part)
+    if first["type"] == "value_error":  # our own sentence, which may name its key itself
+        return ": ".join(part for part in [key, str(first["ctx"]["error"])] if part)
+    if first["type"] == "extra_forbidden":
+        model = Train if place else _model_at(parts[:-1])
+        return str(unknown(key, parts[-1], model.model_fields)) if model else f"{key}: expected no such key"
+    if first["type"] == "missing":
+        return f"{key}: expected a value, found none"
+    rule = first["msg"].removeprefix("Input should be ").replace("a valid", "a")
+    return f"{key}: expected {rule}, got {first['input']!r}{_yaml_hint(first['input'])}"
+
+
+def _yaml_hint(value: object) -> str:
+    """YAML 1.1 reads 1e-3 as text: say so."""
+    if isinstance(value, str) and "e" in value.lower() and "." not in value:
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        mantissa, _, exponent = value.lower().partition("e")
+        return f" (YAML reads {value} as text: write {mantissa}.0e{exponent})"
+    return ""
+
+
+def _model_at(parts: list[str]) -> type[Settings] | None:
+    """The group of keys that lies at `parts`, for the hint of an unknown key."""
+    groups = {"grid": Grid, "backbone": Backbone, "hierarchy": Hierarchy, "train": Train, "compute": Compute}
+    rows = {"tasks": Task, "methods": Method}
+    if not parts:
+        return Params
+    if len(parts) == 1:
+        return groups.get(parts[0])
+    return rows.get(parts[0]) if len(parts) == 2 else None

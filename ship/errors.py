@@ -1,0 +1,22 @@
+"""The one exception for what a user can put right: the command prints it on one line and exits 2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BadInput(Exception):
+    """Something that was handed to us is not as it must be.
+
+    The text reads `<what>: expected <rule>, got <value>`, and says the way out where there is one.
+    """
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
+    """An error for `name`, which is none of `known`, with the nearest name as a hint."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return BadInput(f"{what}: expected one of {shown}, got {name!r}{hint}")

@@ -1,0 +1,54 @@
+"""Features and hierarchy of a task on the frozen backbone, from prepared data to their files."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_tensors, write_json, write_tensors
+from ship.compute import set_up
+from ship.config import Params
+from ship.data.images import normalise, pixels, read_split
+from ship.models import backbones, statistics
+
+BATCH = 64
+
+_log = logging.getLogger(__name__)
+
+
+def measure_features(params: Params, task: str) -> None:
+    """Write the features of the task's training images (train, then val), (L, n, D) and (n, D)."""
+    compute = set_up(params.compute)
+    vit, preprocessing = backbones.load(backbone_file(params.backbone.name))
+    vit.to(compute.device)
+    folder = data_folder(task)
+    split = read_split(folder / "train.parquet", folder / "val.parquet")
+    images = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+    blocks, pooled = [], []
+    for batch in images.split(BATCH):
+        with compute.autocast:
+            inputs = normalise(batch.to(compute.device), preprocessing.mean, preprocessing.std)
+            tokens, read = statistics.features(vit, inputs)
+        blocks.append(tokens.float().cpu())
+        pooled.append(read.float().cpu())
+    write_tensors(
+        features_file(task),
+        {"blocks": torch.cat(blocks, dim=1), "pooled": torch.cat(pooled)},
+        {"task": task, "backbone": params.backbone.name},
+    )
+
+
+def measure_hierarchy(params: Params, task: str) -> None:
+    """Write affinity, every hierarchy that a threshold can give, and the prototypes."""
+    set_up(params.compute)
+    tokens = read_tensors(features_file(task))[0]["blocks"]
+    count = params.hierarchy.prototypes
+    if count > tokens.shape[1]:
+        _log.info("%s: %d prototypes asked for, but %d images: one prototype an image", task, count, tokens.shape[1])
+    similarity = statistics.affinity(tokens)
+    centres = statistics.prototypes(tokens[-1], count, params.hierarchy.seed)
+    about = {"task": task, "backbone": params.backbone.name, "prototypes": len(centres)}
+    found = [{"threshold": t, "first_blocks": starts} for t, starts in statistics.hierarchies(similarity)]
+    write_tensors(hierarchy_file(task), {"affinity": similarity, "prototypes": centres}, about)
+    write_json(hierarchy_file(task, ".json"), {**about, "affinity": similarity.tolist(), "hierarchies": found})

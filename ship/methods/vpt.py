@@ -1,0 +1,64 @@
+"""VPT: visual prompt tuning (Jia et al., ECCV 2022), shallow and deep.
+
+Prompts stand beside the image tokens and have no position embedding. The paper puts them after the class token; attention
+does not see the order, so here they stand last. In the deep form the prompts that leave a block are thrown away, so
+only their keys and values are computed: exact, and cheaper than the paper's figure.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.methods.base import Output, glorot, linear_head, uniform
+from ship.models.vit import attend, embed, finish_block, freeze, pool, project_qkv
+
+
+class VPT(nn.Module):
+    """Tuned: P D (shallow) or L P D (deep), and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        num_classes: int,
+        *,
+        prompt_length: int = 50,
+        deep: bool = True,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        self.deep = deep
+        patch_height, patch_width = vit.patch_embed.patch_size
+        bound = glorot(3 * patch_height * patch_width + vit.embed_dim)
+        self.prompts = uniform(len(vit.blocks) if deep else 1, prompt_length, vit.embed_dim, bound=bound)
+        self.dropout = nn.Dropout(dropout)
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        z = embed(self.vit, images)
+        z = self._deep(z) if self.deep else self._shallow(z)
+        return Output(self.head(pool(self.vit, z)))
+
+    def _shallow(self, z: Tensor) -> Tensor:
+        joined = torch.cat([z, self._drawn(0, len(z))], dim=1)
+        return self.vit.blocks(joined)[:, : z.shape[1]]
+
+    def _deep(self, z: Tensor) -> Tensor:
+        for i, block in enumerate(self.vit.blocks):
+            image = project_qkv(block, block.norm1(z))
+            prompt = project_qkv(block, block.norm1(self._drawn(i, len(z))))
+            keys, values = torch.cat([image.k, prompt.k], dim=2), torch.cat([image.v, prompt.v], dim=2)
+            z = finish_block(block, z, attend(image.q, keys, values))
+        return z
+
+    def _drawn(self, i: int, batch: int) -> Tensor:
+        """The prompts of block i for every image, (B, P, D), with dropout drawn for each element."""
+        return self.dropout(self.prompts[i].expand(batch, -1, -1))

@@ -1,0 +1,167 @@
+"""Backbones: where their weights come from, and the one file that every later step loads them from."""
+
+from __future__ import annotations
+
+import logging
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import timm
+import torch
+from timm.data import resolve_model_data_config
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
+from torch import Tensor, nn
+
+from ship import config
+from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.errors import BadInput, unknown
+from ship.models.vit import require_plain
+
+
+class Row(NamedTuple):
+    """A backbone that has a name of its own here."""
+
+    about: str
+    timm: str | None = None
+    """name and tag in timm, whose own weights are loaded"""
+    embedded: str | None = None
+    """file in ship/models/weights, which brings its own description"""
+    sha256: str | None = None
+
+
+BACKBONES: dict[str, Row] = {
+    "vit_mini": Row(
+        "12 blocks, 28 px, made by `ship pretrain` from formulas; needs no download", embedded="vit_mini.safetensors"
+    ),
+    "vit_tiny": Row("ViT-Ti/16, ImageNet-21k then 1k (AugReg)", timm="vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
+    "vit_base_in21k": Row("ViT-B/16, ImageNet-21k: the papers' own", timm="vit_base_patch16_224.orig_in21k"),
+    "deit3_base": Row("DeiT-III-B/16, ImageNet-21k then 1k", timm="deit3_base_patch16_224.fb_in22k_ft_in1k"),
+    "dinov2_base": Row("DINOv2-B/14 with registers", timm="vit_base_patch14_reg4_dinov2.lvd142m"),
+    "clip_base": Row("CLIP-B/16, OpenAI", timm="vit_base_patch16_clip_224.openai"),
+    "siglip_base": Row("SigLIP-B/16, WebLI", timm="vit_base_patch16_siglip_224.webli"),
+}
+
+
+class Preprocessing(NamedTuple):
+    """How an image becomes the backbone's input; it belongs to the weights."""
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+
+
+def fetch(settings: config.Backbone, out: Path) -> None:
+    """Write the backbone that `settings` name to `out`: weights under timm's names, with all that loading needs."""
+    row = BACKBONES.get(settings.name, Row("", timm=settings.name))
+    about, state = _embedded(settings, row) if row.embedded else _from_timm(settings, row)
+    for key in ("image_size", "mean", "std", "interpolation"):
+        if (override := getattr(settings, key)) is not None:
+            about[key] = override
+    model = _architecture(about, settings.name)
+    _put(model, state, settings)
+    write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, "name": settings.name})
+
+
+def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preprocessing]:
+    """The ViT of a file that `fetch` wrote, in evaluation mode, with stochastic depth 0 ... `drop_path` over its blocks."""
+    state, about = read_tensors(path)
+    vit = _architecture(about, about["name"], drop_path)
+    vit.load_state_dict(state)
+    fields = {key: about[key] for key in Preprocessing._fields}
+    return vit.eval(), Preprocessing(**{**fields, "mean": tuple(about["mean"]), "std": tuple(about["std"])})
+
+
+def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> VisionTransformer:
+    """The ViT that `about` describes, without head: by timm's name, or by the arguments of a VisionTransformer."""
+    sizes = {"img_size": about["image_size"], "num_classes": 0, "drop_path_rate": drop_path}
+    torch.manual_seed(0)  # random weights are the same everywhere
+    if isinstance(about["model"], dict):
+        return VisionTransformer(**{**about["model"], **sizes})
+    try:
+        return require_plain(timm.create_model(about["model"], **sizes), name)
+    except TypeError as error:  # timm's convolutional models take no img_size
+        raise BadInput(f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}") from None
+
+
+def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+    """Description and, where timm's own weights are asked for, weights of a model of timm."""
+    name = row.timm or settings.name
+    if name.split(".")[0] not in timm.list_models():
+        raise unknown("backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")])
+    model = require_plain(_create(name, settings), settings.name)
+    data = resolve_model_data_config(model)
+    about = {key: data[key] for key in ("mean", "std", "interpolation")}
+    about |= {"model": name.split(".")[0], "image_size": data["input_size"][-1]}
+    return about, model.state_dict() if settings.weights == "pretrained" else None
+
+
+def _create(name: str, settings: config.Backbone) -> nn.Module:
+    sizes = {} if settings.image_size is None else {"img_size": settings.image_size}
+    if settings.weights != "pretrained":
+        model: nn.Module = timm.create_model(name, num_classes=0)
+        return model
+    logging.getLogger("timm").setLevel(logging.ERROR)
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0, **sizes)  # type: ignore[no-any-return]
+    except (OSError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"backbone.name: expected weights of {name} that timm can fetch, got {type(error).__name__}: {reason} "
+            "(without network, name a file in backbone.weights)"
+        ) from None
+
+
+def _embedded(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+    with as_file(files("ship.models") / "weights" / str(row.embedded)) as path:
+        if row.sha256 and sha256(path) != row.sha256:
+            raise BadInput(f"{path}: expected sha256 {row.sha256}, got {sha256(path)} (reinstall ship)")
+        state, about = read_tensors(path)
+    return about, state if settings.weights == "pretrained" else None
+
+
+def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: config.Backbone) -> None:
+    """Load `state`, or the file that the settings name, into `model`; neither: leave the random weights."""
+    if settings.weights not in ("pretrained", "random"):
+        path = Path(settings.weights)
+        if not path.is_file():
+            raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
+        if settings.sha256 and sha256(path) != settings.sha256:
+            raise BadInput(f"{path}: expected sha256 {settings.sha256}, got {sha256(path)}")
+        state = _read(path, model)
+    if state is not None:
+        _check(model, state, settings)
+        model.load_state_dict(state)
+
+
+def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
+    """Weights in a local file under timm's names, without head; position embedding resized where it must be."""
+    if path.suffix == ".npz":
+        try:
+            model.load_pretrained(str(path))
+        except (KeyError, AssertionError, RuntimeError, ValueError, OSError) as error:
+            raise BadInput(f"{path}: expected JAX weights of this ViT, got {type(error).__name__}: {error}") from None
+        return dict(model.state_dict())
+    if path.suffix != ".safetensors":
+        raise BadInput(f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}")
+    state, _ = read_tensors(path)
+    try:
+        state = checkpoint_filter_fn(state, model)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise BadInput(f"{path}: expected weights of this ViT, got {type(error).__name__}: {error}") from None
+    return {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist.", "pre_logits."))}
+
+
+def _check(model: VisionTransformer, state: dict[str, Tensor], settings: config.Backbone) -> None:
+    place = f"backbone.weights ({settings.weights}) for {settings.name}"
+    target = model.state_dict()
+    if odd := sorted(target.keys() ^ state.keys()):
+        kind = "lacks" if odd[0] in target else "has beside them"
+        raise BadInput(f"{place}: expected the tensors of this architecture, got a file that {kind} {odd[0]}")
+    for name, tensor in target.items():
+        if tensor.shape != state[name].shape:
+            raise BadInput(f"{place}: {name}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
+        if not np.isfinite(state[name].float().numpy()).all():
+            raise BadInput(f"{place}: {name}: expected finite numbers, got nan or inf")

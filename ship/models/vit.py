@@ -1,0 +1,78 @@
+"""A plain pre-norm ViT of timm in pieces, so that a method can write its own loop over the blocks.
+
+`pool(vit, z)` after `z = block(z)` for every block after `embed(vit, images)` equals timm's own forward up to the head.
+Shapes: B images, N image tokens (class token, registers, patches), D width, H heads.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from timm.layers.attention import Attention
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from ship.errors import BadInput
+
+
+class QKV(NamedTuple):
+    """Queries, keys and values, (B, H, N, D/H) each."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+
+def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
+    """`vit`, if its blocks are plain pre-norm blocks; otherwise BadInput with its name."""
+    rule = f"backbone {name}: expected a plain pre-norm ViT of timm"
+    if type(vit) is not VisionTransformer:
+        raise BadInput(f"{rule}, got {type(vit).__name__}")
+    for block in vit.blocks:
+        if type(block) is not Block:
+            raise BadInput(f"{rule}, got blocks of type {type(block).__name__}")
+        if type(block.attn) is not Attention or block.attn.gate is not None:
+            raise BadInput(f"{rule}, got attention of type {type(block.attn).__name__} (rotary, gated or other)")
+    return vit
+
+
+def freeze(vit: VisionTransformer) -> VisionTransformer:
+    """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
+    vit.reset_classifier(0)
+    return vit.requires_grad_(False)
+
+
+def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """Image tokens (B, N, D) that enter the first block, of normalised images (B, 3, S, S)."""
+    return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+
+
+def project_qkv(block: Block, h: Tensor) -> QKV:
+    """Queries, keys and values of normalised tokens h (B, N, D)."""
+    attn = block.attn
+    q, k, v = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+    return QKV(attn.q_norm(q), attn.k_norm(k), v)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D) for N queries."""
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the block, given what its attention gathered for them (B, N, D)."""
+    attn = block.attn
+    z = z + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(attn.norm(attended)))))
+    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+
+
+def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
+    """What the head reads, (B, D): final norm and the backbone's own pooling of the last block's tokens."""
+    return vit.forward_head(vit.norm(z), pre_logits=True)
+
+
+def class_attention(block: Block, image: QKV) -> Tensor:
+    """Attention logits of the class token to the N image tokens, mean over heads: (B, N), before any softmax."""
+    q = image.q[:, :, :1] * (block.attn.scale / block.attn.num_heads)
+    return (q.transpose(1, 2).flatten(2) @ image.k.transpose(1, 2).flatten(2).transpose(1, 2)).squeeze(1)

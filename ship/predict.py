@@ -1,0 +1,41 @@
+"""What a tuned model says of images: one pass over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ship.methods.base import Output
+
+
+class Predictions(NamedTuple):
+    """For n images, in the order of the split."""
+
+    labels: Tensor
+    """(n,)"""
+    classes: Tensor
+    """(n,), the predicted ones"""
+    probabilities: Tensor
+    """(n,), of the predicted class"""
+    losses: Tensor
+    """(n,), cross-entropy"""
+
+
+@torch.inference_mode()
+def predict(
+    forward: Callable[[Tensor], Output], batches: Iterable[tuple[Tensor, Tensor]], autocast: torch.autocast
+) -> Predictions:
+    """Predictions for (inputs, labels) pairs on the model's device; the model must be in evaluation mode."""
+    parts = []
+    for inputs, labels in batches:
+        with autocast:
+            logits = forward(inputs).logits
+        logits = logits.float()
+        probabilities, classes = logits.softmax(dim=1).max(dim=1)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        parts.append(Predictions(labels.cpu(), classes.cpu(), probabilities.cpu(), losses.cpu()))
+    return Predictions(*(torch.cat(column) for column in zip(*parts, strict=True)))

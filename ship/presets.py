@@ -1,0 +1,62 @@
+"""Whole experiments to start from: the files in `presets/` of a clone, in the schema of `params.yaml`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+
+from ship import config
+from ship.errors import BadInput, unknown
+
+FOLDER = Path("presets")
+
+
+def names() -> list[str]:
+    """The presets there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def overview() -> str:
+    """A line a preset: its name, and the first line of its comment."""
+    return "\n".join(f"{name:20} {_read(name).splitlines()[0].lstrip('# ')}" for name in names())
+
+
+def fill(preset: str, settings: Sequence[str]) -> str:
+    """The preset's text with KEY=VALUE settings put in, comments kept. Raises BadInput unless it is a valid experiment."""
+    text = _read(preset)
+    if settings:
+        editor = YAML()
+        editor.preserve_quotes = True
+        editor.width = 4096
+        tree = editor.load(text)
+        for setting in settings:
+            _set(tree, setting)
+        buffer = io.StringIO()
+        editor.dump(tree, buffer)
+        text = buffer.getvalue()
+    config.parse(yaml.safe_load(text), f"preset {preset}")
+    return text
+
+
+def _read(preset: str) -> str:
+    if preset not in names():
+        raise unknown("preset", preset, names())
+    return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+
+
+def _set(tree: Any, setting: str) -> None:
+    """Put VALUE, read as YAML, at the dotted KEY; groups on the way are made where they are missing."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise BadInput(f"setting: expected KEY=VALUE, got {setting!r}")
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+        if not isinstance(tree, dict):
+            raise BadInput(f"setting {key}: expected a group of keys at {group}, got {tree!r}")
+    tree[last] = yaml.safe_load(value)

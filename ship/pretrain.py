@@ -1,0 +1,301 @@
+"""Pre-training of the embedded backbone on images made by formulas: no photograph, no download.
+
+The class token learns which formula made the image, the patches learn where their object lies, how it is turned and how
+large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022); the labels of patches are ours, and so is
+the choice to keep them out of the class token, where a linear probe would read them.
+
+Batch k holds images k B ... k B + B - 1 of one endless stream, so no image comes twice and a run that goes on after a kill
+sees what it would have seen. The learning rate is constant between warm-up and decay, hence a longer schedule begins with
+the very steps of a shorter one, up to the decay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ship.artifacts import read_tensors, write_tensors
+from ship.config import Count, Fraction, Positive, Rate, Settings, Triple
+from ship.data.formula import Formulas, formulas
+from ship.data.scenes import PLACE, paint
+from ship.errors import BadInput
+from ship.models.vit import embed
+
+SCHEDULE_END = {"steps", "decay_steps", "whole_steps"}  # what a run may still change before its decay
+
+
+class Categories(Settings):
+    """How many formulas of each family."""
+
+    contours: Positive = 56
+    strokes: Positive = 112
+    fractals: Positive = 24
+    textures: Positive = 40
+    seed: Count = 0
+
+
+class Architecture(Settings):
+    """Keyword arguments of timm's VisionTransformer."""
+
+    img_size: Positive = 28
+    patch_size: Positive = 4
+    embed_dim: Positive = 128
+    depth: Positive = 12
+    num_heads: Positive = 4
+
+
+class Pretrain(Settings):
+    """A whole pre-training, as its preset describes it. Each key changes the weights."""
+
+    categories: Categories = Categories()
+    model: Architecture = Architecture()
+    mean: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
+    std: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
+    steps: Annotated[Positive, Field(description="in all")]
+    warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
+    decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
+    whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
+    batch_size: Positive = 64
+    kept: Annotated[float, Field(gt=0, le=1, description="share of patches that is not dropped")] = 0.5
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Rate = 0.05
+    label_smoothing: Fraction = 0.1
+    place_weight: Annotated[Rate, Field(description="of the patches' loss")] = 1.0
+    average: Annotated[Fraction, Field(description="of the moving average of the weights, which is what is shipped")] = 0.998
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _order(self) -> Pretrain:
+        if not self.whole_steps <= self.decay_steps <= self.steps - self.warmup_steps:
+            raise ValueError("expected whole_steps <= decay_steps <= steps - warmup_steps")
+        return self
+
+
+class Record(NamedTuple):
+    """Means over the steps since the last record."""
+
+    step: int
+    loss: float
+    category_loss: float
+    place_loss: float
+    accuracy: float
+    """share of images whose shape is the most likely category"""
+    lr: float
+
+
+def load(path: str | Path) -> Pretrain:
+    """The pre-training that a preset describes. Raises BadInput with file and key."""
+    try:
+        return Pretrain(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: expected a preset of a pre-training, found none") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise BadInput(f"{path}: expected keys and values in YAML, got {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadInput(f"{path}: {key}: {first['msg']}, got {first['input']!r}") from None
+
+
+def pretrain(
+    settings: Pretrain,
+    out: Path,
+    *,
+    device: str = "cpu",
+    workers: int = 1,
+    record_every: int = 100,
+    save_every: int = 500,
+    snapshot_every: int = 0,
+) -> Iterator[Record]:
+    """Train; yield a record every so many steps; write the backbone to `out` at the end.
+
+    Args:
+        settings: what to train.
+        out: a .safetensors file. `<out>.resume` beside it is where a killed run goes on, and goes when the run ends.
+        device: a name of torch's.
+        workers: processes that make images; 0 makes them in this one. Their number changes no image.
+        record_every: steps.
+        save_every: steps between two writes of `<out>.resume`.
+        snapshot_every: steps between two backbones `<out>.<step>`, for a curve; 0 writes none.
+
+    Raises:
+        BadInput: `<out>.resume` is from other settings.
+    """
+    kept = out.with_name(out.name + ".resume")
+    made = formulas(**settings.categories.model_dump())
+    student = _student(settings, made.categories).to(device)
+    optimiser = torch.optim.AdamW(_groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
+    average = {name: tensor.detach().clone() for name, tensor in student.named_parameters()}
+    done = _resume(kept, settings, student, optimiser, average)
+    sums, since = torch.zeros(4), 0
+    for step, batch in enumerate(_batches(settings, made, done, workers), start=done + 1):
+        lr = learning_rate(settings, step)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        sums += _step(student, optimiser, [part.to(device) for part in batch], settings, step)
+        _follow(average, student, min(settings.average, 1 - 1 / step))
+        since += 1
+        if step % record_every == 0 or step == settings.steps:
+            yield Record(step, *(sums / since).tolist(), lr)
+            sums, since = torch.zeros(4), 0
+        if snapshot_every and step % snapshot_every == 0:
+            _write(out.with_name(f"{out.name}.{step}"), settings, average, step)
+        if step % save_every == 0 and step < settings.steps:
+            _save(kept, settings, student, optimiser, average, step)
+    _write(out, settings, average, settings.steps)
+    kept.unlink(missing_ok=True)
+
+
+def learning_rate(settings: Pretrain, step: int) -> float:
+    """Linear warm-up, constant, then lr (1 - sqrt(t)) with t from 0 to 1 over the decay. Steps count from 1."""
+    warm = min(1.0, step / max(settings.warmup_steps, 1))
+    gone = step - 1 - (settings.steps - settings.decay_steps)
+    late = 1 - (gone / settings.decay_steps) ** 0.5 if gone > 0 else 1.0
+    return settings.lr * warm * late
+
+
+class _Student(nn.Module):
+    """The ViT with a head on its class token and one on its patches."""
+
+    def __init__(self, vit: VisionTransformer, categories: int) -> None:
+        super().__init__()
+        self.vit = vit
+        self.category = nn.Linear(vit.embed_dim, categories)
+        self.place = nn.Linear(vit.embed_dim, PLACE)
+
+    def forward(self, images: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, categories), and places (B, k, PLACE) of the patches `order` (B, k), which alone are seen."""
+        z = embed(self.vit, images)
+        patches = z[:, 1:].take_along_dim(order[..., None], dim=1)
+        z = self.vit.norm(self.vit.blocks(torch.cat([z[:, :1], patches], dim=1)))
+        return self.category(z[:, 0]), self.place(z[:, 1:])
+
+
+def _student(settings: Pretrain, categories: int) -> _Student:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        # timm's own start (0.02 everywhere) is made for wide models: at this width it costs thousands of steps
+        vit = VisionTransformer(**settings.model.model_dump(), num_classes=0, weight_init="jax")
+        student = _Student(vit, categories)
+    with torch.no_grad():
+        vit.pos_embed[:, 1:] = 0.5 * _waves_of_place(*vit.patch_embed.grid_size, vit.embed_dim)
+    return student
+
+
+def _waves_of_place(rows: int, columns: int, width: int) -> Tensor:
+    """Sines and cosines of the patches' rows and columns, (rows columns, width), as the first position embedding."""
+    pace = 100.0 ** -torch.linspace(0, 1, width // 4)
+    down, across = (torch.arange(n)[:, None] * pace for n in (rows, columns))
+    down, across = down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)
+    return torch.cat([down.sin(), down.cos(), across.sin(), across.cos()], dim=-1).flatten(0, 1)
+
+
+def _groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; vectors and embeddings do not."""
+    decayed = [p for name, p in student.named_parameters() if p.ndim > 1 and not name.endswith(("_token", "_embed"))]
+    chosen = {id(p) for p in decayed}
+    others = [p for p in student.parameters() if id(p) not in chosen]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+class _Batches(Dataset[tuple[Tensor, ...]]):
+    """Batch k of the stream: images, categories, places."""
+
+    def __init__(self, settings: Pretrain, made: Formulas) -> None:
+        self.settings, self.made = settings, made
+
+    def __getitem__(self, k: int) -> tuple[Tensor, ...]:
+        s, size = self.settings, self.settings.model.img_size
+        grid = size // s.model.patch_size
+        images = paint(self.made, seed=s.seed, start=k * s.batch_size, count=s.batch_size, size=size, grid=grid)
+        return tuple(torch.from_numpy(part) for part in images)
+
+
+def _batches(settings: Pretrain, made: Formulas, done: int, workers: int) -> DataLoader[tuple[Tensor, ...]]:
+    ahead = {"prefetch_factor": 8, "multiprocessing_context": "spawn"} if workers else {}
+    sampler = range(done, settings.steps)
+    return DataLoader(_Batches(settings, made), batch_size=None, sampler=sampler, num_workers=workers, **ahead)
+
+
+def _step(student: _Student, optimiser: torch.optim.Optimizer, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
+    """One step of the optimiser; loss, its two parts, and accuracy, (4,)."""
+    pixels, category, place = batch
+    mean, std = (torch.tensor(stat, device=pixels.device).view(3, 1, 1) for stat in (s.mean, s.std))
+    images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+    # a stream a step, so that a resumed run drops the same patches
+    chance = torch.rand(place.shape[:2], generator=torch.Generator().manual_seed(s.seed * 2**32 + step))
+    whole = step > s.steps - s.whole_steps
+    order = chance.argsort(dim=1)[:, : place.shape[1] if whole else round(s.kept * place.shape[1])].to(pixels.device)
+    with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
+        logits, places = student(images, order)
+    category_loss = sum(F.cross_entropy(logits.float(), c, label_smoothing=s.label_smoothing) for c in category.T) / 2
+    place_loss = _place_loss(places.float(), place.take_along_dim(order[..., None], dim=1))
+    loss = category_loss + s.place_weight * place_loss
+    optimiser.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+    optimiser.step()
+    hit = (logits.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
+    return torch.stack([loss, category_loss, place_loss, hit]).detach().cpu()
+
+
+def _place_loss(guess: Tensor, place: Tensor) -> Tensor:
+    """Cross-entropy of whether an object owns the patch; where one does, squared error of the other five numbers."""
+    owned = place[..., :1]
+    presence = F.binary_cross_entropy_with_logits(guess[..., :1], owned)
+    return presence + ((guess - place)[..., 1:].square() * owned).sum() / owned.sum().clamp(min=1)
+
+
+def _follow(average: dict[str, Tensor], student: nn.Module, keep: float) -> None:
+    for name, tensor in student.named_parameters():
+        average[name].lerp_(tensor.detach(), 1 - keep)
+
+
+def _write(path: Path, settings: Pretrain, average: dict[str, Tensor], step: int) -> None:
+    """The backbone alone, in half precision, with all that loading it needs."""
+    weights = {name.removeprefix("vit."): t.half() for name, t in average.items() if name.startswith("vit.")}
+    about = settings.model_dump(mode="json", include={"model", "mean", "std", "interpolation"})
+    source = f"ship pretrain: {step} steps of {settings.batch_size} images made by formulas, seed {settings.seed}"
+    write_tensors(path, weights, {**about, "image_size": settings.model.img_size, "source": source})
+
+
+def _save(
+    path: Path, settings: Pretrain, student: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int
+) -> None:
+    state = {f"average.{name}": tensor for name, tensor in average.items()}
+    for name, parameter in student.named_parameters():
+        state[f"weights.{name}"] = parameter
+        state |= {f"{key}.{name}": value for key, value in optimiser.state[parameter].items()}
+    write_tensors(path, state, {"settings": settings.model_dump(mode="json"), "step": step})
+
+
+def _resume(
+    path: Path, settings: Pretrain, student: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]
+) -> int:
+    """Steps that are done, with everything put where they left it; 0 for a new run."""
+    if not path.exists():
+        return 0
+    state, about = read_tensors(path)
+    before, step = Pretrain(**about["settings"]), int(about["step"])
+    same_start = before.model_dump(exclude=SCHEDULE_END) == settings.model_dump(exclude=SCHEDULE_END)
+    constant = step <= min(s.steps - s.decay_steps for s in (before, settings))
+    if before != settings and not (same_start and constant):
+        raise BadInput(f"{path}: expected the settings of the run that left it at step {step}, got others (delete it)")
+    with torch.no_grad():
+        for name, parameter in student.named_parameters():
+            parameter.copy_(state[f"weights.{name}"])
+            average[name].copy_(state[f"average.{name}"])
+            slots = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            optimiser.state[parameter] = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items()}
+    return step

@@ -1,0 +1,110 @@
+"""The training loop: a generator of epoch records. It knows no method and no task by name, and reads no file."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ship.config import Train
+from ship.errors import BadInput
+from ship.methods.base import Output, tuned_parameters
+
+Batches = Iterable[tuple[Tensor, Tensor]]
+
+
+class Epoch(NamedTuple):
+    """What one epoch of training was like; means over its images."""
+
+    epoch: int
+    lr: float
+    """of the last step"""
+    loss: float
+    """cross-entropy and penalty"""
+    penalty: float
+    accuracy: float
+    """on the training images, while they were trained on"""
+
+
+def learning_rate(step: int, steps_an_epoch: int, recipe: Train) -> float:
+    """Rate of a step, counted from 0: linear warm-up that ends on `lr`, then a cosine that ends on `floor_lr`.
+
+    Counting the first step as one, no step is spent at the rate that the warm-up starts from.
+    """
+    warmup, total = recipe.warmup_epochs * steps_an_epoch, recipe.epochs * steps_an_epoch
+    if step < warmup:
+        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / warmup
+    floor = min(recipe.floor_lr, recipe.lr)
+    progress = (step + 1 - warmup) / (total - warmup)
+    return floor + (recipe.lr - floor) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.AdamW:
+    """AdamW over the tuned parameters; vectors (biases, scales) do not decay."""
+    tuned = tuned_parameters(model).values()
+    groups = [
+        {"params": [p for p in tuned if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in tuned if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.lr)
+
+
+def train(
+    model: nn.Module,
+    forward: Callable[[Tensor], Output],
+    batches: Callable[[int], Batches],
+    optimiser: torch.optim.Optimizer,
+    recipe: Train,
+    *,
+    seed: int,
+    steps: int,
+    autocast: torch.autocast,
+    first_epoch: int = 0,
+) -> Iterator[Epoch]:
+    """Train epoch by epoch from `first_epoch`, yielding a record after each; between two of them the model may be saved.
+
+    `batches(epoch)` gives `steps` pairs (inputs, labels) on the model's device. Everything random in an epoch follows from
+    the seed and the epoch alone, so a run that goes on from any epoch gives the same bits as one that never stopped.
+
+    Raises:
+        BadInput: The loss is not finite; names epoch and step.
+    """
+    for epoch in range(first_epoch, recipe.epochs):
+        torch.manual_seed(derive_seed(seed, epoch))
+        model.train()
+        seen = []  # (loss, penalty, hits) of each step, left on the device: reading them would make it wait
+        for step, (inputs, labels) in enumerate(batches(epoch)):
+            rate = learning_rate(epoch * steps + step, steps, recipe)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            with autocast:
+                logits, penalty = forward(inputs)
+                loss = F.cross_entropy(logits.float(), labels) + penalty
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            hits = (logits.detach().argmax(dim=1) == labels).float().mean()
+            seen.append(torch.stack([loss.detach(), torch.as_tensor(penalty, device=loss.device).detach(), hits]))
+        yield _record(epoch, rate, torch.stack(seen).double().cpu(), recipe)
+
+
+def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:
+    """The epoch's means of (loss, penalty, hits), one row a step. Raises BadInput where a loss is not finite."""
+    broken = (~seen[:, 0].isfinite()).nonzero()
+    if len(broken):
+        step = int(broken[0])
+        raise BadInput(
+            f"train: expected a finite loss, got {seen[step, 0]:g} at epoch {epoch}, step {step} "
+            f"(lower the learning rate, now {recipe.lr:g})"
+        )
+    return Epoch(epoch, rate, *seen.mean(dim=0).tolist())
+
+
+def derive_seed(*parts: int) -> int:
+    """A 63-bit seed that differs for every tuple of integers, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

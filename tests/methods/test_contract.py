@@ -1,0 +1,152 @@
+"""What every method must hold, whatever it computes. A new entry of METHODS is tested here before it has a file."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ship.errors import BadInput
+from ship.methods import METHODS, build, check_options
+from ship.methods.base import load_tuned, tuned_parameters, tuned_state
+from ship.models.statistics import affinity, features, first_blocks
+
+CLASSES = 7
+OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
+OPTIONS["ship"] = [
+    {"prompt_length": 3, "threshold": 2.0},
+    {"prompt_length": 3, "threshold": -1.0},
+    {"prompt_length": 0, "threshold": 2.0},
+    {"shared_length": 0, "threshold": 2.0},
+    {"attribute_length": 0},
+    {"matching_weight": 0.0},
+    {"decoupled": False},
+    {"prompt_length": 0, "shared_length": 0, "attribute_length": 0},
+]
+CASES = [pytest.param(name, options, id=f"{name}-{i}") for name in METHODS for i, options in enumerate(OPTIONS[name])]
+
+
+@pytest.fixture
+def statistics(tiny_vit):
+    """Affinity and prototypes of the tiny backbone on noise."""
+    blocks, _ = features(tiny_vit, torch.randn(12, 3, 16, 16))
+    return {"affinity": affinity(blocks), "prototypes": blocks[-1].clone()}
+
+
+@pytest.fixture
+def make(tiny_vit, statistics):
+    """Build a method around a fresh copy of the tiny backbone."""
+
+    def make(name, options):
+        torch.manual_seed(1)
+        return build(name, copy.deepcopy(tiny_vit), CLASSES, options, statistics)
+
+    return make
+
+
+def step(model, images, labels):
+    """One training step; the loss."""
+    optimiser = torch.optim.AdamW(tuned_parameters(model).values(), lr=0.1)
+    model.train()
+    logits, penalty = model(images)
+    loss = F.cross_entropy(logits, labels) + penalty
+    loss.backward()
+    optimiser.step()
+    return loss
+
+
+@pytest.mark.parametrize(("name", "options"), CASES)
+class TestContract:
+    """The contract, over every method and its variants."""
+
+    def test_logits_have_a_column_a_class(self, make, name, options):
+        """Logits are (B, C), finite, in both modes."""
+        model = make(name, options)
+        for mode in (True, False):
+            logits = model.train(mode)(torch.randn(3, 3, 16, 16)).logits
+            assert logits.shape == (3, CLASSES)
+            assert logits.isfinite().all()
+
+    def test_a_step_leaves_the_backbone_alone(self, make, name, options):
+        """Training changes tuned tensors and nothing of the frozen ViT."""
+        model = make(name, options)
+        before = {k: v.clone() for k, v in model.vit.state_dict().items()}
+        tuned = {k: v.detach().clone() for k, v in tuned_parameters(model).items()}
+        step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
+        assert all(torch.equal(before[k], v) for k, v in model.vit.state_dict().items())
+        assert any(not torch.equal(tuned[k], v) for k, v in tuned_parameters(model).items())
+
+    def test_every_tuned_parameter_gets_a_gradient(self, make, name, options):
+        """No tensor is counted and saved but never trained."""
+        model = make(name, options)
+        step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
+        idle = [k for k, p in tuned_parameters(model).items() if p.numel() and (p.grad is None or not p.grad.any())]
+        assert [] == idle
+
+    def test_evaluation_is_deterministic_and_alone(self, make, name, options):
+        """In evaluation mode an image's logits depend neither on the call nor on its batch mates."""
+        model = make(name, options).eval()
+        images = torch.randn(5, 3, 16, 16)
+        with torch.no_grad():
+            whole = model(images).logits
+            torch.testing.assert_close(whole, model(images).logits, rtol=0, atol=0)
+            torch.testing.assert_close(whole[1:2], model(images[1:2]).logits, rtol=1e-4, atol=1e-6)
+
+    def test_penalty_is_a_finite_cost(self, make, name, options):
+        """The penalty is finite and not negative in training, and absent in evaluation."""
+        model = make(name, options)
+        penalty = torch.as_tensor(model.train()(torch.randn(2, 3, 16, 16)).penalty)
+        assert penalty.isfinite()
+        assert penalty >= 0
+        assert model.eval()(torch.randn(2, 3, 16, 16)).penalty == 0
+
+    def test_a_checkpoint_gives_the_same_logits(self, make, name, options):
+        """Tuned tensors and buffers, put into a fresh model, give equal logits."""
+        model = make(name, options)
+        step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
+        other = make(name, options)
+        load_tuned(other, {k: v.detach().clone() for k, v in tuned_state(model).items()}, "checkpoint")
+        images = torch.randn(2, 3, 16, 16)
+        with torch.no_grad():
+            assert torch.equal(model.eval()(images).logits, other.eval()(images).logits)
+
+    def test_the_count_is_the_closed_formula(self, make, statistics, name, options):
+        """Tuned parameters are as many as the paper's formula says."""
+        model = make(name, options)
+        total = sum(p.numel() for p in tuned_parameters(model).values())
+        assert 24 * PROMPTS[name](options, statistics) + 24 * CLASSES + CLASSES == total
+
+
+def ship_prompts(options, statistics):
+    """P M + shared + A x attribute levels (those that do not start at block 0)."""
+    starts = first_blocks(statistics["affinity"], options.get("threshold", 0.95))
+    mixed = [start for start in starts[-2:] if start > 0]
+    attribute = options.get("attribute_length", 10) * len(mixed)
+    return options.get("prompt_length", 50) * len(starts) + options.get("shared_length", 10) + attribute
+
+
+PROMPTS = {
+    "linear": lambda options, statistics: 0,
+    "vpt": lambda options, statistics: options["prompt_length"] * (4 if options["deep"] else 1),
+    "ship": ship_prompts,
+}
+
+
+def test_options_are_checked_by_the_constructor():
+    """Unknown methods, unknown options and wrong types are named with their place."""
+    check_options("ship", {"threshold": 1, "prompt_length": 5, "decoupled": False}, "methods.x")
+    with pytest.raises(BadInput, match="methods.x.method: expected one of .* got 'shipp' .did you mean 'ship'"):
+        check_options("shipp", {}, "methods.x")
+    with pytest.raises(BadInput, match="methods.x.options.promt_length: expected one of .* 'prompt_length'"):
+        check_options("vpt", {"promt_length": 5}, "methods.x")
+    with pytest.raises(BadInput, match="methods.x.options.deep: expected bool, got 1"):
+        check_options("vpt", {"deep": 1}, "methods.x")
+
+
+def test_a_checkpoint_of_another_model_is_refused(make):
+    """Names and shapes that differ are named."""
+    model = make("vpt", {"prompt_length": 3})
+    with pytest.raises(BadInput, match="x: prompts: expected shape"):
+        load_tuned(model, tuned_state(make("vpt", {"prompt_length": 4})), "x")
+    with pytest.raises(BadInput, match="x: expected the tensors"):
+        load_tuned(model, tuned_state(make("linear", {})), "x")

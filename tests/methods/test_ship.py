@@ -1,0 +1,86 @@
+"""SHIP equals the authors' implementation, and its cheap form equals the plain one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+
+from ship.errors import BadInput
+from ship.methods.ship import SHIP, matching_loss
+from safetensors import safe_open
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def affinity_of(starts, depth):
+    """An affinity that gives `starts` at threshold 0.5: 1 within a level, 0 across."""
+    level = torch.tensor([sum(start <= block for start in starts) for block in range(depth)])
+    return (level[:, None] == level).float()
+
+
+@pytest.mark.parametrize("name", ["ship_a", "ship_b"])
+def test_golden(name):
+    """Logits and losses within 2e-5, gradients within 1e-4 relative, float32."""
+    with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
+        config = json.loads(file.metadata()["config"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    sizes = {key: config[key] for key in ("img_size", "patch_size", "embed_dim", "depth", "num_heads")}
+    vit = VisionTransformer(**sizes, num_classes=0)
+    vit.load_state_dict({k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")})
+    model = SHIP(
+        vit,
+        config["num_classes"],
+        affinity=affinity_of(config["hierarchy"], config["depth"]),
+        prototypes=tensors["prototypes"],
+        threshold=0.5,
+        prompt_length=config["prompt_length"],
+    )
+    tuned = {k.removeprefix("tuned."): v for k, v in tensors.items() if k.startswith("tuned.")}
+    assert [] == model.load_state_dict(tuned, strict=False).unexpected_keys
+
+    logits, penalty = model.train()((tensors["images"].float() / 255 - 0.5) / 0.5)
+    cross_entropy = F.cross_entropy(logits, tensors["labels"])
+    (cross_entropy + penalty).backward()
+
+    close = {"rtol": 0, "atol": 2e-5}
+    torch.testing.assert_close(logits, tensors["expect.logits"], **close)
+    torch.testing.assert_close(cross_entropy, tensors["expect.cross_entropy"], **close)
+    torch.testing.assert_close(penalty / 0.5, tensors["expect.matching_loss"], **close)
+    torch.testing.assert_close(cross_entropy + penalty, tensors["expect.loss"], **close)
+    for key in tuned:
+        expected, got = tensors[f"expect.grad.{key}"], model.get_parameter(key).grad
+        assert (got - expected).norm() <= 1e-4 * expected.norm(), key
+
+
+def test_matching_loss_is_the_least_distance():
+    """Equals the distances written out one by one."""
+    prompts, targets = torch.randn(2, 3, 5), torch.randn(2, 4, 5)
+    plain = [
+        min(1 - F.cosine_similarity(p, t, dim=0) for t in targets[b]) for b in range(2) for p in prompts[b]
+    ]
+    torch.testing.assert_close(matching_loss(prompts, targets), torch.stack(plain).mean())
+
+
+def test_a_single_level_has_no_attribute_prompts(tiny_vit):
+    """Block 0 has no block before whose class attention could choose tokens."""
+    one = SHIP(tiny_vit, 3, affinity=torch.ones(4, 4), prototypes=torch.randn(5, 24))
+    assert len(one.sip) == 1
+    assert one.ap.numel() == 0
+
+
+def test_statistics_of_another_backbone_are_refused(tiny_vit):
+    """Wrong depth or width is named with both shapes."""
+    with pytest.raises(BadInput, match=r"affinity: expected shape \(4, 4\).*got \(12, 12\)"):
+        SHIP(tiny_vit, 3, affinity=torch.ones(12, 12), prototypes=torch.randn(5, 24))
+    with pytest.raises(BadInput, match=r"prototypes: expected shape \(K, 24\).*got \(5, 48\)"):
+        SHIP(tiny_vit, 3, affinity=torch.ones(4, 4), prototypes=torch.randn(5, 48))
+
+
+def test_a_backbone_without_class_token_is_refused():
+    """Class attention needs a class token."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, class_token=False, global_pool="avg")
+    with pytest.raises(BadInput, match="class token"):
+        SHIP(vit, 3, affinity=torch.ones(2, 2), prototypes=torch.randn(5, 24))

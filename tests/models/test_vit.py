@@ -1,0 +1,60 @@
+"""embed -> blocks -> pool equals timm's forward on every family that we claim."""
+
+import pytest
+import timm
+import torch
+
+from ship.errors import BadInput
+from ship.models.vit import attend, class_attention, embed, finish_block, freeze, pool, project_qkv, require_plain
+
+FAMILIES = {
+    "ViT": ("vit_tiny_patch16_224", 64),
+    "DeiT-III": ("deit3_small_patch16_224", 64),
+    "DINOv2": ("vit_small_patch14_dinov2", 56),
+    "DINOv2 with registers": ("vit_small_patch14_reg4_dinov2", 56),
+    "CLIP": ("vit_base_patch32_clip_224", 64),
+    "SigLIP": ("vit_base_patch16_siglip_224", 64),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pieces_equal_timm(family):
+    """Our loop over the blocks gives timm's own logits."""
+    name, size = FAMILIES[family]
+    vit = require_plain(timm.create_model(name, img_size=size, num_classes=5), name).eval()
+    for parameter in vit.parameters():  # LayerScale starts near zero, which would hide the blocks
+        torch.nn.init.normal_(parameter, std=0.05)
+    images = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        z = embed(vit, images)
+        for block in vit.blocks:
+            z = finish_block(block, z, attend(*project_qkv(block, block.norm1(z))))
+        torch.testing.assert_close(vit.head(pool(vit, z)), vit(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", "deit_tiny_distilled_patch16_224"])
+def test_other_architectures_are_refused_by_name(name):
+    """What is no plain pre-norm ViT is named in the error."""
+    with pytest.raises(BadInput, match=f"backbone {name}: expected a plain pre-norm ViT"):
+        require_plain(timm.create_model(name), name)
+
+
+def test_rotary_attention_is_refused(tiny_vit):
+    """A ViT whose attention is not the plain one is refused, though its class is right."""
+    tiny_vit.blocks[2].attn.gate = torch.nn.Linear(24, 24)
+    with pytest.raises(BadInput, match="attention of type"):
+        require_plain(tiny_vit, "gated")
+
+
+def test_class_attention_is_the_mean_of_logits(tiny_vit):
+    """Equals the class row of q k^T, scaled, mean over heads, written out plainly."""
+    block = tiny_vit.blocks[0]
+    image = project_qkv(block, torch.randn(2, 17, 24))
+    logits = (image.q @ image.k.transpose(-2, -1)) * block.attn.scale
+    torch.testing.assert_close(class_attention(block, image), logits[:, :, 0].mean(dim=1))
+
+
+def test_freezing_leaves_nothing_to_train(tiny_vit):
+    """No tensor of the backbone asks for a gradient, and its head is gone."""
+    freeze(tiny_vit)
+    assert [] == [name for name, p in tiny_vit.named_parameters() if p.requires_grad or name.startswith("head")]

@@ -1,0 +1,59 @@
+"""Files are whole or not there, and the same content is the same bytes."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from ship.artifacts import read_json, read_tensors, replacing, sha256, write_json, write_tensors
+from ship.errors import BadInput
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    """An error inside the block keeps what was there before."""
+    path = tmp_path / "deep" / "a.txt"
+    with replacing(path) as draft:
+        draft.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert ["a.txt"] == [p.name for p in path.parent.iterdir()]
+    assert path.read_text() == "old"
+
+
+def test_tensors_come_back_with_their_description(tmp_path):
+    """Values, types and description survive the file."""
+    tensors = {"b": torch.arange(6).reshape(2, 3).T, "a": torch.randn(3, dtype=torch.float16)}
+    write_tensors(tmp_path / "t", tensors, {"mean": [0.5], "name": "x"})
+    state, about = read_tensors(tmp_path / "t")
+    assert about == {"mean": [0.5], "name": "x"}
+    assert state.keys() == tensors.keys()
+    assert all(torch.equal(state[k], v) for k, v in tensors.items())
+
+
+def test_equal_tensors_are_equal_bytes_in_every_process(tmp_path):
+    """The header does not depend on a process's hash seed or on the order of insertion."""
+    script = (
+        "import torch, sys; from ship.artifacts import write_tensors\n"
+        "write_tensors(sys.argv[1], {k: torch.ones(3) for k in sys.argv[2]}, {k: 1 for k in sys.argv[2]})"
+    )
+    for name, order in (("a", "xyzuvw"), ("b", "wvuzyx")):
+        subprocess.run([sys.executable, "-c", script, str(tmp_path / name), order], check=True)
+    assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
+
+
+def test_broken_files_are_named(tmp_path):
+    """What is no JSON or no safetensors is refused with its path."""
+    (tmp_path / "x").write_bytes(b"\x00garbage")
+    with pytest.raises(BadInput, match="x: expected JSON"):
+        read_json(tmp_path / "x")
+    with pytest.raises(BadInput, match="x: expected a safetensors file"):
+        read_tensors(tmp_path / "x")
+
+
+def test_nan_never_reaches_a_result(tmp_path):
+    """JSON with nan is no JSON: it is not written."""
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x", {"accuracy": float("nan")})
+    assert [] == list(tmp_path.iterdir())

@@ -1,0 +1,87 @@
+"""params.yaml: what it may say, and what is said of what it may not."""
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ship import config
+from ship.errors import BadInput
+
+ROOT = Path(__file__).parents[1]
+GOOD = {
+    "grid": {"tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
+    "backbone": {"name": "vit_mini"},
+    "tasks": {"digits": {}},
+    "methods": {"ship": {"method": "ship", "train": {"lr": 0.5}, "tasks": {"digits": {"train": {"epochs": 12}}}}},
+}
+BAD = [
+    ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
+    ("train.epochs", 2.5, r"train\.epochs: expected a integer, got 2\.5"),
+    ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),
+    ("train.epoch", 3, r"train\.epoch: expected one of .* \(did you mean 'epochs'\?\)"),
+    ("trane", {}, r"trane: expected one of .* \(did you mean 'train'\?\)"),
+    ("grid.tasks", ["digit"], r"grid\.tasks: expected one of digits, got 'digit' \(did you mean 'digits'\?\)"),
+    ("grid.methods", ["shp"], r"grid\.methods: expected one of ship, got 'shp'"),
+    ("grid.seeds", [1, 1], r"grid\.seeds: expected each seed once"),
+    ("grid.seeds", [], r"grid\.seeds: .*at least 1 item"),
+    ("backbone", {}, r"backbone\.name: expected a value, found none"),
+    ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
+    ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
+    ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
+    ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
+    ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
+]
+
+
+def changed(key, value):
+    """The good experiment with one key set."""
+    raw = copy.deepcopy(GOOD)
+    tree = raw
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{key}={value}" for key, value, _ in BAD])
+def test_a_bad_value_names_file_and_key(key, value, message):
+    """One line: file, key, rule, value."""
+    with pytest.raises(BadInput, match=message) as error:
+        config.parse(changed(key, value))
+    assert str(error.value).startswith("params.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+def test_recipes_are_layered():
+    """`train`, then the row's keys, then the task's within the row."""
+    params = config.parse(changed("train", {"epochs": 30, "warmup_epochs": 3}))
+    assert (params.train_of("ship").epochs, params.train_of("ship").lr) == (30, 0.5)
+    assert (params.train_of("ship", "digits").epochs, params.train_of("ship", "digits").lr) == (12, 0.5)
+
+
+def test_broken_and_missing_files(tmp_path):
+    """A file that is absent, no YAML, or no mapping is named."""
+    with pytest.raises(BadInput, match=r"absent\.yaml: expected a file .*ship init"):
+        config.load(tmp_path / "absent.yaml")
+    for text, rule in (("a: [", "expected YAML"), ("- 1", "expected keys and values, got list")):
+        (tmp_path / "p.yaml").write_text(text)
+        with pytest.raises(BadInput, match=rule):
+            config.load(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("path", sorted([ROOT / "params.yaml", *(ROOT / "presets").glob("[!p]*.yaml")]), ids=lambda p: p.name)
+def test_presets_are_valid_and_fit_the_schema(path):
+    """What we ship passes our own check, and the schema that editors use."""
+    import jsonschema
+
+    config.load(path)
+    jsonschema.validate(yaml.safe_load(path.read_text()), config.schema())
+
+
+def test_the_schema_for_editors_is_current():
+    """workflow/schemas/params.schema.json is what `ship schema` prints."""
+    assert json.loads((ROOT / "workflow/schemas/params.schema.json").read_text()) == config.schema()

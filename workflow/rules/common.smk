@@ -1,0 +1,45 @@
+"""The experiment, its axes, and the code that each rule's numbers depend on."""
+
+from pathlib import Path
+
+from ship import config as experiment
+from ship.errors import BadInput
+
+if config:
+    raise WorkflowError(f"settings: expected params.yaml alone, got --config or --configfile with {', '.join(config)}")
+try:
+    PARAMS = experiment.load("params.yaml")
+except BadInput as error:
+    raise WorkflowError(str(error))
+
+GRID = {"task": PARAMS.grid.tasks, "method": PARAMS.grid.methods, "seed": PARAMS.grid.seeds}
+BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
+
+
+def settings(*keys):
+    """The settings under dotted `keys` of params.yaml, whose change makes a job's results stale."""
+
+    def find(wildcards):
+        tree, found = PARAMS.model_dump(mode="json"), {}
+        for key in (key.format(**wildcards) for key in keys):
+            value = tree
+            for part in key.split("."):
+                value = value[part]
+            found[key] = value
+        return found
+
+    return find
+
+
+def code(*names):
+    """The modules of the package that decide the bytes of a rule's output."""
+    return sorted(str(path) for name in names for path in Path("ship").glob(name))
+
+
+MODELS = ["models/vit.py", "models/backbones.py", "models/statistics.py", "data/images.py", "compute.py", "artifacts.py"]
+
+
+wildcard_constraints:
+    task="|".join(map(re.escape, PARAMS.tasks)),
+    method="|".join(map(re.escape, PARAMS.methods)),
+    seed=r"\d+",

@@ -1,0 +1,17 @@
+rule prepare:
+    """A task's images, wherever they come from, checked: one parquet file a split, the original bytes."""
+    input:
+        code=code("data/[!i]*.py", "artifacts.py"),
+    output:
+        train="data/{task}/train.parquet",
+        val="data/{task}/val.parquet",
+        test="data/{task}/test.parquet",
+        about="data/{task}/task.json",
+    log:
+        "logs/prepare/{task}.log",
+    benchmark:
+        "benchmarks/prepare/{task}.tsv"
+    params:
+        settings=settings("tasks.{task}", "data_root"),
+    shell:
+        "ship prepare {wildcards.task:q} > {log:q} 2>&1"

@@ -1,0 +1,41 @@
+rule aggregate:
+    """Every run's result in one table, with means, deviations and intervals."""
+    input:
+        code=code("evaluate.py", "report/tables.py", "artifacts.py"),
+        results=expand("results/runs/{task}/{method}/{seed}.json", **GRID),
+        predictions=expand("runs/{task}/{method}/{seed}/predictions.parquet", **GRID),
+        logs=expand("runs/{task}/{method}/{seed}/log.csv", **GRID),
+        hierarchies=expand("hierarchy/{task}.json", **GRID),
+    output:
+        metrics="results/metrics.json",
+        table="results/table.csv",
+        accuracy="results/plots/accuracy.csv",
+        curves="results/plots/curves.csv",
+        affinity="results/plots/affinity.csv",
+    log:
+        "logs/aggregate.log",
+    benchmark:
+        "benchmarks/aggregate.tsv"
+    params:
+        settings=settings("grid"),
+    shell:
+        "ship aggregate > {log:q} 2>&1"
+
+
+rule report:
+    """One page that shows the table, the protocol, the curves, the hierarchies and the costs."""
+    input:
+        code=code("report/*.py", "report/templates/*", "evaluate.py"),
+        metrics="results/metrics.json",
+        table="results/table.csv",
+        about=expand("runs/{task}/{method}/{seed}/run.json", **GRID),
+    output:
+        page="report/index.html",
+    log:
+        "logs/report.log",
+    benchmark:
+        "benchmarks/report.tsv"
+    params:
+        settings=settings("grid"),
+    shell:
+        "ship report > {log:q} 2>&1"
