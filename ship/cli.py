@@ -95,13 +95,67 @@ def train(
     run = Run(task, method, seed)
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
-    with _progress(read.train_of(method, task).epochs, f"{task} {method} {seed}") as show:
-        execute(read, run, show)
+    epochs = read.train_of(method, task).epochs
+    with _progress(epochs, f"{task} {method} {seed}") as show:
+        execute(read, run, lambda record: show(record.epoch + 1, _line(record, epochs)))
+
+
+@app.command()
+def aggregate(params: Settings = PARAMS) -> None:
+    """Put the results of all runs into one table, metrics.json and the plots' data."""
+    from ship.report.tables import aggregate as run
+
+    run(config.load(params))
+
+
+@app.command()
+def table(
+    markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
+) -> None:
+    """Print the table of methods and tasks, from what `aggregate` left."""
+    import pandas as pd
+
+    from ship.report import tables
+
+    if not tables.TABLE.is_file():
+        raise BadInput(
+            f"{tables.TABLE}: expected the table of an experiment, found none (snakemake, or ship aggregate)"
+        )
+    summary = pd.read_csv(tables.TABLE)
+    print(tables.markdown_table(summary) if markdown else tables.text_table(summary), end="")
+
+
+@app.command()
+def report(params: Settings = PARAMS) -> None:
+    """Make the page report/index.html of what `aggregate` left."""
+    from ship.report.page import write_page
+
+    write_page(config.load(params))
+
+
+@app.command()
+def pretrain(
+    preset: Annotated[Path, typer.Argument(help="such as presets/pretrain_vit_mini.yaml")],
+    out: Annotated[Path, typer.Argument(help="the weights, a .safetensors file")],
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
+) -> None:
+    """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""
+    from ship.pretrain import load
+    from ship.pretrain import pretrain as run
+
+    settings = load(preset)
+    with _progress(settings.steps, preset.stem) as show:
+        for record in run(settings, out, device=device, workers=workers):
+            show(
+                record.step, f"step {record.step}/{settings.steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
+            )
 
 
 def main() -> None:
     """Run the command; what a user can put right ends in one line and exit code 2."""
-    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ship").setLevel(logging.INFO)
     try:
         app()
     except BadInput as error:
@@ -120,19 +174,17 @@ def _named(rows: Mapping[str, Row], name: str, key: str) -> Row:
 
 
 @contextmanager
-def _progress(epochs: int, title: str) -> Iterator[Callable[[Epoch], None]]:
-    """A function that shows an epoch: as a bar on a terminal, as a line elsewhere."""
+def _progress(total: int, title: str) -> Iterator[Callable[[int, str], None]]:
+    """A function that shows how much is done, with a text: as a bar on a terminal, as a line elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda record: print(f"{title}: {_line(record, epochs)}", flush=True)
+        yield lambda _, text: print(f"{title}: {text}", flush=True)
         return
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=epochs)
-        yield lambda record: bar.update(
-            task, completed=record.epoch + 1, description=f"{title}: {_line(record, epochs)}"
-        )
+        task = bar.add_task(title, total=total)
+        yield lambda done, text: bar.update(task, completed=done, description=f"{title}: {text}")
 
 
 def _line(record: Epoch, epochs: int) -> str:

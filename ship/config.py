@@ -40,9 +40,9 @@ class Backbone(Settings):
     """The frozen ViT. What is not said here comes from the configuration of its weights."""
 
     name: Annotated[Name, Field(description="a row of BACKBONES or any plain ViT of timm, with its tag")]
-    weights: Annotated[
-        str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")
-    ] = "pretrained"
+    weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
+        "pretrained"
+    )
     sha256: Annotated[str | None, Field(description="refuse weights that differ")] = None
     image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
@@ -60,14 +60,19 @@ class Task(Settings):
             "folder: a sub-folder a class; csv: `path,label` lines"
         ),
     ] = "builtin"
-    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = None
+    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
+        None
+    )
     url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
     sha256: Annotated[str | None, Field(description="of the archive")] = None
     group: Annotated[Literal["natural", "specialized", "structured", "own"], Field(description="of VTAB")] = "own"
     classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
-    train: Annotated[Positive, Field(description="images to train on (folder, csv)")] = 800
-    val: Annotated[Positive, Field(description="images to choose settings on (folder, csv)")] = 200
-    test: Annotated[Positive | None, Field(description="images to test on (folder, csv); all others where absent")] = None
+    train: Annotated[Positive, Field(description="images to train on (builtin, folder, csv)")] = 800
+    val: Annotated[Positive, Field(description="images to choose settings on (builtin, folder, csv)")] = 200
+    test: Annotated[
+        Positive | None,
+        Field(description="images to test on (builtin, folder, csv); 1,000 drawn ones or all others where absent"),
+    ] = None
     seed: Annotated[Count, Field(description="of the split, or of a built-in task")] = 0
 
     @model_validator(mode="after")
@@ -111,9 +116,7 @@ class Method(Settings):
     method: Annotated[Name, Field(description="a key of METHODS")]
     options: Annotated[dict[str, Any], Field(description="keyword arguments of the method")] = {}
     train: Annotated[dict[str, Any], Field(description="keys of `train` that differ for this row")] = {}
-    tasks: Annotated[
-        dict[str, Override], Field(description="options and train keys that differ for one task")
-    ] = {}
+    tasks: Annotated[dict[str, Override], Field(description="options and train keys that differ for one task")] = {}
 
 
 class Override(Settings):
@@ -233,8 +236,14 @@ def _yaml_hint(value: object) -> str:
 
 def _model_at(parts: list[str]) -> type[Settings] | None:
     """The group of keys that lies at `parts`, for the hint of an unknown key."""
-    groups = {"grid": Grid, "backbone": Backbone, "hierarchy": Hierarchy, "train": Train, "compute": Compute}
-    rows = {"tasks": Task, "methods": Method}
+    groups: dict[str, type[Settings]] = {
+        "grid": Grid,
+        "backbone": Backbone,
+        "hierarchy": Hierarchy,
+        "train": Train,
+        "compute": Compute,
+    }
+    rows: dict[str, type[Settings]] = {"tasks": Task, "methods": Method}
     if not parts:
         return Params
     if len(parts) == 1:

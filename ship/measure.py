@@ -6,7 +6,15 @@ import logging
 
 import torch
 
-from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_tensors, write_json, write_tensors
+from ship.artifacts import (
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
 from ship.compute import set_up
 from ship.config import Params
 from ship.data.images import normalise, pixels, read_split

@@ -27,7 +27,7 @@ def overview() -> str:
 
 
 def fill(preset: str, settings: Sequence[str]) -> str:
-    """The preset's text with KEY=VALUE settings put in, comments kept. Raises BadInput unless it is a valid experiment."""
+    """The preset's text with KEY=VALUE settings put in, comments kept. Raises BadInput unless it is valid."""
     text = _read(preset)
     if settings:
         editor = YAML()

@@ -19,18 +19,17 @@ import torch
 import torch.nn.functional as F
 import yaml
 from pydantic import Field, ValidationError, model_validator
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ship.artifacts import read_tensors, write_tensors
 from ship.config import Count, Fraction, Positive, Rate, Settings, Triple
 from ship.data.formula import Formulas, formulas
-from ship.data.scenes import PLACE, paint
+from ship.data.scenes import INK, PLACE, paint
 from ship.errors import BadInput
-from ship.models.vit import embed
+from ship.models.student import Student, wake
 
-SCHEDULE_END = {"steps", "decay_steps", "whole_steps"}  # what a run may still change before its decay
+LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps"}  # may still change while a run has not come to them
 
 
 class Categories(Settings):
@@ -64,6 +63,8 @@ class Pretrain(Settings):
     seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
     steps: Annotated[Positive, Field(description="in all")]
     warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
+    shallow_steps: Annotated[Count, Field(description="the first ones: every `stride`-th block alone")] = 0
+    stride: Positive = 3
     decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
     whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
     batch_size: Positive = 64
@@ -71,8 +72,11 @@ class Pretrain(Settings):
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Rate = 0.05
     label_smoothing: Fraction = 0.1
-    place_weight: Annotated[Rate, Field(description="of the patches' loss")] = 1.0
-    average: Annotated[Fraction, Field(description="of the moving average of the weights, which is what is shipped")] = 0.998
+    place_weight: Annotated[Rate, Field(description="of the loss of what patches say of their object")] = 0.3
+    ink_weight: Annotated[Rate, Field(description="of the loss of what patches say of themselves")] = 2.0
+    average: Annotated[
+        Fraction, Field(description="of the moving average of the weights, which is what is shipped")
+    ] = 0.998
     precision: Literal["fp32", "bf16"] = "fp32"
 
     @model_validator(mode="after")
@@ -89,6 +93,7 @@ class Record(NamedTuple):
     loss: float
     category_loss: float
     place_loss: float
+    ink_loss: float
     accuracy: float
     """share of images whose shape is the most likely category"""
     lr: float
@@ -134,21 +139,26 @@ def pretrain(
     """
     kept = out.with_name(out.name + ".resume")
     made = formulas(**settings.categories.model_dump())
-    student = _student(settings, made.categories).to(device)
+    student = Student(settings.model.model_dump(), settings.stride, made.categories, PLACE, INK, settings.seed).to(
+        device
+    )
     optimiser = torch.optim.AdamW(_groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
     average = {name: tensor.detach().clone() for name, tensor in student.named_parameters()}
     done = _resume(kept, settings, student, optimiser, average)
-    sums, since = torch.zeros(4), 0
+    sums, since = torch.zeros(len(Record._fields) - 2), 0
     for step, batch in enumerate(_batches(settings, made, done, workers), start=done + 1):
         lr = learning_rate(settings, step)
         for group in optimiser.param_groups:
             group["lr"] = lr
+        if step == settings.shallow_steps + 1:
+            wake(dict(student.named_parameters()), settings.stride)
+            wake(average, settings.stride)
         sums += _step(student, optimiser, [part.to(device) for part in batch], settings, step)
         _follow(average, student, min(settings.average, 1 - 1 / step))
         since += 1
         if step % record_every == 0 or step == settings.steps:
             yield Record(step, *(sums / since).tolist(), lr)
-            sums, since = torch.zeros(4), 0
+            sums, since = torch.zeros(len(Record._fields) - 2), 0
         if snapshot_every and step % snapshot_every == 0:
             _write(out.with_name(f"{out.name}.{step}"), settings, average, step)
         if step % save_every == 0 and step < settings.steps:
@@ -163,42 +173,6 @@ def learning_rate(settings: Pretrain, step: int) -> float:
     gone = step - 1 - (settings.steps - settings.decay_steps)
     late = 1 - (gone / settings.decay_steps) ** 0.5 if gone > 0 else 1.0
     return settings.lr * warm * late
-
-
-class _Student(nn.Module):
-    """The ViT with a head on its class token and one on its patches."""
-
-    def __init__(self, vit: VisionTransformer, categories: int) -> None:
-        super().__init__()
-        self.vit = vit
-        self.category = nn.Linear(vit.embed_dim, categories)
-        self.place = nn.Linear(vit.embed_dim, PLACE)
-
-    def forward(self, images: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, categories), and places (B, k, PLACE) of the patches `order` (B, k), which alone are seen."""
-        z = embed(self.vit, images)
-        patches = z[:, 1:].take_along_dim(order[..., None], dim=1)
-        z = self.vit.norm(self.vit.blocks(torch.cat([z[:, :1], patches], dim=1)))
-        return self.category(z[:, 0]), self.place(z[:, 1:])
-
-
-def _student(settings: Pretrain, categories: int) -> _Student:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        # timm's own start (0.02 everywhere) is made for wide models: at this width it costs thousands of steps
-        vit = VisionTransformer(**settings.model.model_dump(), num_classes=0, weight_init="jax")
-        student = _Student(vit, categories)
-    with torch.no_grad():
-        vit.pos_embed[:, 1:] = 0.5 * _waves_of_place(*vit.patch_embed.grid_size, vit.embed_dim)
-    return student
-
-
-def _waves_of_place(rows: int, columns: int, width: int) -> Tensor:
-    """Sines and cosines of the patches' rows and columns, (rows columns, width), as the first position embedding."""
-    pace = 100.0 ** -torch.linspace(0, 1, width // 4)
-    down, across = (torch.arange(n)[:, None] * pace for n in (rows, columns))
-    down, across = down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)
-    return torch.cat([down.sin(), down.cos(), across.sin(), across.cos()], dim=-1).flatten(0, 1)
 
 
 def _groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -228,9 +202,9 @@ def _batches(settings: Pretrain, made: Formulas, done: int, workers: int) -> Dat
     return DataLoader(_Batches(settings, made), batch_size=None, sampler=sampler, num_workers=workers, **ahead)
 
 
-def _step(student: _Student, optimiser: torch.optim.Optimizer, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
-    """One step of the optimiser; loss, its two parts, and accuracy, (4,)."""
-    pixels, category, place = batch
+def _step(student: Student, optimiser: torch.optim.Optimizer, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
+    """One step of the optimiser; the numbers of a record, but its step and learning rate."""
+    pixels, category, place, ink = batch
     mean, std = (torch.tensor(stat, device=pixels.device).view(3, 1, 1) for stat in (s.mean, s.std))
     images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
     # a stream a step, so that a resumed run drops the same patches
@@ -238,16 +212,19 @@ def _step(student: _Student, optimiser: torch.optim.Optimizer, batch: list[Tenso
     whole = step > s.steps - s.whole_steps
     order = chance.argsort(dim=1)[:, : place.shape[1] if whole else round(s.kept * place.shape[1])].to(pixels.device)
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
-        logits, places = student(images, order)
-    category_loss = sum(F.cross_entropy(logits.float(), c, label_smoothing=s.label_smoothing) for c in category.T) / 2
-    place_loss = _place_loss(places.float(), place.take_along_dim(order[..., None], dim=1))
-    loss = category_loss + s.place_weight * place_loss
+        guess = student(images, order, shallow=step <= s.shallow_steps)
+    place, ink = (label.take_along_dim(order[..., None], dim=1) for label in (place, ink))
+    logits = guess.category.float()
+    category_loss = sum(F.cross_entropy(logits, c, label_smoothing=s.label_smoothing) for c in category.T) / 2
+    place_loss = _place_loss(guess.place.float(), place)
+    ink_loss = F.binary_cross_entropy_with_logits(guess.ink.float(), ink)
+    loss = category_loss + s.place_weight * place_loss + s.ink_weight * ink_loss
     optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(student.parameters(), 1.0)
     optimiser.step()
     hit = (logits.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
-    return torch.stack([loss, category_loss, place_loss, hit]).detach().cpu()
+    return torch.stack([loss, category_loss, place_loss, ink_loss, hit]).detach().cpu()
 
 
 def _place_loss(guess: Tensor, place: Tensor) -> Tensor:
@@ -271,7 +248,12 @@ def _write(path: Path, settings: Pretrain, average: dict[str, Tensor], step: int
 
 
 def _save(
-    path: Path, settings: Pretrain, student: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int
+    path: Path,
+    settings: Pretrain,
+    student: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    step: int,
 ) -> None:
     state = {f"average.{name}": tensor for name, tensor in average.items()}
     for name, parameter in student.named_parameters():
@@ -288,14 +270,22 @@ def _resume(
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    same_start = before.model_dump(exclude=SCHEDULE_END) == settings.model_dump(exclude=SCHEDULE_END)
-    constant = step <= min(s.steps - s.decay_steps for s in (before, settings))
-    if before != settings and not (same_start and constant):
+    same = before.model_dump(exclude=LATER) == settings.model_dump(exclude=LATER)
+    if not same or _schedule(before, step) != _schedule(settings, step):
         raise BadInput(f"{path}: expected the settings of the run that left it at step {step}, got others (delete it)")
     with torch.no_grad():
         for name, parameter in student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])
             average[name].copy_(state[f"average.{name}"])
-            slots = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-            optimiser.state[parameter] = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items()}
+            slots = {
+                key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in state
+            }
+            if slots:  # a sleeping block has none
+                optimiser.state[parameter] = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items()}
     return step
+
+
+def _schedule(s: Pretrain, step: int) -> list[int]:
+    """What the steps up to `step` have seen of the schedule's keys."""
+    decay = [s.steps, s.decay_steps, s.whole_steps] if step > s.steps - s.decay_steps else []
+    return [min(s.shallow_steps, step), *decay]

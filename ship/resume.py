@@ -39,7 +39,13 @@ def identity(params: Params, run: Run, compute: Compute) -> str:
     files += [backbone_file(params.backbone.name), features_file(run.task), hierarchy_file(run.task)]
     code = sorted(Path(ship.__file__).parent.rglob("*.py"))
     row, recipe = params.methods[run.method], params.train_of(run.method, run.task)
-    settings = [run, row.method, params.options_of(run.method, run.task), recipe.model_dump(), params.compute.model_dump()]
+    settings = [
+        run,
+        row.method,
+        params.options_of(run.method, run.task),
+        recipe.model_dump(),
+        params.compute.model_dump(),
+    ]
     digests = [sha256(path) for path in [*files, *code]]
     return hashlib.sha256(repr([settings, digests, environment(compute)]).encode()).hexdigest()
 

@@ -70,7 +70,9 @@ def prepare_run(params: Params, run: Run, compute: Compute) -> Prepared:
     statistics = read_tensors(hierarchy_file(run.task))[0]
     torch.manual_seed(run.seed)
     row = params.methods[run.method]
-    model = build(row.method, vit, len(classes), params.options_of(run.method, run.task), statistics).to(compute.device)
+    model: Any = build(row.method, vit, len(classes), params.options_of(run.method, run.task), statistics).to(
+        compute.device
+    )
     split = read_split(data_folder(run.task) / "train.parquet", data_folder(run.task) / "val.parquet")
     labels = torch.from_numpy(split.labels)
     if model.trains_on == "pooled":
@@ -146,7 +148,9 @@ def _write(
 ) -> None:
     """The run's four files and its result. Nothing in them holds a time, a host or a path of this machine."""
     settings = _settings(params, run, prepared)
-    write_tensors(run.folder / "tuned.safetensors", tuned_state(prepared.model), {**settings, "classes": prepared.classes})
+    write_tensors(
+        run.folder / "tuned.safetensors", tuned_state(prepared.model), {**settings, "classes": prepared.classes}
+    )
     write_text(run.folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.9g", lineterminator="\n"))
     table = {"key": keys, "label": predictions.labels, "prediction": predictions.classes}
     with replacing(run.folder / "predictions.parquet") as draft:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ship.config import Train
+from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 from ship.methods.base import Output, tuned_parameters
 
@@ -66,10 +66,10 @@ def train(
     autocast: torch.autocast,
     first_epoch: int = 0,
 ) -> Iterator[Epoch]:
-    """Train epoch by epoch from `first_epoch`, yielding a record after each; between two of them the model may be saved.
+    """Train epoch by epoch from `first_epoch`, yielding a record after each; in between the model may be saved.
 
-    `batches(epoch)` gives `steps` pairs (inputs, labels) on the model's device. Everything random in an epoch follows from
-    the seed and the epoch alone, so a run that goes on from any epoch gives the same bits as one that never stopped.
+    `batches(epoch)` gives `steps` pairs (inputs, labels) on the model's device. Everything random in an epoch follows
+    from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped.
 
     Raises:
         BadInput: The loss is not finite; names epoch and step.
@@ -86,7 +86,7 @@ def train(
                 logits, penalty = forward(inputs)
                 loss = F.cross_entropy(logits.float(), labels) + penalty
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             hits = (logits.detach().argmax(dim=1) == labels).float().mean()
             seen.append(torch.stack([loss.detach(), torch.as_tensor(penalty, device=loss.device).detach(), hits]))
@@ -103,8 +103,3 @@ def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:
             f"(lower the learning rate, now {recipe.lr:g})"
         )
     return Epoch(epoch, rate, *seen.mean(dim=0).tolist())
-
-
-def derive_seed(*parts: int) -> int:
-    """A 63-bit seed that differs for every tuple of integers, the same on every machine."""
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

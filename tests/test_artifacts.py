@@ -18,7 +18,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(RuntimeError), replacing(path) as draft:
         draft.write_text("half")
         raise RuntimeError
-    assert ["a.txt"] == [p.name for p in path.parent.iterdir()]
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
 
 
@@ -56,4 +56,4 @@ def test_nan_never_reaches_a_result(tmp_path):
     """JSON with nan is no JSON: it is not written."""
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x", {"accuracy": float("nan")})
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []

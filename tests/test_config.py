@@ -73,7 +73,9 @@ def test_broken_and_missing_files(tmp_path):
             config.load(tmp_path / "p.yaml")
 
 
-@pytest.mark.parametrize("path", sorted([ROOT / "params.yaml", *(ROOT / "presets").glob("[!p]*.yaml")]), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted([ROOT / "params.yaml", *(ROOT / "presets").glob("[!p]*.yaml")]), ids=lambda p: p.name
+)
 def test_presets_are_valid_and_fit_the_schema(path):
     """What we ship passes our own check, and the schema that editors use."""
     import jsonschema

@@ -76,5 +76,7 @@ def test_methods_do_not_import_each_other():
     """What two methods share goes down into `models` or `methods/base.py`."""
     for module in (PACKAGE / "methods").glob("*.py"):
         if module.stem not in ("__init__", "base"):
-            names = {name.split(".")[2] for name in imports(module.relative_to(PACKAGE)) if name.startswith("ship.methods.")}
+            names = {
+                name.split(".")[2] for name in imports(module.relative_to(PACKAGE)) if name.startswith("ship.methods.")
+            }
             assert names <= {"base"}, module

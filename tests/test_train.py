@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from ship.config import Train
+from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
 from ship.methods.vpt import VPT
-from ship.train import derive_seed, learning_rate, make_optimiser, train
+from ship.train import learning_rate, make_optimiser, train
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
 OFF = torch.autocast("cpu", enabled=False)
@@ -73,7 +74,9 @@ def test_a_broken_loss_names_epoch_and_step(tiny_vit):
 
 def test_training_learns(tiny_vit):
     """The loss falls on batches that repeat."""
-    records = list(run(VPT(tiny_vit, 3, prompt_length=2), feed=lambda epoch: batches(0), recipe=Train(epochs=20, lr=0.05)))
+    records = list(
+        run(VPT(tiny_vit, 3, prompt_length=2), feed=lambda epoch: batches(0), recipe=Train(epochs=20, lr=0.05))
+    )
     assert records[-1].loss < records[0].loss / 2
     assert records[-1].accuracy == 1.0
 
@@ -81,7 +84,10 @@ def test_training_learns(tiny_vit):
 def test_vectors_do_not_decay(tiny_vit):
     """Weight decay shrinks prompts and weights, not biases."""
     groups = make_optimiser(VPT(tiny_vit, 3, prompt_length=2), Train(weight_decay=0.1)).param_groups
-    assert {(p.ndim > 1, group["weight_decay"]) for group in groups for p in group["params"]} == {(True, 0.1), (False, 0.0)}
+    assert {(p.ndim > 1, group["weight_decay"]) for group in groups for p in group["params"]} == {
+        (True, 0.1),
+        (False, 0.0),
+    }
 
 
 def test_seeds_differ_for_every_pair():

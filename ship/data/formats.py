@@ -47,7 +47,7 @@ class Listing(NamedTuple):
 def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
     """The lists of a folder in the VTAB-1k layout; the folder is called `shown` in errors."""
     lists = {split: _read_list(root, file, shown) for split, file in LISTS.items()}
-    _check_disjoint(lists, shown)
+    _check_once([item for part in lists.values() for item in part])  # else test images would be trained on
     if (root / UNION).is_file():
         _check_union(lists, _read_list(root, UNION, shown), shown)
     published = TASKS.get(name)
@@ -62,7 +62,9 @@ def folder(name: str, task: Task, root: Path, shown: str) -> Listing:
     """The images of a folder with a sub-folder a class, split by the task's seed."""
     classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
     if len(classes) < 2:
-        raise BadInput(f"{shown}: expected a sub-folder for each of two or more classes, got {len(classes)} sub-folders")
+        raise BadInput(
+            f"{shown}: expected a sub-folder for each of two or more classes, got {len(classes)} sub-folders"
+        )
     _check_number(classes, task, shown)
     items: list[Item] = []
     for label, title in enumerate(classes):
@@ -79,10 +81,8 @@ def table(name: str, task: Task, file: Path, shown: str) -> Listing:
     whole = [re.fullmatch(r"[+-]?\d+", label) is not None for _, label, _ in rows]
     if any(whole) and not all(whole):
         _, label, place = rows[whole.index(not whole[0])]
-        kinds = ("integer", "name") if whole[0] else ("name", "integer")
-        raise BadInput(f"{place}: expected an {kinds[0]} as the label, as before, got the {kinds[1]} {label!r}"
-                       if kinds[0] == "integer" else
-                       f"{place}: expected a name as the label, as before, got the integer {label}")
+        kind = "an integer" if whole[0] else "a name"
+        raise BadInput(f"{place}: expected {kind} as the label, as in the lines before, got {label!r}")
     titles = sorted({label for _, label, _ in rows})
     items = [
         Item(_key(path, place), int(label) if whole[0] else titles.index(label), place, file.parent / path)
@@ -124,9 +124,7 @@ def stratified(labels: NDArray[np.int64], sizes: Sequence[int], classes: int, se
     Every part takes from the classes in proportion to what the earlier parts left of them, by largest remainders.
     """
     # a stream a class: images added to one class do not reshuffle another
-    piles = [
-        Generator(PCG64([seed, label])).permutation(np.flatnonzero(labels == label)) for label in range(classes)
-    ]
+    piles = [Generator(PCG64([seed, label])).permutation(np.flatnonzero(labels == label)) for label in range(classes)]
     parts = []
     for size in sizes:
         left = np.array([len(pile) for pile in piles])
@@ -222,19 +220,16 @@ def _check_once(items: Sequence[Item]) -> None:
         seen[item.key] = item.place
 
 
-def _check_disjoint(lists: dict[str, list[Item]], shown: str) -> None:
-    """No image stands in two of train, val and test."""
-    _check_once([item for part in lists.values() for item in part])
-
-
 def _check_union(lists: dict[str, list[Item]], union: list[Item], shown: str) -> None:
     """`train800val200.txt` holds the lines of the other two, in any order."""
     parts = {(item.key, item.label): item for item in [*lists["train"], *lists["val"]]}
     whole = {(item.key, item.label): item for item in union}
     for line in [*(parts.keys() - whole.keys()), *(whole.keys() - parts.keys())][:1]:
         item = {**parts, **whole}[line]
-        raise BadInput(f"{shown}/{UNION}: expected the lines of {LISTS['train']} and {LISTS['val']}, "
-                       f"got a difference in '{item.key} {item.label}' ({item.place})")
+        raise BadInput(
+            f"{shown}/{UNION}: expected the lines of {LISTS['train']} and {LISTS['val']}, "
+            f"got a difference in '{item.key} {item.label}' ({item.place})"
+        )
 
 
 def _hidden(name: str) -> bool:

@@ -41,9 +41,7 @@ class Formulas(NamedTuple):
 def formulas(*, contours: int, strokes: int, fractals: int, textures: int, seed: int) -> Formulas:
     """As many categories of each family; category k of a family is the same whatever the numbers are."""
     families = ((contours, _contour), (strokes, _stroke), (fractals, _fractal))
-    templates = [
-        make(_stream(seed, family, k)) for family, (count, make) in enumerate(families) for k in range(count)
-    ]
+    templates = [make(_stream(seed, family, k)) for family, (count, make) in enumerate(families) for k in range(count)]
     filled = np.arange(len(templates)) < contours
     return Formulas(
         np.stack(templates).astype(np.float32),
@@ -59,7 +57,7 @@ def _stream(seed: int, family: int, k: int) -> Generator:
 
 
 def _pixels() -> tuple[Array, Array]:
-    """x (1, SIDE) and y (SIDE, 1) of a template's pixels."""
+    """X (1, SIDE) and y (SIDE, 1) of a template's pixels."""
     axis = np.linspace(-REACH, REACH, SIDE, dtype=np.float32)
     return axis[None], axis[:, None]
 
@@ -74,7 +72,9 @@ def _contour(rng: Generator) -> Array:
     angle, radius = np.arctan2(y, x), np.hypot(x, y)
     corners = int(rng.integers(2, 9))
     waves = [(corners, rng.uniform(0.04, 0.4), 0.0)]
-    waves += [(int(rng.integers(1, 12)), rng.uniform(0.02, 0.2), rng.uniform(0, 2 * np.pi)) for _ in range(rng.integers(3))]
+    waves += [
+        (int(rng.integers(1, 12)), rng.uniform(0.02, 0.2), rng.uniform(0, 2 * np.pi)) for _ in range(rng.integers(3))
+    ]
     sharp = bool(rng.random() < 0.5)
     if rng.random() < 0.35:  # a regular polygon: triangles, squares, octagons ...
         half = np.pi / max(corners, 3)
@@ -117,11 +117,15 @@ def _line(rng: Generator) -> Array:
         return np.stack([np.cos(angle), np.sin(angle)], axis=1) * axes + rng.uniform(-0.5, 0.5, 2)
     if kind < 0.4:
         angle = np.linspace(0, 2 * np.pi, 49)
-        return np.stack([np.sin(rng.integers(1, 4) * angle + rng.uniform(0, 3)), np.sin(rng.integers(1, 4) * angle)], axis=1)
+        return np.stack(
+            [np.sin(rng.integers(1, 4) * angle + rng.uniform(0, 3)), np.sin(rng.integers(1, 4) * angle)], axis=1
+        )
     corners = rng.uniform(-1, 1, (int(rng.integers(2, 5)), 2))
     bend = rng.uniform(-0.6, 0.6, (len(corners) - 1, 2)) * (rng.random() < 0.6)
-    parts = [(1 - t) ** 2 * a + 2 * t * (1 - t) * ((a + b) / 2 + c) + t**2 * b
-             for a, b, c in zip(corners, corners[1:], bend, strict=False)]
+    parts = [
+        (1 - t) ** 2 * a + 2 * t * (1 - t) * ((a + b) / 2 + c) + t**2 * b
+        for a, b, c in zip(corners, corners[1:], bend, strict=False)
+    ]
     return np.concatenate(parts)
 
 
@@ -165,3 +169,33 @@ def _texture(rng: Generator) -> tuple[float, ...]:
         float(rng.choice([0.7, 2.0, 8.0])),
         float(rng.random() < 0.15),
     )
+
+
+class Draws:
+    """Uniform numbers of n images, handed out column by column."""
+
+    def __init__(self, values: Array) -> None:
+        self.values, self.at = values, 0
+
+    def many(self, count: int) -> Array:
+        """(n, count) in [0, 1)."""
+        self.at += count
+        return self.values[:, self.at - count : self.at]
+
+    def take(self) -> Array:
+        """(n,) in [0, 1)."""
+        return self.many(1)[:, 0]
+
+    def between(self, low: float, high: float) -> Array:
+        """(n,) in [low, high)."""
+        return low + (high - low) * self.take()
+
+    def below(self, count: int) -> NDArray[np.int64]:
+        """(n,) in 0 ... count - 1."""
+        return (self.take() * count).astype(np.int64)
+
+
+def points(at: Array, n: int) -> tuple[Array, Array]:
+    """X and y of the pixels of a square, row by row, (n, len(at)**2) each."""
+    k = len(at)
+    return np.broadcast_to(np.tile(at, k), (n, k * k)), np.broadcast_to(np.repeat(at, k), (n, k * k))

@@ -61,19 +61,24 @@ def counting(rng: Generator, label: int) -> Array:
     """Three (class 0) to ten (class 7) coloured shapes, which may touch, on a background of two colours."""
     shades = _colour(rng), _colour(rng)
     canvas = _mix(_noise(rng, int(rng.integers(1, 6))), shades[0], 0.5 * (shades[0] + shades[1]))
-    taken: list[tuple[float, float, float]] = []
-    while len(taken) < label + 3:
-        radius = float(rng.uniform(3.2, 6.5))
-        x, y = rng.uniform(radius + 1, SIZE - radius - 1, size=2)
-        if any((x - a) ** 2 + (y - b) ** 2 < (0.9 * (radius + r)) ** 2 for a, b, r in taken):
-            continue
-        taken.append((x, y, radius))
+    for x, y, radius in scatter(rng, label + 3):
         colour = _colour(rng)
         while abs(colour - canvas[int(y), int(x)]).max() < 0.3:
             colour = _colour(rng)
         shape = ("square", "ellipse", "disc", "triangle", "cross", "ring", "heart")[rng.integers(7)]
         canvas = _over(canvas, cover(shape, x, y, radius, rng.uniform(0, 2 * np.pi)), colour)
     return canvas + rng.normal(0, 0.03, canvas.shape)
+
+
+def scatter(rng: Generator, count: int) -> list[tuple[float, float, float]]:
+    """Centre (x, y) and radius, in pixels, of discs inside the image that overlap by little."""
+    taken: list[tuple[float, float, float]] = []
+    while len(taken) < count:
+        radius = float(rng.uniform(3.2, 6.5))
+        x, y = (float(at) for at in rng.uniform(radius + 1, SIZE - radius - 1, size=2))
+        if all((x - a) ** 2 + (y - b) ** 2 >= (0.9 * (radius + r)) ** 2 for a, b, r in taken):
+            taken.append((x, y, radius))
+    return taken
 
 
 def tissue(rng: Generator, label: int) -> Array:
@@ -85,7 +90,8 @@ def tissue(rng: Generator, label: int) -> Array:
     canvas = _mix(_noise(rng, 7) * 0.5 + _noise(rng, 17) * 0.5, stroma, 0.75 * stroma + 0.25)
     hue = rng.uniform(0.7, 0.8)
     cells = [(rng.uniform(0, SIZE, 2), False) for _ in range(rng.integers(18, 40))]
-    cells += [(rng.uniform(17, 47, 2), True) for _ in range(label * rng.integers(2, 6))]
+    # as many others in the middle of class 0, so that counting cells tells nothing
+    cells += [(rng.uniform(17, 47, 2), label == 1) for _ in range(rng.integers(2, 6))]
     around = [place for place in rng.uniform(0, SIZE, (rng.integers(0, 9), 2)) if abs(place - 32).max() > 20]
     cells += [(place, True) for place in around]
     for (x, y), tumour in [cells[index] for index in rng.permutation(len(cells))]:
@@ -118,7 +124,7 @@ def textures(rng: Generator, label: int) -> Array:
     return canvas + rng.normal(0, rng.uniform(0.02, 0.08), canvas.shape)
 
 
-def _pattern(rng: Generator, kind: str, u: Array, v: Array, periods: float) -> Array:
+def _pattern(rng: Generator, kind: str, u: Array, v: Array, periods: float) -> Array:  # noqa: PLR0911 - a formula each
     """The texture `kind` at the points (u, v), measured in periods, with values in [0, 1]."""
     thick = rng.uniform(0.12, 0.25)
     a, b = u % 1, v % 1
@@ -179,7 +185,8 @@ def _noise(rng: Generator, cells: int, side: int = SIZE) -> Array:
     low, part = at.astype(int), at % 1
     part = part * part * (3 - 2 * part)
     rows = lattice[low] * (1 - part)[:, None] + lattice[low + 1] * part[:, None]
-    return rows[:, low] * (1 - part) + rows[:, low + 1] * part
+    noise: Array = rows[:, low] * (1 - part) + rows[:, low + 1] * part
+    return noise
 
 
 def _colour(rng: Generator) -> Array:

@@ -38,8 +38,9 @@ def build(
     statistics: Mapping[str, Tensor],
 ) -> nn.Module:
     """The method around `vit`, with random tuned parameters; it takes those `statistics` that it asks for."""
-    asked = {name: statistics[name] for name in METHODS[method].statistics}
-    return METHODS[method](vit, num_classes, **asked, **options)
+    kind: Any = METHODS[method]
+    asked = {name: statistics[name] for name in kind.statistics}
+    return kind(vit, num_classes, **asked, **options)
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:

@@ -54,7 +54,9 @@ def load_tuned(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     target = tuned_state(model)
     if target.keys() != state.keys():
         odd = sorted(target.keys() ^ state.keys())
-        raise BadInput(f"{origin}: expected the tensors {', '.join(sorted(target))}, got a difference in {', '.join(odd)}")
+        raise BadInput(
+            f"{origin}: expected the tensors {', '.join(sorted(target))}, got a difference in {', '.join(odd)}"
+        )
     for name, tensor in target.items():
         if tensor.shape != state[name].shape:
             raise BadInput(f"{origin}: {name}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}")

@@ -1,8 +1,8 @@
 """SHIP: semantic hierarchical prompt tuning (arXiv 2412.16956, ICASSP 2025).
 
 Blocks that see alike form a level of the hierarchy. Three kinds of prompts: semantic-independent (one set a level),
-semantic-shared (one set, put back fresh in every block) and attribute (one set in each of the last levels, drawn towards
-prototypes of the image's most attended tokens). Image tokens read themselves and the prompts in two separate softmaxes.
+semantic-shared (one set, put back fresh in every block) and attribute (one set in each of the last levels, drawn
+towards prototypes of the image's most attended tokens). Image tokens read themselves and the prompts in two softmaxes.
 
 From the authors' implementation, where the paper leaves it open: below the last block prompts do not attend, their
 normalised tokens go straight through the output projection; in the last block they attend to everything.
@@ -37,12 +37,14 @@ class Prompts(NamedTuple):
 class SHIP(nn.Module):
     """Tuned: D (P M + shared + A x attribute levels) for M levels, and the head.
 
-    Ablations are options: `prompt_length`, `shared_length`, `attribute_length` or `matching_weight` 0 switches that part
-    off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level.
+    Ablations are options: `prompt_length`, `shared_length`, `attribute_length` or `matching_weight` 0 switches that
+    part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level.
     """
 
     statistics: ClassVar[tuple[str, ...]] = ("affinity", "prototypes")
     trains_on: ClassVar[str] = "images"
+    affinity: Tensor
+    prototypes: Tensor
 
     def __init__(
         self,
@@ -81,7 +83,9 @@ class SHIP(nn.Module):
             uniform(prompt_length, width, bound=glorot(width * (prompt_length + 1))) for _ in starts
         )
         self.ssp = uniform(shared_length, width, bound=glorot(width))
-        self.ap = uniform(len(self.attribute_at), attribute_length, width, bound=glorot(max(attribute_length, 1) * width))
+        self.ap = uniform(
+            len(self.attribute_at), attribute_length, width, bound=glorot(max(attribute_length, 1) * width)
+        )
         self.head = linear_head(vit.num_features, num_classes)
         self.last = depth - 1
 

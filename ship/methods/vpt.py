@@ -1,8 +1,8 @@
 """VPT: visual prompt tuning (Jia et al., ECCV 2022), shallow and deep.
 
-Prompts stand beside the image tokens and have no position embedding. The paper puts them after the class token; attention
-does not see the order, so here they stand last. In the deep form the prompts that leave a block are thrown away, so
-only their keys and values are computed: exact, and cheaper than the paper's figure.
+Prompts stand beside the image tokens and have no position embedding. The paper puts them after the class token;
+attention does not see the order, so here they stand last. In the deep form the prompts that leave a block are thrown
+away, so only their keys and values are computed: exact, and cheaper than the paper's figure.
 """
 
 from __future__ import annotations

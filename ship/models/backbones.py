@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +65,7 @@ def fetch(settings: config.Backbone, out: Path) -> None:
 
 
 def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preprocessing]:
-    """The ViT of a file that `fetch` wrote, in evaluation mode, with stochastic depth 0 ... `drop_path` over its blocks."""
+    """The ViT of a file that `fetch` wrote, in evaluation mode; stochastic depth is 0 ... `drop_path` over blocks."""
     state, about = read_tensors(path)
     vit = _architecture(about, about["name"], drop_path)
     vit.load_state_dict(state)
@@ -83,14 +82,18 @@ def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> V
     try:
         return require_plain(timm.create_model(about["model"], **sizes), name)
     except TypeError as error:  # timm's convolutional models take no img_size
-        raise BadInput(f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}") from None
+        raise BadInput(
+            f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}"
+        ) from None
 
 
 def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where timm's own weights are asked for, weights of a model of timm."""
     name = row.timm or settings.name
     if name.split(".")[0] not in timm.list_models():
-        raise unknown("backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")])
+        raise unknown(
+            "backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
+        )
     model = require_plain(_create(name, settings), settings.name)
     data = resolve_model_data_config(model)
     about = {key: data[key] for key in ("mean", "std", "interpolation")}
@@ -101,11 +104,9 @@ def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dic
 def _create(name: str, settings: config.Backbone) -> nn.Module:
     sizes = {} if settings.image_size is None else {"img_size": settings.image_size}
     if settings.weights != "pretrained":
-        model: nn.Module = timm.create_model(name, num_classes=0)
-        return model
-    logging.getLogger("timm").setLevel(logging.ERROR)
+        return timm.create_model(name, num_classes=0)
     try:
-        return timm.create_model(name, pretrained=True, num_classes=0, **sizes)  # type: ignore[no-any-return]
+        return timm.create_model(name, pretrained=True, num_classes=0, **sizes)
     except (OSError, RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
@@ -151,7 +152,9 @@ def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
         state = checkpoint_filter_fn(state, model)
     except (KeyError, RuntimeError, ValueError) as error:
         raise BadInput(f"{path}: expected weights of this ViT, got {type(error).__name__}: {error}") from None
-    return {name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist.", "pre_logits."))}
+    return {
+        name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist.", "pre_logits."))
+    }
 
 
 def _check(model: VisionTransformer, state: dict[str, Tensor], settings: config.Backbone) -> None:

@@ -32,7 +32,7 @@ def affinity(tokens: Tensor) -> Tensor:
 
 
 def first_blocks(similarity: Tensor, threshold: float) -> list[int]:
-    """First block of each level, ascending: a level ends before the first block that is less similar than the threshold."""
+    """First block of each level, ascending: a level ends before the first block less similar than the threshold."""
     starts = [0]
     for block in range(1, len(similarity)):
         if similarity[starts[-1], block] < threshold:
@@ -46,7 +46,7 @@ def hierarchies(similarity: Tensor) -> list[tuple[float, list[int]]]:
     The hierarchy changes only where the threshold passes an entry of the affinity (L, L); above all of them every
     block is a level of its own, and that threshold reads 2.0, since no cosine can pass it.
     """
-    upper = torch.triu_indices(*similarity.shape, offset=1)
+    upper = torch.triu_indices(len(similarity), len(similarity), offset=1)
     found: list[tuple[float, list[int]]] = []
     for threshold in [*similarity[*upper].unique().tolist(), 2.0]:
         starts = first_blocks(similarity, threshold)

@@ -6,7 +6,8 @@ Shapes: B images, N image tokens (class token, registers, patches), D width, H h
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from timm.layers.attention import Attention
@@ -29,7 +30,8 @@ def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
     rule = f"backbone {name}: expected a plain pre-norm ViT of timm"
     if type(vit) is not VisionTransformer:
         raise BadInput(f"{rule}, got {type(vit).__name__}")
-    for block in vit.blocks:
+    blocks: Iterable[Any] = vit.blocks
+    for block in blocks:
         if type(block) is not Block:
             raise BadInput(f"{rule}, got blocks of type {type(block).__name__}")
         if type(block.attn) is not Attention or block.attn.gate is not None:

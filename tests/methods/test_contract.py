@@ -81,7 +81,7 @@ class TestContract:
         model = make(name, options)
         step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
         idle = [k for k, p in tuned_parameters(model).items() if p.numel() and (p.grad is None or not p.grad.any())]
-        assert [] == idle
+        assert idle == []
 
     def test_evaluation_is_deterministic_and_alone(self, make, name, options):
         """In evaluation mode an image's logits depend neither on the call nor on its batch mates."""

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
 from ship.methods.ship import SHIP, matching_loss
-from safetensors import safe_open
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -39,7 +39,7 @@ def test_golden(name):
         prompt_length=config["prompt_length"],
     )
     tuned = {k.removeprefix("tuned."): v for k, v in tensors.items() if k.startswith("tuned.")}
-    assert [] == model.load_state_dict(tuned, strict=False).unexpected_keys
+    assert model.load_state_dict(tuned, strict=False).unexpected_keys == []
 
     logits, penalty = model.train()((tensors["images"].float() / 255 - 0.5) / 0.5)
     cross_entropy = F.cross_entropy(logits, tensors["labels"])
@@ -58,9 +58,7 @@ def test_golden(name):
 def test_matching_loss_is_the_least_distance():
     """Equals the distances written out one by one."""
     prompts, targets = torch.randn(2, 3, 5), torch.randn(2, 4, 5)
-    plain = [
-        min(1 - F.cosine_similarity(p, t, dim=0) for t in targets[b]) for b in range(2) for p in prompts[b]
-    ]
+    plain = [min(1 - F.cosine_similarity(p, t, dim=0) for t in targets[b]) for b in range(2) for p in prompts[b]]
     torch.testing.assert_close(matching_loss(prompts, targets), torch.stack(plain).mean())
 
 
@@ -81,6 +79,8 @@ def test_statistics_of_another_backbone_are_refused(tiny_vit):
 
 def test_a_backbone_without_class_token_is_refused():
     """Class attention needs a class token."""
-    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, class_token=False, global_pool="avg")
+    vit = VisionTransformer(
+        img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, class_token=False, global_pool="avg"
+    )
     with pytest.raises(BadInput, match="class token"):
         SHIP(vit, 3, affinity=torch.ones(2, 2), prototypes=torch.randn(5, 24))

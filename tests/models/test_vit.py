@@ -32,7 +32,9 @@ def test_pieces_equal_timm(family):
         torch.testing.assert_close(vit.head(pool(vit, z)), vit(images), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", "deit_tiny_distilled_patch16_224"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", "deit_tiny_distilled_patch16_224"]
+)
 def test_other_architectures_are_refused_by_name(name):
     """What is no plain pre-norm ViT is named in the error."""
     with pytest.raises(BadInput, match=f"backbone {name}: expected a plain pre-norm ViT"):
@@ -57,4 +59,4 @@ def test_class_attention_is_the_mean_of_logits(tiny_vit):
 def test_freezing_leaves_nothing_to_train(tiny_vit):
     """No tensor of the backbone asks for a gradient, and its head is gone."""
     freeze(tiny_vit)
-    assert [] == [name for name, p in tiny_vit.named_parameters() if p.requires_grad or name.startswith("head")]
+    assert [name for name, p in tiny_vit.named_parameters() if p.requires_grad or name.startswith("head")] == []

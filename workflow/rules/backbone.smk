@@ -1,7 +1,9 @@
 rule backbone:
     """The frozen backbone in one file: weights under timm's names, normalisation, input size."""
     input:
-        code=code("models/backbones.py", "models/vit.py", "models/weights/*", "artifacts.py"),
+        code=code(
+            "models/backbones.py", "models/vit.py", "models/weights/*", "artifacts.py"
+        ),
     output:
         weights=BACKBONE,
     log:

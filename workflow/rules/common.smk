@@ -6,13 +6,19 @@ from ship import config as experiment
 from ship.errors import BadInput
 
 if config:
-    raise WorkflowError(f"settings: expected params.yaml alone, got --config or --configfile with {', '.join(config)}")
+    raise WorkflowError(
+        f"settings: expected params.yaml alone, got --config or --configfile with {', '.join(config)}"
+    )
 try:
     PARAMS = experiment.load("params.yaml")
 except BadInput as error:
     raise WorkflowError(str(error))
 
-GRID = {"task": PARAMS.grid.tasks, "method": PARAMS.grid.methods, "seed": PARAMS.grid.seeds}
+GRID = {
+    "task": PARAMS.grid.tasks,
+    "method": PARAMS.grid.methods,
+    "seed": PARAMS.grid.seeds,
+}
 BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
 
 
@@ -36,7 +42,26 @@ def code(*names):
     return sorted(str(path) for name in names for path in Path("ship").glob(name))
 
 
-MODELS = ["models/vit.py", "models/backbones.py", "models/statistics.py", "data/images.py", "compute.py", "artifacts.py"]
+DATA = [
+    f"data/{name}.py"
+    for name in (
+        "archives",
+        "builtin",
+        "decoding",
+        "formats",
+        "painting",
+        "prepare",
+        "tasks",
+    )
+]
+MODELS = [
+    "models/*.py",
+    "data/images.py",
+    "data/decoding.py",
+    "data/seeds.py",
+    "compute.py",
+    "artifacts.py",
+]
 
 
 wildcard_constraints:

@@ -1,7 +1,7 @@
 rule prepare:
     """A task's images, wherever they come from, checked: one parquet file a split, the original bytes."""
     input:
-        code=code("data/[!i]*.py", "artifacts.py"),
+        code=code(*DATA, "artifacts.py"),
     output:
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",

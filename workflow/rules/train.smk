@@ -1,7 +1,9 @@
 rule train:
     """One run, backbone x task x method x seed: tune on the training images, predict the test images once."""
     input:
-        code=code(*MODELS, "methods/*.py", "train.py", "predict.py", "run.py", "resume.py"),
+        code=code(
+            *MODELS, "methods/*.py", "train.py", "predict.py", "run.py", "resume.py"
+        ),
         backbone=BACKBONE,
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",

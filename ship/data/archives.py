@@ -1,0 +1,199 @@
+"""Archives of images: downloaded with a checksum, and unpacked without trusting what they say. Loads no torch."""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import stat
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, NamedTuple
+
+from ship.artifacts import sha256
+from ship.errors import BadInput
+
+RATIO = 100  # images hardly shrink; an archive that grows more than this is a bomb
+ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to
+HEADER = 512  # bytes that an entry counts for beside its content: a million empty files are a bomb, too
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+
+
+class Entry(NamedTuple):
+    """A file in an archive: `target` is the path that a link stands for, `open` the content of any other file."""
+
+    name: str
+    target: str | None
+    open: Callable[[], IO[bytes]]
+
+
+@contextmanager
+def unpacked(place: str | Path, digest: str | None, url: bool = False, attempts: int = 3) -> Iterator[Path]:
+    """The folder with an archive's files; it goes when the block ends.
+
+    Args:
+        place: the archive's path, or where to download it.
+        digest: refuse an archive with another sha256.
+        url: whether `place` is an address.
+        attempts: how often a download is tried.
+    """
+    with tempfile.TemporaryDirectory(prefix="ship-") as scratch:
+        archive = Path(place)
+        if url:
+            archive = download(str(place), str(digest), Path(scratch), attempts)
+        elif digest is not None and (got := sha256(archive)) != digest.lower():
+            raise BadInput(f"{place}: expected an archive with sha256 {digest}, got {got}")
+        folder = Path(scratch) / "unpacked"
+        folder.mkdir()
+        extract(archive, folder, str(place))
+        yield only_folder(folder)
+
+
+def download(url: str, digest: str, folder: Path, attempts: int = 3) -> Path:
+    """The file at `url`, in `folder`. Raises BadInput where it cannot be had or has another sha256."""
+    import pooch
+
+    name = "download"
+    keeper = pooch.create(
+        folder, base_url="", registry={name: f"sha256:{digest}"}, urls={name: url}, retry_if_failed=attempts - 1
+    )
+    fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=60)
+    try:
+        return Path(keeper.fetch(name, downloader=fetch if url.startswith("http") else None))
+    except (ValueError, OSError) as error:
+        said = " ".join(str(error).split())
+        raise BadInput(
+            f"{url}: expected an archive with sha256 {digest}, got, {attempts} times tried: {said}"
+        ) from None
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is a zip or (compressed) tar archive, by its content."""
+    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+
+
+def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowance: int = ALLOWANCE) -> None:
+    """Unpack into the empty `folder`; the archive is called `shown` in errors.
+
+    Files only: links become the files that they stand for, so that nothing on the disk can ever lead out of `folder`.
+    Raises BadInput for a path or link that leaves it, for devices, and for archives that grow without measure.
+    """
+    if not is_archive(archive):
+        raise BadInput(f"{shown}: expected an archive (zip, tar, tar.gz), got a file of another kind")
+    left = max(ratio * archive.stat().st_size, allowance)
+    links: dict[str, str] = {}
+    try:
+        for entry in _entries(archive, shown):
+            name = _inside(entry.name, shown)
+            if entry.target is not None:
+                links[name] = _inside_link(entry, shown)
+                continue
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            left = _copy(entry, folder / name, left - HEADER)
+            if left < 0:
+                raise _bomb(shown, ratio)
+        _copy_links(links, folder, shown)
+    except BROKEN as error:
+        raise BadInput(f"{shown}: expected a whole archive, got {type(error).__name__}: {error}") from None
+
+
+def only_folder(folder: Path) -> Path:
+    """The folder's only sub-folder where it holds nothing else, else the folder itself."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _entries(archive: Path, shown: str) -> Iterator[Entry]:
+    """The files of an archive, in its order."""
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as bundle:
+            for info in bundle.infolist():
+                if not info.is_dir():
+                    yield Entry(info.filename, _zip_target(bundle, info, shown), partial(bundle.open, info))
+        return
+    with tarfile.open(archive) as tape:
+        for member in tape:
+            if not member.isdir():
+                yield Entry(member.name, _tar_target(member, shown), partial(_content, tape, member))
+
+
+def _zip_target(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> str | None:
+    """Where a link leads, within the archive. The upper half of the attributes holds a file's kind, as in Unix."""
+    mode = info.external_attr >> 16
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFLNK):
+        raise _strange(info.filename, shown)
+    if not stat.S_ISLNK(mode):
+        return None
+    with bundle.open(info) as content:
+        target = content.read(4096).decode("utf-8", "replace")
+    return posixpath.join(posixpath.dirname(info.filename), target)
+
+
+def _tar_target(member: tarfile.TarInfo, shown: str) -> str | None:
+    """Where a link leads, within the archive."""
+    if member.issym():
+        return posixpath.join(posixpath.dirname(member.name), member.linkname)
+    if not (member.isreg() or member.islnk()):
+        raise _strange(member.name, shown)
+    return member.linkname if member.islnk() else None
+
+
+def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = tape.extractfile(member)
+    return content if content is not None else io.BytesIO()
+
+
+def _copy(entry: Entry, file: Path, left: int) -> int:
+    """Write the entry's content, of which no more than `left` bytes are wanted; what then is left of them."""
+    with entry.open() as source, file.open("wb") as sink:
+        while left >= 0 and (block := source.read(2**20)):
+            left -= len(block)
+            sink.write(block[: max(0, len(block) + min(left, 0))])
+    return left
+
+
+def _bomb(shown: str, ratio: int) -> BadInput:
+    return BadInput(
+        f"{shown}: expected an archive that grows to at most {ratio} times its size, got more "
+        f"(unpack it yourself if you trust it)"
+    )
+
+
+def _strange(name: str, shown: str) -> BadInput:
+    return BadInput(f"{shown}: expected files, folders and links, got a device or the like: {name}")
+
+
+def _inside(name: str, shown: str) -> str:
+    """The path of an entry in its shortest spelling."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise BadInput(f"{shown}: expected paths inside the archive, got {name!r}")
+    return posixpath.normpath(name)
+
+
+def _inside_link(entry: Entry, shown: str) -> str:
+    """What a link stands for, in its shortest spelling; `..` is fine as long as it stays inside."""
+    target = posixpath.normpath(str(entry.target))
+    if target.startswith(("/", "../")) or target == "..":
+        raise BadInput(f"{shown}: expected links that stay inside the archive, got {entry.name!r} -> {target!r}")
+    return target
+
+
+def _copy_links(links: dict[str, str], folder: Path, shown: str) -> None:
+    """Give every link the content of the file that it stands for, through other links where it must."""
+    for name, target in links.items():
+        seen = {name}
+        while target in links and target not in seen:
+            seen.add(target)
+            target = links[target]  # noqa: PLW2901
+        if not (folder / target).is_file() or target in links:
+            raise BadInput(f"{shown}: expected links to files of the archive, got {name!r} -> {links[name]!r}")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)
+        os.link(folder / target, folder / name)

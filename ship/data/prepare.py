@@ -1,0 +1,139 @@
+"""From what a task is given as to one parquet file a split and `task.json`: checked, lossless, all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ship.artifacts import replacing, sha256, write_json
+from ship.config import Task
+from ship.data import builtin, formats
+from ship.data.archives import is_archive, unpacked
+from ship.data.decoding import rgb
+from ship.data.formats import Item, Listing
+from ship.data.tasks import group_of
+from ship.errors import BadInput
+
+SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
+GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
+
+
+def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
+    """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`.
+
+    The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
+    the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
+    """
+    with opened(name, task, Path(data_root)) as listing:
+        check_classes(name, listing)
+        fresh = not out.exists()
+        try:
+            _write(name, task, listing, out)
+        except BaseException:
+            if fresh:
+                with contextlib.suppress(OSError):  # another job's file may lie there by now
+                    out.rmdir()
+            raise
+
+
+@contextmanager
+def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
+    """The task's images, wherever they come from; files of an archive go when the block ends."""
+    if task.source == "builtin":
+        yield made(name, task)
+        return
+    place = Path(os.path.normpath(data_root / str(task.path)))
+    if task.url is None and not place.exists():
+        raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
+    if task.url is not None or is_archive(place):
+        shown = task.url or str(place)
+        with unpacked(shown, task.sha256, url=task.url is not None) as folder:
+            yield read(name, task, _only_csv(folder, shown) if task.source == "csv" else folder, shown)
+        return
+    if task.sha256 is not None:
+        raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
+    yield read(name, task, place, str(place))
+
+
+def made(name: str, task: Task) -> Listing:
+    """A built-in task."""
+    classes = builtin.class_names(name)
+    if task.classes not in (None, len(classes)):
+        raise BadInput(f"tasks.{name}.classes: expected {len(classes)}, got {task.classes}")
+    if name not in builtin.PAINTERS:
+        items = [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in builtin.digits()]
+        return Listing(formats.split(name, task, items, classes), classes)
+    splits = {
+        split: [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in images]
+        for split, images in builtin.drawn(name, task).items()
+    }
+    return Listing(splits, classes)
+
+
+def read(name: str, task: Task, place: Path, shown: str) -> Listing:
+    """The images of a folder or CSV file, which is called `shown` in errors."""
+    if task.source == "csv":
+        if not place.is_file():
+            raise BadInput(f"tasks.{name}.path: expected a CSV file or an archive, got the folder {shown}")
+        return formats.table(name, task, place, shown)
+    if not place.is_dir():
+        raise BadInput(f"tasks.{name}.path: expected a folder or an archive (zip, tar, tar.gz), got {shown}")
+    return (formats.vtab if task.source == "vtab" else formats.folder)(name, task, place, shown)
+
+
+def check_classes(name: str, listing: Listing) -> None:
+    """Raises BadInput for a class that no image of train or val shows, unless the task's draw is known to miss some."""
+    shown = {item.label for split in ("train", "val") for item in listing.splits[split]}
+    for label, title in enumerate(listing.classes):
+        if label not in shown and not listing.holes:
+            raise BadInput(
+                f"tasks.{name}: expected training images of each of the {len(listing.classes)} classes, "
+                f"got an empty class: {title!r} (label {label})"
+            )
+
+
+def _only_csv(folder: Path, shown: str) -> Path:
+    found = sorted(folder.glob("*.csv"))
+    if len(found) != 1:
+        raise BadInput(f"{shown}: expected one CSV file at the top, got {len(found)}")
+    return found[0]
+
+
+def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
+    """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
+    about: dict[str, Any] = {"task": name, "group": group_of(name, task), "source": task.source}
+    about |= {"classes": listing.classes, "splits": {}}
+    with ExitStack() as drafts, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        # entered first, so that it is renamed last
+        summary = drafts.enter_context(replacing(out / "task.json"))
+        for split, items in listing.splits.items():
+            draft = drafts.enter_context(replacing(out / f"{split}.parquet"))
+            _write_split(draft, items, pool)
+            counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
+            about["splits"][split] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
+        write_json(summary, about)
+
+
+def _write_split(file: Path, items: Sequence[Item], pool: ThreadPoolExecutor) -> None:
+    """One parquet file, without compression: its images are compressed."""
+    with pq.ParquetWriter(file, SCHEMA, compression="none", use_dictionary=False, write_statistics=False) as writer:
+        for start in range(0, len(items), GROUP_ROWS):
+            rows = items[start : start + GROUP_ROWS]
+            columns = [[row.key for row in rows], list(pool.map(_checked, rows)), [row.label for row in rows]]
+            writer.write_table(pa.table(columns, schema=SCHEMA), row_group_size=GROUP_ROWS)
+
+
+def _checked(item: Item) -> bytes:
+    """The image's bytes, after they have been decoded to the end."""
+    data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
+    rgb(data, f"{item.place} ({item.key})" if item.key not in item.place else item.place)
+    return data

@@ -1,0 +1,81 @@
+"""The ViT that is pre-trained on images made by formulas, with its heads, and how its depth grows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.models.vit import embed
+
+COPIED = ("norm1", "attn.qkv", "norm2", "mlp.fc1")  # when a block wakes; attn.proj and mlp.fc2 begin at zero
+
+
+class Guess(NamedTuple):
+    """What the heads say of B images, k patches each."""
+
+    category: Tensor
+    """(B, categories): logits, of the class token"""
+    place: Tensor
+    """(B, k, places)"""
+    ink: Tensor
+    """(B, k, inks): logits"""
+
+
+class Student(nn.Module):
+    """A ViT with a head on its class token and two on its patches.
+
+    While it is shallow, every `stride`-th block alone is computed; the others sleep, which they do by adding nothing, so that
+    the whole ViT is at any time what has been trained.
+    """
+
+    def __init__(
+        self, model: Mapping[str, Any], stride: int, categories: int, places: int, inks: int, seed: int
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            # timm's own start (0.02 everywhere) is made for wide models and learns slowly at this width
+            self.vit = VisionTransformer(**model, num_classes=0, weight_init="jax")
+            width = self.vit.embed_dim
+            self.category, self.place, self.ink = (nn.Linear(width, n) for n in (categories, places, inks))
+        self.stride = stride
+        with torch.no_grad():
+            self.vit.pos_embed[:, 1:] = 0.5 * waves_of_place(*self.vit.patch_embed.grid_size, width)
+            for i, block in enumerate(self.vit.blocks):
+                if i % stride:
+                    for linear in (block.attn.proj, block.mlp.fc2):
+                        linear.weight.zero_()
+                        linear.bias.zero_()
+
+    def forward(self, images: Tensor, order: Tensor, shallow: bool) -> Guess:
+        """What is said of images (B, 3, S, S) of which the patches `order` (B, k) alone are seen."""
+        z = embed(self.vit, images)
+        z = torch.cat([z[:, :1], z[:, 1:].take_along_dim(order[..., None], dim=1)], dim=1)
+        for block in self.vit.blocks[:: self.stride if shallow else 1]:
+            z = block(z)
+        z = self.vit.norm(z)
+        return Guess(self.category(z[:, 0]), self.place(z[:, 1:]), self.ink(z[:, 1:]))
+
+
+@torch.no_grad()
+def wake(weights: Mapping[str, Tensor], stride: int) -> None:
+    """Give every sleeping block of a student's weights what the block before it has learnt to look at.
+
+    Its output stays zero, so the student computes what it did; the first gradients change that.
+    """
+    for name, tensor in weights.items():
+        match name.split(".", 3):
+            case ["vit", "blocks", number, part] if int(number) % stride and part.rpartition(".")[0] in COPIED:
+                tensor.copy_(weights[f"vit.blocks.{int(number) - int(number) % stride}.{part}"])
+
+
+def waves_of_place(rows: int, columns: int, width: int) -> Tensor:
+    """Sines and cosines of the patches' rows and columns, (rows columns, width): the first position embedding."""
+    pace = 100.0 ** -torch.linspace(0, 1, width // 4)
+    down, across = (torch.arange(n)[:, None] * pace for n in (rows, columns))
+    down, across = down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)
+    return torch.cat([down.sin(), down.cos(), across.sin(), across.cos()], dim=-1).flatten(0, 1)

@@ -1,0 +1,217 @@
+"""One page that shows an experiment: self-contained, made from results/ and from what the runs say of themselves."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from ship.artifacts import Run, data_folder, hierarchy_file, read_json, write_text
+from ship.config import Params
+from ship.errors import BadInput
+from ship.evaluate import GROUPS
+from ship.report import figures
+from ship.report.tables import (
+    PLOTS,
+    TABLE,
+    expected_runs,
+    method_means,
+    missing_runs,
+    parameters,
+    percent,
+)
+
+PAGE = Path("report", "index.html")
+Missing = tuple[str, str, int, str]
+"""task, method, seed, and why the run has left no result"""
+
+
+def write_page(
+    params: Params, root: Path = Path(), out: Path = PAGE, missing: Sequence[Missing] = (), commit: str = ""
+) -> None:
+    """Write the page of what `aggregate` left under `root`.
+
+    Args:
+        params: the experiment; rows of the table that its grid does not name are left out.
+        root: where results/, runs/, hierarchy/, data/ and benchmarks/ lie; only results/ must be there.
+        out: the page, taken from the working folder.
+        missing: reasons, shown for runs without a result; those that are not named here are shown without.
+        commit: shown in how to run it again.
+    """
+    if not (root / TABLE).exists():
+        raise BadInput(f"{root / TABLE}: expected the table of an experiment, found none (ship aggregate)")
+    table = _rows_of_grid(pd.read_csv(root / TABLE), params)
+    tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
+    abouts = {
+        run: read_json(path) for run in expected_runs(params) if (path := root / run.folder / "run.json").exists()
+    }
+    environment = Environment(
+        loader=PackageLoader("ship.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "parameters": parameters}
+    means = {method: method_means(table, method, params.grid.tasks) for method in methods}
+    context = {
+        "params": params,
+        "commit": commit,
+        "tasks": tasks,
+        "methods": methods,
+        "means": means,
+        "headline": headline(means),
+        "best": _best(table, means),
+        "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
+        "tuned": {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods},
+        "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
+        "missing": _missing(params, root, missing),
+        "runs": len(expected_runs(params)),
+        "backbone": _common([about["backbone"] for about in abouts.values()]),
+        "environment": _common([about["environment"] for about in abouts.values()]),
+        "images": {task: _images(root, task) for task in tasks},
+        "figures": _overview(root, table, methods, means),
+        "curves": _curves(root, tasks, methods),
+        "hierarchies": _hierarchies(params, root, tasks, methods),
+        "costs": _costs(params, root, methods),
+        "settings": {method: _settings(params, method) for method in methods},
+    }
+    write_text(out, environment.get_template("page.html.j2").render(context))
+
+
+def headline(means: Mapping[str, Mapping[str, Any]]) -> str:
+    """The comparison in a sentence; empty where no method has every task."""
+    complete = {method: found["group_mean"] for method, found in means.items() if "group_mean" in found}
+    if not complete:
+        return ""
+    first, *rest = sorted(complete, key=lambda method: -complete[method])
+    sentence = f"{first} has the highest group mean, {percent(complete[first])}\u00a0%"
+    if not rest:
+        return f"{first} has a group mean of {percent(complete[first])}\u00a0%."
+    ahead = 100 * (complete[first] - complete[rest[0]])
+    return f"{sentence}: {ahead:.1f} points above {rest[0]}."
+
+
+def levels(hierarchies: Sequence[Mapping[str, Any]], threshold: float) -> list[int]:
+    """First blocks of the levels at `threshold`, from all hierarchies with the largest threshold of each, ascending."""
+    fitting = [found for found in hierarchies if threshold <= found["threshold"]] or hierarchies[-1:]
+    return [int(block) for block in fitting[0]["first_blocks"]]
+
+
+def _rows_of_grid(table: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """The rows that the grid names, in its order; deviations that are not there are None."""
+    place = {name: i for names in (params.grid.tasks, params.grid.methods) for i, name in enumerate(names)}
+    table = table[table["task"].isin(params.grid.tasks) & table["method"].isin(params.grid.methods)]
+    table = table.sort_values(["task", "method"], key=lambda column: column.map(place), kind="stable")
+    return table.reset_index(drop=True)
+
+
+def _best(table: pd.DataFrame, means: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """The highest accuracy of every column of the first table."""
+    best = {str(task): float(rows["accuracy"].max()) for task, rows in table.groupby("task")}
+    kinds = ("group_mean", "task_mean")
+    return best | {kind: max((found[kind] for found in means.values() if kind in found), default=2.0) for kind in kinds}
+
+
+def _missing(params: Params, root: Path, given: Sequence[Missing]) -> list[Missing]:
+    """All runs of the grid without a result, with the reasons that were given."""
+    reasons = {Run(*entry[:3]): entry[3] for entry in given}
+    return [(*run, reasons.get(run, "no result yet")) for run in missing_runs(params, root)]
+
+
+def _common(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Every key with its values: one where all runs agree."""
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return {key: " or ".join(dict.fromkeys(_text(part[key]) for part in parts if key in part)) for key in keys}
+
+
+def _text(value: object) -> str:
+    """A setting as params.yaml would show it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(part) for part in value)
+    return str(value)
+
+
+def _images(root: Path, task: str) -> dict[str, int]:
+    """Number of images of each split whose file is there."""
+    import pyarrow.parquet as pq
+
+    paths = {split: root / data_folder(task) / f"{split}.parquet" for split in ("train", "val", "test")}
+    return {split: pq.read_metadata(path).num_rows for split, path in paths.items() if path.exists()}
+
+
+def _overview(
+    root: Path, table: pd.DataFrame, methods: Sequence[str], means: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Markup]:
+    """Accuracy by task, and accuracy against tuned parameters where there are means to show."""
+    runs = pd.read_csv(root / PLOTS / "accuracy.csv")
+    found = {"accuracy": figures.accuracy(table, runs, methods)}
+    counts = {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods}
+    points = {m: (counts[m], float(means[m]["group_mean"])) for m in methods if "group_mean" in means[m]}
+    if len(points) > 1:
+        found["parameters"] = figures.against_parameters(points, methods)
+    return {name: Markup(svg) for name, svg in found.items()}  # noqa: S704  # matplotlib has escaped its texts
+
+
+def _curves(root: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[Markup]:
+    table = pd.read_csv(root / PLOTS / "curves.csv")
+    return [Markup(figures.curves(table, task, methods)) for task in tasks]  # noqa: S704
+
+
+def _hierarchies(params: Params, root: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """For each task that has a hierarchy: its heat map, with the levels of the first row that has a threshold."""
+    files = {task: root / hierarchy_file(task, ".json") for task in tasks}
+    read = {task: read_json(path) for task, path in files.items() if path.exists()}
+    floor = min((value for about in read.values() for line in about["affinity"] for value in line), default=0.0)
+    found = []
+    for task, about in read.items():
+        options = {method: _options(params, method, task) for method in methods}
+        cuts = {m: float(given["threshold"]) for m, given in options.items() if "threshold" in given}
+        rows = [(method, cut, levels(about["hierarchies"], cut)) for method, cut in cuts.items()]
+        first = rows[0][2] if rows else [0]
+        svg = figures.affinity(about["affinity"], task, first, floor=min(0.9, int(10 * floor) / 10))
+        found.append({"task": task, "rows": rows, "figure": Markup(svg)})  # noqa: S704
+    return found
+
+
+def _costs(params: Params, root: Path, methods: Sequence[str]) -> list[dict[str, Any]]:
+    """Seconds (mean over runs) and peak memory (largest, bytes) of each method that was measured."""
+    found = []
+    for method in methods:
+        paths = [root / run.benchmark for run in expected_runs(params) if run.method == method]
+        parts = [pd.read_csv(path, sep="\t", na_values="-") for path in paths if path.exists()]
+        if parts:
+            rows = pd.concat(parts)
+            peak = float(rows["max_rss"].max()) * 2**20
+            found.append({"method": method, "runs": len(parts), "seconds": float(rows["s"].mean()), "peak": peak})
+    return found
+
+
+def _options(params: Params, method: str, task: str | None = None) -> dict[str, Any]:
+    """Every option of a row, defaults included."""
+    from ship.methods import METHODS
+
+    signature = inspect.signature(METHODS[params.methods[method].method]).parameters.values()
+    defaults = {option.name: option.default for option in signature if option.default is not option.empty}
+    return {**defaults, **params.options_of(method, task)}
+
+
+def _settings(params: Params, method: str) -> dict[str, Any]:
+    """A row as it was run: options, recipe, and what differs for single tasks."""
+    row = params.methods[method]
+    special = {task: {**own.options, **own.train} for task, own in row.tasks.items() if task in params.grid.tasks}
+    return {
+        "method": row.method,
+        "options": {key: _text(value) for key, value in _options(params, method).items()},
+        "train": {key: _text(value) for key, value in params.train_of(method).model_dump().items()},
+        "tasks": {task: {key: _text(value) for key, value in own.items()} for task, own in special.items()},
+    }

@@ -1,0 +1,202 @@
+"""Every run's result in one table, as files for DVC and as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
+from ship.config import Params
+from ship.errors import BadInput
+from ship.evaluate import group_mean, group_means, interval, mean_std, task_mean
+
+METRICS = Path("results", "metrics.json")
+TABLE = Path("results", "table.csv")
+PLOTS = Path("results", "plots")
+
+Frame = pd.DataFrame
+
+
+def expected_runs(params: Params) -> list[Run]:
+    """Every run of the grid, in its order; seeds ascend."""
+    grid = params.grid
+    return [Run(task, method, seed) for task in grid.tasks for method in grid.methods for seed in sorted(grid.seeds)]
+
+
+def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
+    """The runs of the grid that have left no result under `root`."""
+    return [run for run in expected_runs(params) if not (root / run.result).exists()]
+
+
+def aggregate(params: Params, root: Path = Path(), *, partial: bool = False) -> Frame:
+    """Write metrics, table and plots of the grid's runs under `root`; the table, a row per task and method.
+
+    Raises BadInput where a run is missing, unless a `partial` table is asked for: that one has no means for methods
+    that lack a task, since they would be means of something else.
+    """
+    missing = missing_runs(params, root)
+    runs = [run for run in expected_runs(params) if run not in missing]
+    if missing and not (partial and runs):
+        first = missing[0]
+        raise BadInput(
+            f"{first.result}: expected the result of a run, found none, as for {len(missing)} of "
+            f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"
+        )
+    results = pd.DataFrame([read_json(root / run.result) for run in runs])
+    hits = {run: read_hits(root, run) for run in runs}
+    _check_accuracies(results, hits)
+    summary = summarise(results, hits)
+    write_json(root / METRICS, metrics(summary, params.grid.tasks))
+    _write_csv(root / TABLE, summary, "%.6f")
+    _write_csv(root / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
+    _write_csv(root / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
+    _write_csv(root / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
+    return summary
+
+
+def read_hits(root: Path, run: Run) -> pd.Series[bool]:
+    """Whether each test image was predicted right, by its key."""
+    table = pd.read_parquet(root / run.folder / "predictions.parquet", columns=["key", "label", "prediction"])
+    return pd.Series((table["label"] == table["prediction"]).to_numpy(), index=table["key"])
+
+
+def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
+    """A row per task and method, in the order of `results`: mean, deviation over seeds, 95 % interval over images."""
+    rows = []
+    for names, runs in results.groupby(["task", "method"], sort=False):
+        task, method = (str(name) for name in names)
+        seeds = [int(seed) for seed in runs["seed"]]
+        low, high = interval(_aligned([hits[Run(task, method, seed)] for seed in seeds], f"{task} {method}"))
+        mean, std = mean_std([float(value) for value in runs["accuracy"]])
+        first = runs.iloc[0]
+        counts = ("test_images", "tuned_parameters", "tuned_parameters_without_head")
+        rows.append(
+            {"task": task, "group": first["group"], "method": method, "accuracy": mean, "std": std}
+            | {"low": low, "high": high, "seeds": len(seeds)}
+            | {name: int(first[name]) for name in counts}
+        )
+    return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
+
+
+def method_means(summary: Frame, method: str, tasks: Sequence[str]) -> dict[str, Any]:
+    """Of one method: `tasks`, `groups`, and over all `tasks` `group_mean` and `task_mean`; none where a task lacks."""
+    rows = summary[summary["method"] == method]
+    accuracies = dict(zip(rows["task"], rows["accuracy"].astype(float), strict=True))
+    groups = dict(zip(summary["task"], summary["group"], strict=True))
+    found: dict[str, Any] = {"tasks": accuracies}
+    if set(tasks) <= set(accuracies):
+        found |= {"groups": group_means(accuracies, groups)}
+        found |= {"group_mean": group_mean(accuracies, groups), "task_mean": task_mean(accuracies)}
+    return found
+
+
+def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
+    """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals."""
+    methods = sorted(summary["method"].unique())
+    return {"accuracy": {method: _rounded(method_means(summary, method, tasks)) for method in methods}}
+
+
+def text_table(summary: Frame, width: int = 100) -> str:
+    """For a terminal: percent, methods as rows, tasks as columns; columns beyond `width` go on below."""
+    header, *rows = table_cells(summary)
+    columns = [[str(cell) for cell in column] for column in zip(header, *rows, strict=True)]
+    sizes = [max(map(len, column)) for column in columns]
+    parts, chosen = [], [0]
+    for index in range(1, len(columns)):
+        if len(chosen) > 1 and sum(sizes[i] + 2 for i in [*chosen, index]) - 2 > width:
+            parts.append(chosen)
+            chosen = [0]
+        chosen.append(index)
+    return "\n\n".join(_lines(columns, sizes, part) for part in [*parts, chosen]) + "\n"
+
+
+def markdown_table(summary: Frame) -> str:
+    """The same table for a document."""
+    header, *rows = table_cells(summary)
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [header, rule, *rows])
+
+
+def table_cells(summary: Frame) -> list[list[str]]:
+    """Header and a row per method: accuracy on each task in percent, both means, tuned parameters (mean over tasks)."""
+    tasks = list(summary["task"].unique())
+    cells = [["accuracy, %", *tasks, "group mean", "task mean", "tuned"]]
+    for method in summary["method"].unique():
+        means = method_means(summary, method, tasks)
+        values = [*(means["tasks"].get(task) for task in tasks), means.get("group_mean"), means.get("task_mean")]
+        tuned = summary.loc[summary["method"] == method, "tuned_parameters"].mean()
+        cells.append([method, *(percent(value) for value in values), parameters(float(tuned))])
+    return cells
+
+
+def percent(value: float | None) -> str:
+    """0.8413 as 84.1; a dash where there is no value."""
+    return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
+
+
+def parameters(count: float) -> str:
+    """1 234 567 as 1.23 M, 76 543 as 76.5 K."""
+    scaled, unit = (count / 1e6, " M") if count >= 999_500 else (count / 1e3, " K")
+    return f"{count:.0f}" if count < 999.5 else f"{scaled:#.3g}".rstrip(".") + unit
+
+
+def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
+    """Raise BadInput where a result is not that of the predictions beside it."""
+    for (run, found), stated in zip(hits.items(), results["accuracy"], strict=True):
+        if abs(float(found.mean()) - stated) > 1e-6:
+            raise BadInput(
+                f"{run.result}: expected the accuracy of predictions.parquet, {found.mean():.6f}, got {stated} "
+                f"(ship train {run.task} {run.method} {run.seed})"
+            )
+
+
+def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_]:
+    """Hits (S, n) of S seeds, which must be on the same images in the same order."""
+    for other in hits[1:]:
+        if not other.index.equals(hits[0].index):
+            raise BadInput(f"{what}: expected the same test images for every seed, got others (rerun them)")
+    return np.stack([column.to_numpy() for column in hits])
+
+
+def _curves(root: Path, runs: Sequence[Run]) -> Frame:
+    """What training was like, epoch by epoch."""
+    frames = [pd.read_csv(root / run.folder / "log.csv").assign(**run._asdict()) for run in runs]
+    return pd.concat(frames)[["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]]
+
+
+def _affinities(root: Path, tasks: Sequence[str]) -> Frame:
+    """A row per task and pair of blocks."""
+    rows = [
+        {"task": task, "block_i": i, "block_j": j, "affinity": value}
+        for task in tasks
+        if (path := root / hierarchy_file(task, ".json")).exists()
+        for i, line in enumerate(read_json(path)["affinity"])
+        for j, value in enumerate(line)
+    ]
+    return pd.DataFrame(rows, columns=["task", "block_i", "block_j", "affinity"])
+
+
+def _rounded(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _rounded(tree[key]) for key in sorted(tree)}
+    return round(tree, 6)
+
+
+def _lines(columns: Sequence[Sequence[str]], sizes: Sequence[int], chosen: Sequence[int]) -> str:
+    """The `chosen` columns as lines: the first to the left, the others to the right."""
+    rows = zip(*(columns[i] for i in chosen), strict=True)
+    widths = [sizes[i] for i in chosen]
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(size) for cell, size in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
+    return "\n".join(lines)
+
+
+def _write_csv(path: Path, frame: Frame, float_format: str) -> None:
+    write_text(path, frame.to_csv(index=False, float_format=float_format, lineterminator="\n"))

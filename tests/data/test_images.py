@@ -1,0 +1,117 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ship.config import Task
+from ship.data.images import RESAMPLING, batches, decode, normalise, pixels, read_split, stream
+from ship.data.prepare import prepare
+from ship.errors import BadInput
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A small prepared task."""
+    out = tmp_path_factory.mktemp("digits")
+    prepare("digits", Task(train=300, val=40, test=50), ".", out)
+    return out
+
+
+def test_splits_are_read_one_after_the_other(digits):
+    """Several files give the rows of the first, then those of the second."""
+    train, val = read_split(digits / "train.parquet"), read_split(digits / "val.parquet")
+    both = read_split(digits / "train.parquet", digits / "val.parquet")
+    assert both.keys == train.keys + val.keys
+    assert both.images == train.images + val.images
+    assert both.labels.dtype == np.int64
+    assert np.array_equal(both.labels, np.concatenate([train.labels, val.labels]))
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "found none"), ("no parquet", "expected a parquet file")])
+def test_broken_split_is_refused(tmp_path, text, message):
+    """An absent or broken file is the user's to put right."""
+    if text:
+        (tmp_path / "train.parquet").write_text(text)
+    with pytest.raises(BadInput, match=rf"train.parquet: .*{message}"):
+        read_split(tmp_path / "train.parquet")
+
+
+@pytest.mark.parametrize("interpolation", RESAMPLING)
+def test_decoding_is_a_plain_resize(image, interpolation):
+    """(3, S, S) uint8, the whole image without crop, and unchanged where the size fits."""
+    decoded = decode(image(), 12, interpolation)
+    picture = Image.open(io.BytesIO(image())).resize((12, 12), RESAMPLING[interpolation])
+    assert decoded.dtype == np.uint8
+    assert np.array_equal(decoded, np.asarray(picture).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_pixels_keep_the_order(image, threads):
+    """Row i is image i, with any number of threads."""
+    images = [image(number) for number in range(9)]
+    whole = pixels(images, 8, "bicubic", threads)
+    assert (whole.shape, whole.dtype) == ((9, 3, 8, 8), torch.uint8)
+    for row, data in zip(whole, images, strict=True):
+        assert torch.equal(row, torch.from_numpy(decode(data, 8, "bicubic").copy()))
+
+
+def test_normalise_is_the_formula():
+    """(x / 255 - mean) / std, a channel each."""
+    images = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2) * 20
+    normal = normalise(images, (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
+    assert normal.dtype == torch.float32
+    assert normal[0, 1, 0, 1].item() == pytest.approx((100 / 255 - 0.2) / 0.25)
+
+
+def epoch(seed, number, inputs=None, size=4):
+    inputs = torch.arange(10) if inputs is None else inputs
+    return list(batches(inputs, torch.arange(len(inputs)), size, seed=seed, epoch=number, device=CPU))
+
+
+def test_order_follows_from_seed_and_epoch():
+    """The same pair gives the same order whatever was drawn before; another one another order."""
+    orders = {}
+    for pair in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        orders[pair] = torch.cat([labels for _, labels in epoch(*pair)]).tolist()
+        torch.rand(3)
+        assert torch.cat([labels for _, labels in epoch(*pair)]).tolist() == orders[pair]
+    assert len({tuple(order) for order in orders.values()}) == 4
+
+
+@pytest.mark.parametrize(("size", "sizes"), [(4, [4, 4]), (5, [5, 5]), (64, [10])])
+def test_last_batch(size, sizes):
+    """A short last batch is left out, unless it is the only one; no image comes twice."""
+    found = epoch(0, 0, size=size)
+    assert [len(labels) for _, labels in found] == sizes
+    assert len(set(torch.cat([labels for _, labels in found]).tolist())) == sum(sizes)
+
+
+@pytest.mark.parametrize("inputs", [torch.rand(10, 3), torch.randint(0, 256, (10, 3, 2, 2), dtype=torch.uint8)])
+def test_inputs_stay_beside_their_labels(inputs):
+    """Features and images alike."""
+    for x, y in epoch(3, 1, inputs):
+        assert x.dtype == inputs.dtype
+        assert torch.equal(x, inputs[y])
+
+
+@pytest.mark.parametrize("size", [7, 256, 999])
+def test_stream_is_the_file(digits, size):
+    """All rows in their order, the same pixels as at once, in batches of at most the size asked for."""
+    path = digits / "train.parquet"
+    split = read_split(path)
+    found = list(stream(path, 16, "bilinear", size, 2))
+    assert max(len(labels) for _, _, labels in found) <= size
+    assert [key for keys, _, _ in found for key in keys] == split.keys
+    assert torch.equal(torch.cat([images for _, images, _ in found]), pixels(split.images, 16, "bilinear", 2))
+    assert torch.cat([labels for _, _, labels in found]).tolist() == split.labels.tolist()
+
+
+def test_stream_may_be_left_early(digits):
+    """Leaving after the first batch ends its threads."""
+    rows = stream(digits / "test.parquet", 16, "bilinear", 8, 2)
+    next(rows)
+    rows.close()

@@ -1,0 +1,120 @@
+"""Backbones: one file each, with the normalisation and the size that their weights ask for."""
+
+import pytest
+import timm
+import torch
+
+from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.config import Backbone
+from ship.errors import BadInput
+from ship.models.backbones import BACKBONES, fetch, load
+
+SIZE = 64  # of timm's test_vit, to be quick
+
+
+def fetched(tmp_path, drop_path=0.0, **settings):
+    """A backbone, fetched and loaded."""
+    fetch(Backbone(**{"name": "test_vit", "weights": "random", "image_size": SIZE} | settings), tmp_path / "b")
+    return load(tmp_path / "b", drop_path)
+
+
+def test_preprocessing_comes_with_the_weights(tmp_path):
+    """ViT-Ti's AugReg weights want 0.5, CLIP's their own numbers."""
+    vit, preprocessing = fetched(tmp_path, name="vit_tiny", image_size=None)
+    assert preprocessing == (224, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic")
+    assert fetched(tmp_path, name="clip_base", image_size=32)[1].mean == pytest.approx(
+        (0.4815, 0.4578, 0.4082), abs=1e-4
+    )
+    assert not vit.training
+
+
+def test_an_override_is_explicit(tmp_path):
+    """What the settings say wins over the weights' configuration."""
+    _, preprocessing = fetched(tmp_path, mean=(0.1, 0.2, 0.3), interpolation="nearest")
+    assert (preprocessing.mean, preprocessing.interpolation, preprocessing.image_size) == (
+        (0.1, 0.2, 0.3),
+        "nearest",
+        SIZE,
+    )
+
+
+def test_random_weights_are_the_same_everywhere(tmp_path):
+    """Two fetches give the same bytes, whatever was drawn in between."""
+    fetched(tmp_path)
+    first = sha256(tmp_path / "b")
+    torch.randn(7)
+    fetched(tmp_path)
+    assert first == sha256(tmp_path / "b")
+
+
+def test_local_weights_are_loaded(tmp_path):
+    """A file under timm's names, head and all, gives timm's own features; another size resizes the positions."""
+    model = timm.create_model("test_vit", num_classes=10, img_size=SIZE).eval()
+    write_tensors(tmp_path / "w.safetensors", model.state_dict())
+    vit, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
+    images = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        assert torch.equal(model.forward_head(model.forward_features(images), pre_logits=True), vit(images))
+    larger, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"), image_size=96)
+    assert larger.pos_embed.shape[1] == 37
+
+
+def test_real_weights(tmp_path, shared):
+    """The ImageNet ViT-Ti/16 beside the project loads."""
+    path = shared / "weights/vit_tiny_patch16_224.safetensors"
+    vit, preprocessing = fetched(tmp_path, name="vit_tiny", weights=str(path), image_size=None, sha256=sha256(path))
+    assert preprocessing.image_size == 224
+    assert torch.equal(vit.cls_token, read_tensors(path)[0]["cls_token"])
+
+
+def test_stochastic_depth_is_linear_over_blocks(tmp_path):
+    """0 in the first block, the given rate in the last."""
+    vit, _ = fetched(tmp_path, drop_path=0.2)
+    rates = [getattr(block.drop_path1, "drop_prob", 0.0) for block in vit.blocks]
+    assert rates == pytest.approx(torch.linspace(0, 0.2, len(rates)).tolist())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "vit_tny"}, "backbone.name: expected one of"),
+        ({"name": "swin_tiny_patch4_window7_224"}, "expected a plain pre-norm ViT of timm, got SwinTransformer"),
+        ({"weights": "w.pth"}, "backbone.weights: expected pretrained, random or a file, got 'w.pth'"),
+    ],
+)
+def test_what_is_refused(tmp_path, settings, message):
+    """Unknown names, other architectures, absent files."""
+    with pytest.raises(BadInput, match=message):
+        fetched(tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_weights_are_refused(tmp_path):
+    """Pickle, garbage, a wrong digest and numbers that are none."""
+    (tmp_path / "w.pth").write_bytes(b"x")
+    (tmp_path / "w.npz").write_bytes(b"x")
+    state = timm.create_model("test_vit", img_size=SIZE).state_dict()
+    write_tensors(tmp_path / "good.safetensors", state)
+    write_tensors(tmp_path / "nan.safetensors", state | {"norm.bias": torch.full((64,), float("nan"))})
+    for name, extra, message in (
+        ("w.pth", {}, "expected .safetensors or .npz"),
+        ("w.npz", {}, "expected JAX weights"),
+        ("good.safetensors", {"sha256": "0" * 64}, "expected sha256 000"),
+        ("nan.safetensors", {}, "norm.bias: expected finite numbers"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            fetched(tmp_path, weights=str(tmp_path / name), **extra)
+
+
+def test_the_embedded_backbone_loads_like_any_other(tmp_path):
+    """vit_mini: 12 blocks, at most 6 MB, whole and finite."""
+    vit, preprocessing = fetched(tmp_path, name="vit_mini", weights="pretrained", image_size=None)
+    assert len(vit.blocks) == 12
+    assert preprocessing.image_size == 28
+    assert vit(torch.randn(1, 3, 28, 28)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", [name for name, row in BACKBONES.items() if row.timm])
+def test_every_row_names_weights_that_timm_knows(name):
+    """No name in the table is a dead link."""
+    assert BACKBONES[name].timm in timm.list_pretrained()

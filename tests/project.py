@@ -1,0 +1,74 @@
+"""A small experiment in a folder of its own, for tests that run whole steps."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "grid": {"tasks": ["digits", "textures"], "methods": ["linear", "vpt", "ship"], "seeds": [0]},
+    "backbone": {"name": "test_vit", "weights": "random", "image_size": 64},
+    "tasks": {
+        "digits": {"source": "builtin", "train": 30, "val": 10, "test": 20},
+        "textures": {"source": "builtin", "train": 30, "val": 10, "test": 20},
+    },
+    "methods": {
+        "linear": {"method": "linear", "train": {"lr": 0.01}},
+        "vpt": {"method": "vpt", "options": {"prompt_length": 2}},
+        "ship": {"method": "ship", "options": {"prompt_length": 2}},
+    },
+    "hierarchy": {"prototypes": 8},
+    "train": {"epochs": 3, "batch_size": 16, "warmup_epochs": 1},
+    "compute": {"device": "cpu", "threads": 1},
+}
+
+
+def changed(settings=None):
+    """The tiny experiment with dotted keys set."""
+    raw = copy.deepcopy(TINY)
+    for key, value in (settings or {}).items():
+        tree = raw
+        *groups, last = key.split(".")
+        for group in groups:
+            tree = tree.setdefault(group, {})
+        tree[last] = value
+    return raw
+
+
+def write_params(folder, settings=None):
+    """params.yaml in `folder`."""
+    (folder / "params.yaml").write_text(yaml.safe_dump(changed(settings), sort_keys=False))
+
+
+def make_project(folder, settings=None):
+    """A copy of what a clone needs to run the workflow, with the tiny experiment in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("Snakefile", "workflow", "profiles", "ship", "presets"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    write_params(folder, settings)
+    return folder
+
+
+def command(*arguments, cwd, **options):
+    """Run a command of the environment in `cwd`, with the package there, or else here; the finished process."""
+    package = cwd if (Path(cwd) / "ship").is_dir() else ROOT
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(package), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def contents(folder, *patterns):
+    """{relative path: bytes} of the files that match."""
+    paths = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}

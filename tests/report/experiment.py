@@ -1,0 +1,104 @@
+"""A whole made-up experiment on disk, in the files that runs leave: 3 tasks x 3 methods x 2 seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ship import config
+from ship.artifacts import Run, hierarchy_file, write_json, write_text
+from ship.config import Params
+from ship.report.tables import expected_runs
+
+LEVEL = {"linear": 0.62, "vpt": 0.74, "ship": 0.78}
+HARD = {"digits": -0.15, "textures": 0.1, "counting": 0.12}
+GROUP = {"digits": "natural", "textures": "natural", "counting": "structured"}
+TUNED = {"linear": 0, "vpt": 23_040, "ship": 61_440}
+IMAGES, EPOCHS, BLOCKS = 400, 12, 12
+
+
+def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
+    return config.parse(
+        {
+            "grid": {"tasks": list(GROUP), "methods": list(LEVEL), "seeds": list(seeds)},
+            "backbone": {"name": "vit_mini"},
+            "tasks": {name: {} for name in GROUP},
+            "methods": {
+                "linear": {"method": "linear", "train": {"lr": 0.01}},
+                "vpt": {"method": "vpt", "options": {"prompt_length": 10}},
+                "ship": {
+                    "method": "ship",
+                    "options": {"threshold": 0.9},
+                    "tasks": {"digits": {"options": {"threshold": 0.95}}},
+                },
+            },
+            "train": {"epochs": EPOCHS, "warmup_epochs": 2},
+        }
+    )
+
+
+def write(root: Path, settings: Params) -> None:
+    """All files of a finished experiment under `root`."""
+    for number, run in enumerate(expected_runs(settings)):
+        write_run(root, run, np.random.default_rng(number))
+    for number, task in enumerate(settings.grid.tasks):
+        _write_hierarchy(root, task, 0.012 + 0.008 * number)
+
+
+def write_run(root: Path, run: Run, random: np.random.Generator) -> None:
+    labels = np.arange(IMAGES) % 10
+    hits = random.random(IMAGES) < LEVEL[run.method] - HARD[run.task]
+    predictions = np.where(hits, labels, (labels + 1) % 10)
+    path = root / run.folder / "predictions.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = {"key": [f"test/{i:05d}" for i in range(IMAGES)], "label": labels, "prediction": predictions}
+    pd.DataFrame({**table, "probability": np.float32(0.5)}).to_parquet(path, index=False)
+    epochs = np.arange(EPOCHS)
+    learnt = (LEVEL[run.method] - HARD[run.task] + 0.08) * (1 - np.exp(-(epochs + 1) / 3)) + random.normal(
+        0, 0.008, EPOCHS
+    )
+    log = {"epoch": epochs, "lr": 1e-3, "loss": 2 - learnt, "penalty": 0.0, "accuracy": learnt}
+    write_text(root / run.folder / "log.csv", pd.DataFrame(log).to_csv(index=False))
+    result = {
+        **run._asdict(),
+        "group": GROUP[run.task],
+        "backbone": "vit_mini",
+        "accuracy": round(float(hits.mean()), 6),
+        "loss": 0.7,
+        "test_images": IMAGES,
+        "train_accuracy": round(float(learnt[-1]), 6),
+        "epochs": EPOCHS,
+        "tuned_parameters": TUNED[run.method] + 1930,
+        "tuned_parameters_without_head": TUNED[run.method],
+    }
+    write_json(root / run.result, result)
+    backbone = {"name": "vit_mini", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
+    write_json(
+        root / run.folder / "run.json",
+        {
+            "backbone": {**backbone, "interpolation": "bicubic", "sha256": "ab" * 32},
+            "environment": {
+                "ship": "0.1.0",
+                "python": "3.11.2",
+                "torch": "2.9.0",
+                "device": "cpu AVX2",
+                "cuda": "none",
+            },
+        },
+    )
+    seconds = {"linear": 3.1, "vpt": 41.5, "ship": 55.0}[run.method]
+    write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{seconds + run.seed}\t0:00:41\t{900 + 10 * run.seed}\n")
+
+
+def _write_hierarchy(root: Path, task: str, slope: float) -> None:
+    away = np.abs(np.subtract.outer(np.arange(BLOCKS), np.arange(BLOCKS)))
+    late = 1 + np.add.outer(np.arange(BLOCKS), np.arange(BLOCKS)) / BLOCKS
+    hierarchies = [
+        {"threshold": 0.8, "first_blocks": [0, 8]},
+        {"threshold": 0.92, "first_blocks": [0, 4, 7, 10]},
+        {"threshold": 2.0, "first_blocks": list(range(BLOCKS))},
+    ]
+    affinity = np.clip(1 - slope * away * late, 0, 1).tolist()
+    write_json(root / hierarchy_file(task, ".json"), {"affinity": affinity, "hierarchies": hierarchies})

@@ -1,0 +1,84 @@
+"""Figures: what they hold, and that their bytes are a function of the data."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from xml.etree import ElementTree as ET
+
+import pandas as pd
+import pytest
+
+from ship.report import figures
+
+METHODS = ["linear", "vpt", "ship"]
+
+
+@pytest.fixture(scope="module")
+def drawn(finished):
+    """All four figures, by name."""
+    return draw(finished)
+
+
+def draw(finished) -> dict[str, str]:
+    runs = pd.read_csv(finished.root / "results/plots/accuracy.csv")
+    curves = pd.read_csv(finished.root / "results/plots/curves.csv")
+    return {
+        "accuracy": figures.accuracy(finished.table, runs, METHODS),
+        "parameters": figures.against_parameters({"linear": (2e3, 0.5), "ship": (6e4, 0.7)}, METHODS),
+        "curves": figures.curves(curves, "digits", METHODS),
+        "affinity": figures.affinity([[1, 0.8], [0.8, 1]], "digits", [0, 1], 0.5),
+    }
+
+
+NAMES = ("accuracy", "parameters", "curves", "affinity")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_is_one_svg_element_that_loads_nothing(drawn, name):
+    """Well-formed, scalable, with a label for those who do not see it."""
+    root = ET.fromstring(drawn[name])
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.get("aria-label")
+    assert root.get("viewBox")
+    assert root.get("width") is None
+    assert set(re.findall(r'http[^"]*', drawn[name])) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_bytes_are_a_function_of_the_data(finished, drawn):
+    """No date, no random id."""
+    assert draw(finished) == drawn
+
+
+def test_no_two_figures_share_an_id(drawn):
+    """On one page a clip path of one would cut another."""
+    for one, other in itertools.combinations(drawn.values(), 2):
+        assert not set(re.findall(r' id="([^"]*)"', one)) & set(re.findall(r' id="([^"]*)"', other))
+
+
+def test_colours_follow_the_page(drawn):
+    """Text and series are variables with a colour to fall back on."""
+    assert "fill: var(--ink, #1f2430)" in drawn["accuracy"]
+    assert "var(--c2, #009e73)" in drawn["curves"]
+
+
+def test_method_keeps_its_colour_where_another_is_absent(drawn):
+    """SHIP is the third of the grid, with or without vpt."""
+    assert "var(--c2," in drawn["parameters"]
+    assert "var(--c1," not in drawn["parameters"]
+
+
+def test_labels_move_apart_and_keep_their_order():
+    """By the gap, up to the last tenth."""
+    moved = figures._spread([0.50, 0.90, 0.51, 0.52], 0.1)
+    assert moved[0] < moved[2] < moved[3] < moved[1]
+    ordered = sorted(moved)
+    assert all(b - a > 0.09 for a, b in itertools.pairwise(ordered))
+    assert figures._spread([0.1, 0.5], 0.1) == [0.1, 0.5]
+
+
+def test_markup_in_a_name_is_escaped(finished):
+    """A name is text."""
+    svg = figures.affinity([[1.0]], '<script>"', [0], 0.5)
+    ET.fromstring(svg)
+    assert "<script>" not in svg

@@ -1,0 +1,166 @@
+"""The page: self-contained, escaped, and honest about what is missing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import experiment
+import pytest
+
+from ship import config
+from ship.artifacts import Run
+from ship.errors import BadInput
+from ship.report.page import headline, levels, write_page
+from ship.report.tables import aggregate
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class Checker(HTMLParser):
+    """Refuses tags that do not nest, and collects what a browser would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.loads, self.ids = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in VOID:
+            self.open.append(tag)
+        self.loads += [value for key, value in attributes if key in ("src", "href", "xlink:href", "action")]
+        self.ids += [value for key, value in attributes if key == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def page(finished, tmp_path_factory):
+    """The page of the whole experiment."""
+    out = tmp_path_factory.mktemp("page") / "index.html"
+    write_page(finished.params, finished.root, out, commit="0123abc")
+    return out.read_text()
+
+
+def check(page: str) -> Checker:
+    checker = Checker()
+    checker.feed(page)
+    assert not checker.open
+    return checker
+
+
+def test_page_loads_nothing(page):
+    """Every reference stays within the page, and finds its target there."""
+    found = check(page)
+    assert all(link.startswith("#") for link in found.loads)
+    assert {link[1:] for link in found.loads} <= set(found.ids)
+    assert len(found.ids) == len(set(found.ids))
+    assert "url(http" not in page
+    assert "@import" not in page
+    assert set(re.findall(r"https?://[^\"']*", page)) <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_page_shows_every_part(page):
+    """Each has a heading that can be linked to."""
+    ids = set(check(page).ids)
+    assert {"results", "protocol", "tasks", "curves", "hierarchies", "costs", "settings", "again"} <= ids
+    assert "missing" not in ids
+    assert page.count("<svg") == 2 + 3 + 3
+    assert "git checkout 0123abc" in page
+
+
+def test_page_says_what_was_run(page):
+    """Normalisation, both means, the deviation, defaults of options, versions."""
+    for text in ("mean 0.5, 0.5, 0.5", "group mean", "task mean", " ± ", "matching_weight", "2.9.0", "read once"):
+        assert text in page
+
+
+def test_page_shows_the_levels_of_every_task(page):
+    """At the threshold of the row, and of the task within the row."""
+    assert "threshold 0.95: <b>12 levels</b>" in page
+    assert "threshold 0.9: <b>4 levels</b>, first blocks 0, 4, 7, 10" in page
+
+
+def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
+    """Wherever it lies."""
+    aggregate(fresh.params, fresh.root)
+    write_page(fresh.params, fresh.root, tmp_path / "again.html", commit="0123abc")
+    assert (tmp_path / "again.html").read_text() == page
+
+
+def test_missing_runs_are_shown_with_their_reason(fresh, tmp_path):
+    """Escaped, with those nobody gave a reason for."""
+    for run in (Run("digits", "ship", 1), Run("counting", "vpt", 0), Run("counting", "vpt", 1)):
+        (fresh.root / run.result).unlink()
+    aggregate(fresh.params, fresh.root, partial=True)
+    out = tmp_path / "index.html"
+    write_page(fresh.params, fresh.root, out, missing=[("digits", "ship", 1, "out of memory <b>")])
+    page = out.read_text()
+    check(page)
+    assert "3 of 18 runs missing" in page
+    assert "out of memory &lt;b&gt;" in page
+    assert page.count("no result yet") == 2
+
+
+def test_one_seed_shows_no_deviation(tmp_path):
+    """A ± would claim one."""
+    params = experiment.params(seeds=(0,))
+    experiment.write(tmp_path, params)
+    aggregate(params, tmp_path)
+    write_page(params, tmp_path, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert 'class="std"' not in page
+    assert "1 seed, so there is none" in page
+
+
+def test_page_needs_nothing_but_results(fresh, tmp_path):
+    """A clone without DVC's files still shows its numbers."""
+    aggregate(fresh.params, fresh.root)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (fresh.root / "results").rename(bare / "results")
+    write_page(fresh.params, bare, tmp_path / "index.html")
+    ids = set(check((tmp_path / "index.html").read_text()).ids)
+    assert {"results", "settings"} <= ids
+    assert not {"hierarchies", "costs", "missing"} & ids
+
+
+def test_page_without_table_says_what_to_do(tmp_path):
+    """It is made by another command."""
+    with pytest.raises(BadInput, match=r"table.csv: expected .* \(ship aggregate\)"):
+        write_page(experiment.params(), tmp_path, tmp_path / "index.html")
+
+
+def test_settings_are_escaped(finished, tmp_path):
+    """Text from params.yaml is text."""
+    raw = finished.params.model_dump(mode="json")
+    raw["methods"]["ship"]["options"]["note"] = "<script>alert(1)</script>"
+    write_page(config.parse(raw), finished.root, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+@pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        (
+            {"a": {"group_mean": 0.5}, "b": {"group_mean": 0.71}},
+            "b has the highest group mean, 71.0\u00a0%: 21.0 points above a.",
+        ),
+        ({"a": {"group_mean": 0.5}}, "a has a group mean of 50.0\u00a0%."),
+        ({"a": {}}, ""),
+    ],
+)
+def test_headline_compares_methods_that_have_every_task(means, sentence):
+    """And says which mean it means."""
+    assert headline(means) == sentence
+
+
+@pytest.mark.parametrize(
+    ("threshold", "blocks"), [(0.1, [0]), (0.8, [0]), (0.81, [0, 2]), (2.0, [0, 1, 2]), (3.0, [0, 1, 2])]
+)
+def test_levels_are_those_of_the_next_threshold(threshold, blocks):
+    """Each hierarchy holds up to its threshold, that one included."""
+    found = [(0.8, [0]), (0.9, [0, 2]), (2.0, [0, 1, 2])]
+    assert levels([{"threshold": t, "first_blocks": b} for t, b in found], threshold) == blocks

@@ -1,0 +1,153 @@
+"""The files that DVC compares, and the tables that people read."""
+
+from __future__ import annotations
+
+import json
+
+import experiment
+import pandas as pd
+import pytest
+
+from ship.artifacts import Run, read_json, write_json
+from ship.errors import BadInput
+from ship.report.tables import aggregate, markdown_table, missing_runs, parameters, percent, text_table
+
+FILES = ("metrics.json", "table.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
+
+
+def test_metrics_are_means_of_what_the_runs_say(finished):
+    """Tasks over seeds, groups over tasks, group mean over groups."""
+    found = read_json(finished.root / "results/metrics.json")["accuracy"]["ship"]
+    task = {
+        t: sum(read_json(finished.root / Run(t, "ship", s).result)["accuracy"] for s in (0, 1)) / 2
+        for t in finished.params.grid.tasks
+    }
+    natural = (task["digits"] + task["textures"]) / 2
+    assert found["tasks"] == pytest.approx(task, abs=2e-6)
+    assert found["groups"] == pytest.approx({"natural": natural, "structured": task["counting"]}, abs=2e-6)
+    assert found["group_mean"] == pytest.approx((natural + task["counting"]) / 2, abs=2e-6)
+    assert found["task_mean"] == pytest.approx(sum(task.values()) / 3, abs=2e-6)
+
+
+def test_metrics_have_sorted_keys_and_six_decimals(finished):
+    """So that `dvc metrics diff` shows numbers that changed and nothing else."""
+    text = (finished.root / "results/metrics.json").read_text()
+    assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
+    assert all(len(number.split(".")[1]) <= 6 for number in text.replace(",", " ").split() if number.startswith("0."))
+
+
+def test_table_follows_the_grid(finished):
+    """Tasks, then methods, in the order of params.yaml."""
+    table = pd.read_csv(finished.root / "results/table.csv")
+    grid = finished.params.grid
+    pairs = list(zip(table["task"], table["method"], strict=True))
+    assert pairs == [(task, method) for task in grid.tasks for method in grid.methods]
+    assert ((table["low"] < table["accuracy"]) & (table["accuracy"] < table["high"])).all()
+
+
+def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
+    """With a header that DVC can name."""
+    plots = {
+        name: pd.read_csv(finished.root / f"results/plots/{name}.csv") for name in ("accuracy", "curves", "affinity")
+    }
+    assert list(plots["accuracy"]) == ["task", "method", "seed", "accuracy"]
+    assert list(plots["curves"]) == ["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]
+    assert list(plots["affinity"]) == ["task", "block_i", "block_j", "affinity"]
+    assert [len(plot) for plot in plots.values()] == [18, 18 * experiment.EPOCHS, 3 * experiment.BLOCKS**2]
+
+
+def test_bytes_do_not_depend_on_the_folder(finished, fresh):
+    """The same runs give the same files anywhere."""
+    aggregate(fresh.params, fresh.root)
+    for name in FILES:
+        assert (fresh.root / "results" / name).read_bytes() == (finished.root / "results" / name).read_bytes()
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    """Its cell is empty."""
+    params = experiment.params(seeds=(4,))
+    experiment.write(tmp_path, params)
+    aggregate(params, tmp_path)
+    assert pd.read_csv(tmp_path / "results/table.csv")["std"].isna().all()
+
+
+def test_a_missing_run_is_an_error_that_names_it(fresh):
+    """A table that lacks a run would pass for a whole one."""
+    (fresh.root / Run("digits", "vpt", 1).result).unlink()
+    with pytest.raises(BadInput, match=r"digits/vpt/1.json: expected .* 1 of 18 runs \(ship train digits vpt 1\)"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_a_partial_table_has_no_means_over_other_tasks(fresh):
+    """A mean over two tasks is not comparable with one over three."""
+    for seed in (0, 1):
+        (fresh.root / Run("digits", "vpt", seed).result).unlink()
+    table = aggregate(fresh.params, fresh.root, partial=True)
+    found = read_json(fresh.root / "results/metrics.json")["accuracy"]
+    assert list(found["vpt"]) == ["tasks"]
+    assert "group_mean" in found["ship"]
+    assert missing_runs(fresh.params, fresh.root) == [Run("digits", "vpt", 0), Run("digits", "vpt", 1)]
+    cells = {line.split()[0]: line.split()[1:] for line in text_table(table).splitlines()}
+    assert [cells["vpt"][i] for i in (0, 3, 4)] == ["-"] * 3
+
+
+def test_seeds_must_have_seen_the_same_images(fresh):
+    """Else their hits cannot be averaged image by image."""
+    path = fresh.root / Run("digits", "ship", 1).folder / "predictions.parquet"
+    pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
+    with pytest.raises(BadInput, match="digits ship: expected the same test images for every seed"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_predictions_must_be_those_of_the_result(fresh):
+    """A result from one run beside predictions from another would give an interval of something else."""
+    path = fresh.root / Run("digits", "ship", 1).result
+    write_json(path, {**read_json(path), "accuracy": 0.123})
+    with pytest.raises(BadInput, match=r"1.json: expected the accuracy of predictions.parquet, 0.\d+, got 0.123"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_text_table_shows_percent_and_names_both_means(finished):
+    """Methods as rows, tasks as columns, all columns of a kind aligned."""
+    lines = text_table(finished.table).splitlines()
+    assert lines[0].split("  ")[-3:] == ["group mean", "task mean", " tuned"]
+    assert [line.split()[0] for line in lines[1:]] == ["linear", "vpt", "ship"]
+    assert len({len(line) for line in lines}) == 1
+    digits = finished.table.query("task == 'digits' and method == 'ship'")["accuracy"].item()
+    assert lines[3].split()[1] == f"{100 * digits:.1f}"
+
+
+def test_text_table_goes_on_below_where_it_is_too_wide(finished):
+    """Every part repeats the methods."""
+    text = text_table(finished.table, width=40)
+    assert max(map(len, text.splitlines())) <= 40
+    assert text.count("ship") == len(text.strip().split("\n\n"))
+
+
+def test_markdown_table_is_one(finished):
+    """As many cells in every row."""
+    lines = markdown_table(finished.table).splitlines()
+    assert len(lines) == 5
+    assert {line.count("|") for line in lines} == {8}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (650, "650"),
+        (1930, "1.93 K"),
+        (12_000, "12.0 K"),
+        (123_456, "123 K"),
+        (999_900, "1.00 M"),
+        (85.8e6, "85.8 M"),
+    ],
+)
+def test_parameters_have_three_digits(count, text):
+    """With their unit."""
+    assert parameters(count) == text
+
+
+def test_percent_has_a_dash_for_nothing():
+    """And one decimal."""
+    assert [percent(0.8413), percent(1), percent(None), percent(float("nan"))] == ["84.1", "100.0", "-", "-"]

@@ -1,0 +1,183 @@
+"""The command: bad input ends in one line that names file and place, exit code 2, and nothing left behind."""
+
+import hashlib
+import shutil
+import tarfile
+
+import pytest
+import yaml
+from PIL import Image
+from project import ROOT, command, write_params
+
+from ship import config
+from ship.artifacts import write_tensors
+
+
+def refused(folder, *arguments):
+    """The one line that `ship ...` says when it refuses; asserts that it does, and that it leaves nothing new."""
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    done = command("ship", *arguments, cwd=folder)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("ship: ")
+    assert before == {path for path in folder.rglob("*") if path.is_file()}
+    return lines[0]
+
+
+@pytest.fixture
+def vtab(tmp_path):
+    """A small folder in the VTAB layout, named by a params.yaml."""
+    folder = tmp_path / "lists"
+    (folder / "images").mkdir(parents=True)
+    for i in range(12):
+        Image.effect_noise((20, 20), 30 + i).convert("RGB").save(folder / "images" / f"{i}.png")
+    for name, rows in (("train800", range(4)), ("val200", range(4, 8)), ("test", range(8, 12))):
+        (folder / f"{name}.txt").write_text("".join(f"images/{i}.png {i % 2}\n" for i in rows))
+    return tmp_path
+
+
+def point_at(folder, **task):
+    """params.yaml whose task `own` is as said."""
+    write_params(folder, {"grid.tasks": ["own"], "tasks": {"own": {"source": "vtab", "path": "lists", **task}}})
+
+
+def test_a_good_folder_is_prepared(vtab):
+    """What the next tests break is whole."""
+    point_at(vtab)
+    done = command("ship", "prepare", "own", cwd=vtab)
+    assert done.returncode == 0, done.stderr
+    assert (vtab / "data/own/task.json").is_file()
+
+
+def test_a_missing_image(vtab):
+    """Names the list and its line."""
+    point_at(vtab)
+    (vtab / "lists/images/5.png").unlink()
+    assert "val200.txt:2: expected" in refused(vtab, "prepare", "own")
+
+
+def test_a_truncated_image(vtab):
+    """Half a PNG is refused, with its name."""
+    point_at(vtab)
+    path = vtab / "lists/images/9.png"
+    path.write_bytes(path.read_bytes()[:300])
+    line = refused(vtab, "prepare", "own")
+    assert "9.png" in line
+    assert "test.txt:2" in line
+
+
+@pytest.mark.parametrize("label", ["2", "-1", "cat", "1.5"])
+def test_a_label_out_of_range(vtab, label):
+    """Names the list and its line."""
+    point_at(vtab, classes=2)
+    path = vtab / "lists/train800.txt"
+    path.write_text(path.read_text().replace("2.png 0", f"2.png {label}"))
+    assert "train800.txt:3: expected" in refused(vtab, "prepare", "own")
+
+
+def test_an_empty_class(vtab):
+    """A class that no training image has is named."""
+    point_at(vtab, classes=3)
+    assert "class" in refused(vtab, "prepare", "own")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["prepare", "digitz"],
+            "params.yaml: tasks: expected one of digits, textures, got 'digitz' (did you mean 'digits'?)",
+        ),
+        (["train", "digits", "shp", "0"], "params.yaml: methods: expected one of linear, ship, vpt, got 'shp'"),
+        (["train", "nothing", "ship", "0"], "params.yaml: tasks: expected one of"),
+        (["init", "quickstrat"], "preset: expected one of"),
+    ],
+)
+def test_unknown_names(tmp_path, arguments, message):
+    """Names what there is, and the nearest."""
+    write_params(tmp_path)
+    (tmp_path / "presets").mkdir()
+    shutil.copy(ROOT / "presets/quickstart.yaml", tmp_path / "presets")
+    assert message in refused(tmp_path, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "arguments", "message"),
+    [
+        ("backbone.name", "vit_mimi", ["backbone"], "backbone.name: expected one of"),
+        (
+            "backbone.name",
+            "resnet18",
+            ["backbone"],
+            "backbone resnet18: expected a plain pre-norm ViT of timm, got ResNet",
+        ),
+        (
+            "backbone.weights",
+            "absent.safetensors",
+            ["backbone"],
+            "backbone.weights: expected pretrained, random or a file",
+        ),
+        (
+            "methods.vpt.options",
+            {"promt_length": 3},
+            ["train", "digits", "vpt", "0"],
+            "methods.vpt.options.promt_length: expected",
+        ),
+        ("methods.vpt.method", "vtp", ["train", "digits", "vpt", "0"], "methods.vpt.method: expected one of"),
+        ("train.lr", "fast", ["train", "digits", "vpt", "0"], "params.yaml: train.lr: expected a number, got 'fast'"),
+        ("train.epochs", True, ["features", "digits"], "params.yaml: train.epochs: expected"),
+        ("tasks.digits.source", "kaggle", ["prepare", "digits"], "params.yaml: tasks.digits.source: expected"),
+    ],
+)
+def test_bad_settings(tmp_path, key, value, arguments, message):
+    """Names file and key."""
+    write_params(tmp_path, {key: value})
+    assert message in refused(tmp_path, *arguments)
+
+
+def test_weights_of_another_architecture(tmp_path):
+    """Names the first tensor that does not fit."""
+    import timm
+
+    write_tensors(tmp_path / "w.safetensors", timm.create_model("vit_tiny_patch16_224", img_size=32).state_dict())
+    write_params(tmp_path, {"backbone.weights": "w.safetensors"})
+    assert "backbone.weights (w.safetensors) for test_vit: " in refused(tmp_path, "backbone")
+
+
+def test_wrong_sha256(vtab):
+    """An archive that is not the expected one is not opened."""
+    with tarfile.open(vtab / "a.tar.gz", "w:gz") as archive:
+        archive.add(vtab / "lists", "lists")
+    point_at(vtab, path="a.tar.gz", sha256=hashlib.sha256(b"other").hexdigest())
+    assert "a.tar.gz: expected sha256" in refused(vtab, "prepare", "own")
+
+
+def test_an_archive_that_leaves_its_folder(vtab):
+    """A member with `../` is refused, and nothing is written anywhere."""
+    with tarfile.open(vtab / "a.tar.gz", "w:gz") as archive:
+        archive.add(vtab / "lists", "lists")
+        archive.add(
+            vtab / "params.yaml" if (vtab / "params.yaml").exists() else vtab / "lists/test.txt", "../../evil.txt"
+        )
+    point_at(vtab, path="a.tar.gz")
+    assert "evil.txt" in refused(vtab, "prepare", "own")
+    assert not list(vtab.parent.glob("evil*"))
+
+
+def test_init_writes_a_preset_with_settings(tmp_path):
+    """Keys are set, comments stay, and the result is a valid experiment."""
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    done = command("ship", "init", "quickstart", "train.epochs=3", "grid.seeds=[1, 2]", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    params = config.load(tmp_path / "params.yaml")
+    assert (params.train.epochs, params.grid.seeds) == (3, [1, 2])
+    assert "# " in (tmp_path / "params.yaml").read_text()
+    assert yaml.safe_load((ROOT / "presets/quickstart.yaml").read_text())["tasks"].keys() == params.tasks.keys()
+
+
+def test_init_refuses_a_setting_that_is_none(tmp_path):
+    """A misspelt key is named, and params.yaml is not written."""
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    assert "train.epoch: expected one of" in refused(tmp_path, "init", "quickstart", "train.epoch=3")
+    assert "expected KEY=VALUE" in refused(tmp_path, "init", "quickstart", "train.epochs")

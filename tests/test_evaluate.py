@@ -1,0 +1,86 @@
+"""Statistics against numbers computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ship.errors import BadInput
+from ship.evaluate import accuracy, group_mean, group_means, interval, mean_std, task_mean
+
+ACCURACIES = {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.2}
+GROUPS = {"a": "natural", "b": "natural", "c": "natural", "d": "structured"}
+
+
+def hits(share: float, images: int, seeds: int = 1) -> np.ndarray:
+    return np.tile(np.arange(images) < share * images, (seeds, 1))
+
+
+def test_accuracy_is_the_share_of_right_predictions():
+    """Three of four are 0.75."""
+    assert accuracy(np.array([0, 1, 2, 3]), np.array([0, 1, 2, 0])) == 0.75
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_accuracy_refuses_what_is_not_one_prediction_a_label(count):
+    """Broadcasting would give a wrong number, and no image gives none."""
+    with pytest.raises(BadInput, match="predictions: expected"):
+        accuracy(np.zeros(0 if count == 0 else 1), np.zeros(count))
+
+
+def test_deviation_is_that_of_a_sample():
+    """The denominator is n - 1."""
+    mean, std = mean_std([0.8, 0.9])
+    assert mean == pytest.approx(0.85)
+    assert std == pytest.approx(0.1 / 2**0.5)
+
+
+def test_one_seed_has_no_deviation():
+    """Neither 0 nor nan, which would look like numbers."""
+    assert mean_std([0.8]) == (0.8, None)
+
+
+def test_group_mean_weighs_groups_and_task_mean_tasks():
+    """On groups of unequal size they are different numbers."""
+    assert group_means(ACCURACIES, GROUPS) == pytest.approx({"natural": 0.8, "structured": 0.2})
+    assert group_mean(ACCURACIES, GROUPS) == pytest.approx(0.5)
+    assert task_mean(ACCURACIES) == pytest.approx(0.65)
+
+
+def test_means_agree_on_one_group():
+    """Then every task weighs the same in both."""
+    groups = dict.fromkeys(ACCURACIES, "own")
+    assert group_mean(ACCURACIES, groups) == pytest.approx(task_mean(ACCURACIES))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.93])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_interval_contains_the_mean_and_narrows_with_images(share, seeds):
+    """By the square root of their number."""
+    few, many = interval(hits(share, 400, seeds)), interval(hits(share, 6400, seeds))
+    assert few.low < share < few.high
+    assert few.high - few.low == pytest.approx(4 * (many.high - many.low), rel=0.15)
+
+
+def test_interval_is_that_of_a_share():
+    """For one seed: plus and minus 1.96 standard errors of a binomial."""
+    low, high = interval(hits(0.6, 5000))
+    assert (high - low) / 2 == pytest.approx(1.96 * (0.6 * 0.4 / 5000) ** 0.5, rel=0.05)
+
+
+def test_seeds_that_agree_do_not_narrow_the_interval():
+    """Images are resampled, seeds are not: the same predictions five times are no new evidence."""
+    assert interval(hits(0.6, 500, seeds=5)) == pytest.approx(interval(hits(0.6, 500)), abs=0.005)
+
+
+def test_seeds_that_err_on_other_images_narrow_the_interval():
+    """An image's mean over seeds then varies less from image to image."""
+    same = np.tile(np.arange(400) % 2 == 0, (2, 1))
+    other = np.stack([same[0], ~same[0]])
+    assert interval(other) == (0.5, 0.5)
+    assert interval(same).low < 0.5 < interval(same).high
+
+
+def test_interval_is_the_same_every_time():
+    """Its random numbers have a fixed seed."""
+    assert interval(hits(0.6, 300)) == interval(hits(0.6, 300))

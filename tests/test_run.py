@@ -1,0 +1,166 @@
+"""A run leaves the same bytes wherever, however often and after whatever interruption it is computed."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from project import ROOT, command, contents, write_params
+
+from ship import config
+from ship.artifacts import Run, data_folder, read_tensors
+from ship.data.prepare import prepare
+from ship.errors import BadInput
+from ship.measure import measure_features, measure_hierarchy
+from ship.models.backbones import fetch
+from ship.run import execute
+
+LEFT = ("runs/**/*", "results/**/*")
+TASK = "digits"
+
+
+def prepare_all(folder, monkeypatch, settings=None):
+    """Everything that a run on TASK needs, in `folder`, which becomes the working directory; the experiment."""
+    folder.mkdir(exist_ok=True)
+    write_params(folder, settings)
+    monkeypatch.chdir(folder)
+    params = config.load()
+    prepare(TASK, params.tasks[TASK], params.data_root, data_folder(TASK))
+    fetch(params.backbone, folder / "backbones" / f"{params.backbone.name}.safetensors")
+    measure_features(params, TASK)
+    measure_hierarchy(params, TASK)
+    return params
+
+
+def quiet(record):
+    """Show nothing."""
+
+
+@pytest.mark.parametrize("method", ["linear", "vpt", "ship"])
+def test_two_folders_two_equal_runs(tmp_path, monkeypatch, method):
+    """Nothing of place or time reaches a file."""
+    found = []
+    for name in ("a", "b"):
+        execute(prepare_all(tmp_path / name, monkeypatch), Run(TASK, method, 0), quiet)
+        found.append(contents(tmp_path / name, *LEFT))
+    assert found[0] == found[1]
+    assert {path.split("/")[-1] for path in found[0]} == {
+        "tuned.safetensors", "log.csv", "predictions.parquet", "run.json", "0.json"
+    }  # fmt: skip
+
+
+def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
+    """Accuracy is that of the predictions; the log has a line an epoch; the checkpoint holds what is tuned."""
+    params = prepare_all(tmp_path, monkeypatch)
+    run = Run(TASK, "ship", 3)
+    execute(params, run, quiet)
+    result = json.loads(run.result.read_text())
+    predictions = pd.read_parquet(run.folder / "predictions.parquet")
+    assert result["accuracy"] == pytest.approx((predictions.label == predictions.prediction).mean(), abs=1e-6)
+    assert len(predictions) == result["test_images"] == 20
+    assert pd.read_csv(run.folder / "log.csv").epoch.tolist() == [0, 1, 2]
+    state, about = read_tensors(run.folder / "tuned.safetensors")
+    assert result["tuned_parameters"] == sum(v.numel() for k, v in state.items() if k not in ("affinity", "prototypes"))
+    assert about["backbone"]["mean"] == [0.5, 0.5, 0.5]
+    assert about["seed"] == 3
+
+
+def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch):
+    """Stopped after every epoch in turn, then finished."""
+    params = prepare_all(tmp_path / "whole", monkeypatch)
+    execute(params, Run(TASK, "ship", 0), quiet)
+    whole = contents(tmp_path / "whole", *LEFT)
+
+    prepare_all(tmp_path / "broken", monkeypatch)
+    seen = []
+
+    def interrupt(record):
+        seen.append(record.epoch)
+        raise KeyboardInterrupt
+
+    for _ in range(params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            execute(params, Run(TASK, "ship", 0), interrupt)
+    assert seen == [0, 1, 2]
+    execute(params, Run(TASK, "ship", 0), interrupt)
+    assert whole == contents(tmp_path / "broken", *LEFT)
+
+
+def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
+    """What a run with another learning rate left is not used."""
+    params = prepare_all(tmp_path, monkeypatch)
+    execute(params, Run(TASK, "vpt", 0), quiet)
+    expected = contents(tmp_path, *LEFT)
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(
+            config.parse(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}}),
+            Run(TASK, "vpt", 0),
+            interrupt,
+        )
+    execute(params, Run(TASK, "vpt", 0), quiet)
+    assert expected == contents(tmp_path, *LEFT)
+
+
+def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
+    """Without a test split a run trains to its end and fails only then; with other test labels it tunes the same."""
+    params = prepare_all(tmp_path, monkeypatch)
+    run = Run(TASK, "vpt", 0)
+    execute(params, run, quiet)
+    tuned = (run.folder / "tuned.safetensors").read_bytes()
+    path = data_folder(TASK) / "test.parquet"
+    frame = pd.read_parquet(path)
+    path.unlink()
+    seen = []
+    with pytest.raises(BadInput, match=r"test\.parquet: expected a prepared split"):
+        execute(params, run, seen.append)
+    assert len(seen) == params.train.epochs
+    frame.assign(label=(frame.label + 1) % 10).to_parquet(path)
+    execute(params, run, quiet)
+    assert tuned == (run.folder / "tuned.safetensors").read_bytes()
+
+
+def test_seeds_differ(tmp_path, monkeypatch):
+    """Two seeds are two runs."""
+    params = prepare_all(tmp_path, monkeypatch)
+    states = []
+    for seed in (0, 1):
+        execute(params, Run(TASK, "vpt", seed), quiet)
+        states.append(read_tensors(Run(TASK, "vpt", seed).folder / "tuned.safetensors")[0]["prompts"])
+    assert not torch.equal(*states)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times(tmp_path, monkeypatch):
+    """`kill -9` at twenty random moments, then a last start: the same files as without."""
+    settings = {"train.epochs": 60}
+    for name in ("whole", "killed"):
+        prepare_all(tmp_path / name, monkeypatch, settings)
+    done = command("ship", "train", TASK, "ship", "0", cwd=tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    start = [sys.executable, "-m", "ship.cli", "train", TASK, "ship", "0"]
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    chance = random.Random(0)
+    kills = 0
+    while kills < 20:
+        with subprocess.Popen(start, cwd=tmp_path / "killed", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
+            lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
+            for _ in range(lines):
+                job.stdout.readline()
+            try:
+                job.wait(chance.random() * (0.1 if lines else 5))
+                break
+            except subprocess.TimeoutExpired:
+                job.send_signal(signal.SIGKILL)
+                kills += 1
+    assert kills == 20
+    done = command("ship", "train", TASK, "ship", "0", cwd=tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path / "whole", *LEFT) == contents(tmp_path / "killed", *LEFT)

@@ -1,0 +1,125 @@
+"""The workflow as a user runs it: what is stale is run, nothing else, and the files are the same everywhere."""
+
+import shutil
+
+import pytest
+from project import command, contents, make_project, write_params
+
+RUNS = {f"runs/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
+
+
+def snakemake(folder, *arguments):
+    """Run Snakemake in `folder`; what it said."""
+    done = command("snakemake", "--cores", "2", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def pending(folder):
+    """Output files that Snakemake would make again."""
+    done = command("snakemake", "--cores", "2", "--detailed-summary", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    table = [dict(zip(header, row, strict=False)) for row in rows]
+    return {row["output_file"] for row in table if row["plan"] != "no update"}
+
+
+def stale_runs(folder):
+    """Folders of the runs that would be run again."""
+    return {path.rpartition("/")[0] for path in pending(folder) if path.startswith("runs/")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project whose workflow has run to its end."""
+    folder = make_project(tmp_path_factory.mktemp("finished") / "project")
+    snakemake(folder)
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the finished project, records and all."""
+    return shutil.copytree(finished, tmp_path / "project")
+
+
+def test_a_fresh_clone_knows_every_job(tmp_path):
+    """2 tasks x 3 methods: all jobs are pending, and nothing is written by looking."""
+    folder = make_project(tmp_path / "project")
+    before = contents(folder, "**/*")
+    assert stale_runs(folder) == RUNS
+    assert {p for p in contents(folder, "**/*") if not p.startswith(".snakemake") and "__pycache__" not in p} == {
+        p for p in before if "__pycache__" not in p
+    }
+
+
+@pytest.mark.slow
+class TestFinished:
+    """After a whole run."""
+
+    def test_it_left_a_table_and_a_page(self, finished):
+        """The files that people look at are there."""
+        assert "ship" in (finished / "results/table.csv").read_text()
+        assert "</html>" in (finished / "report/index.html").read_text()
+        assert "ship" in command("ship", "table", cwd=finished).stdout
+
+    def test_a_second_run_does_nothing(self, finished):
+        """Nothing to be done."""
+        assert set() == pending(finished)
+        assert "Nothing to be done" in snakemake(finished)
+
+    def test_an_option_reruns_its_method_only(self, project):
+        """Runs of vpt, then what is made of all runs."""
+        write_params(project, {"methods.vpt.options": {"prompt_length": 3}})
+        assert stale_runs(project) == {run for run in RUNS if "/vpt/" in run}
+
+    def test_a_seed_adds_its_runs_only(self, project):
+        """Seed 1 beside seed 0."""
+        write_params(project, {"grid.seeds": [0, 1]})
+        assert stale_runs(project) == {f"{run[:-1]}1" for run in RUNS}
+
+    def test_a_task_reruns_from_its_images(self, project):
+        """Another split of one task leaves the other alone."""
+        write_params(project, {"tasks.digits.seed": 7})
+        assert {"data/digits/task.json"} < pending(project)
+        assert stale_runs(project) == {run for run in RUNS if "/digits/" in run}
+
+    def test_deleting_a_run_reruns_it_and_what_is_made_of_all(self, project):
+        """The bytes come back."""
+        whole = contents(project, "results/**/*", "runs/**/*")
+        shutil.rmtree(project / "runs/digits/ship")
+        said = snakemake(project)
+        assert said.count("\nrule train:") + said.count("\nlocalrule train:") == 1
+        assert "rule aggregate:" in said
+        assert "rule features:" not in said
+        assert whole == contents(project, "results/**/*", "runs/**/*")
+
+    def test_two_folders_two_equal_results(self, finished, tmp_path):
+        """Everything that is compared or kept is the same to the byte, whatever the number of cores and the path."""
+        other = make_project(tmp_path / "elsewhere" / "and deeper")
+        done = command("snakemake", "--cores", "1", cwd=other)
+        assert done.returncode == 0, done.stderr
+        kept = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
+        assert contents(finished, *kept) == contents(other, *kept)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train.lr": "1e-3"}, "params.yaml: train.lr: expected a number, got '1e-3' (YAML reads 1e-3 as text"),
+        ({"grid.methods": ["shp"]}, "params.yaml: grid.methods: expected one of linear, ship, vpt, got 'shp'"),
+    ],
+)
+def test_a_bad_experiment_stops_before_any_job(tmp_path, settings, message):
+    """Named with file and key while the workflow is read."""
+    folder = make_project(tmp_path / "project", settings)
+    done = command("snakemake", "--cores", "1", cwd=folder)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+def test_settings_have_one_place(tmp_path):
+    """--config would not reach the commands and the records: it is refused."""
+    done = command("snakemake", "--cores", "1", "--config", "epochs=3", cwd=make_project(tmp_path / "project"))
+    assert done.returncode != 0
+    assert "expected params.yaml alone" in done.stdout + done.stderr
