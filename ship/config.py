@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ship.complaints import first_line
 from ship.errors import BadInput, unknown
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -176,7 +177,7 @@ class Params(Settings):
             return Train(**{**self.train.model_dump(), **row.train, **own})
         except ValidationError as error:
             place = f"methods.{method}" + (f".tasks.{task}" if own else "") + ".train"
-            raise ValueError(_first_line(error, place)) from None
+            raise ValueError(first_line(error, Train, place)) from None
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -198,54 +199,9 @@ def parse(raw: dict[str, Any], origin: str = "params.yaml") -> Params:
     try:
         return Params(**raw)
     except ValidationError as error:
-        raise BadInput(f"{origin}: {_first_line(error)}") from None
+        raise BadInput(f"{origin}: {first_line(error, Params)}") from None
 
 
 def schema() -> dict[str, Any]:
     """JSON schema of `params.yaml`, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}
-
-
-def _first_line(error: ValidationError, place: str = "") -> str:
-    """The first complaint as `key: expected ..., got ...`."""
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
-    key = ".".join(part for part in [place, *parts] if part)
-    if first["type"] == "value_error":  # our own sentence, which may name its key itself
-        return ": ".join(part for part in [key, str(first["ctx"]["error"])] if part)
-    if first["type"] == "extra_forbidden":
-        model = Train if place else _model_at(parts[:-1])
-        return str(unknown(key, parts[-1], model.model_fields)) if model else f"{key}: expected no such key"
-    if first["type"] == "missing":
-        return f"{key}: expected a value, found none"
-    rule = first["msg"].removeprefix("Input should be ").replace("a valid", "a")
-    return f"{key}: expected {rule}, got {first['input']!r}{_yaml_hint(first['input'])}"
-
-
-def _yaml_hint(value: object) -> str:
-    """YAML 1.1 reads 1e-3 as text: say so."""
-    if isinstance(value, str) and "e" in value.lower() and "." not in value:
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        mantissa, _, exponent = value.lower().partition("e")
-        return f" (YAML reads {value} as text: write {mantissa}.0e{exponent})"
-    return ""
-
-
-def _model_at(parts: list[str]) -> type[Settings] | None:
-    """The group of keys that lies at `parts`, for the hint of an unknown key."""
-    groups: dict[str, type[Settings]] = {
-        "grid": Grid,
-        "backbone": Backbone,
-        "hierarchy": Hierarchy,
-        "train": Train,
-        "compute": Compute,
-    }
-    rows: dict[str, type[Settings]] = {"tasks": Task, "methods": Method}
-    if not parts:
-        return Params
-    if len(parts) == 1:
-        return groups.get(parts[0])
-    return rows.get(parts[0]) if len(parts) == 2 else None

@@ -1,22 +1,21 @@
 """Pre-training of the embedded backbone on images made by formulas: no photograph, no download.
 
-The class token learns which formula made the image, the patches learn where their object lies, how it is turned and how
-large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022); the labels of patches are ours, and so is
-the choice to keep them out of the class token, where a linear probe would read them.
+The class token learns which formula made the image; the patches learn how much of them is covered, where their object
+lies, how it is turned and how large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022). The
+labels of patches are ours: they are kept out of the class token, which is all that a linear probe reads.
 
-Batch k holds images k B ... k B + B - 1 of one endless stream, so no image comes twice and a run that goes on after a kill
-sees what it would have seen. The learning rate is constant between warm-up and decay, hence a longer schedule begins with
-the very steps of a shorter one, up to the decay.
+Batch k holds images k B ... k B + B - 1 of one endless stream, so no image comes twice, and a run that goes on after a
+kill sees what it would have seen. Between warm-up and decay the learning rate is constant, hence a longer schedule
+begins with the very steps of a shorter one, up to the decay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
@@ -27,9 +26,9 @@ from ship.config import Count, Fraction, Positive, Rate, Settings, Triple
 from ship.data.formula import Formulas, formulas
 from ship.data.scenes import INK, PLACE, paint
 from ship.errors import BadInput
-from ship.models.student import Student, wake
+from ship.models.student import Student, groups, losses, wake
 
-LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps"}  # may still change while a run has not come to them
+LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps"}  # may change while a run has not come to them
 
 
 class Categories(Settings):
@@ -46,7 +45,7 @@ class Architecture(Settings):
     """Keyword arguments of timm's VisionTransformer."""
 
     img_size: Positive = 28
-    patch_size: Positive = 4
+    patch_size: Annotated[int, Field(ge=2, multiple_of=2, description="even: patches are labelled by quarters")] = 4
     embed_dim: Positive = 128
     depth: Positive = 12
     num_heads: Positive = 4
@@ -137,33 +136,21 @@ def pretrain(
     Raises:
         BadInput: `<out>.resume` is from other settings.
     """
-    kept = out.with_name(out.name + ".resume")
+    kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
-    student = Student(settings.model.model_dump(), settings.stride, made.categories, PLACE, INK, settings.seed).to(
-        device
-    )
-    optimiser = torch.optim.AdamW(_groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
-    average = {name: tensor.detach().clone() for name, tensor in student.named_parameters()}
-    done = _resume(kept, settings, student, optimiser, average)
+    run = _start(settings, made.categories, device)
+    done = _resume(kept, settings, run)
     sums, since = torch.zeros(len(Record._fields) - 2), 0
     for step, batch in enumerate(_batches(settings, made, done, workers), start=done + 1):
-        lr = learning_rate(settings, step)
-        for group in optimiser.param_groups:
-            group["lr"] = lr
-        if step == settings.shallow_steps + 1:
-            wake(dict(student.named_parameters()), settings.stride)
-            wake(average, settings.stride)
-        sums += _step(student, optimiser, [part.to(device) for part in batch], settings, step)
-        _follow(average, student, min(settings.average, 1 - 1 / step))
-        since += 1
+        sums, since = sums + _step(run, [part.to(device) for part in batch], settings, step), since + 1
         if step % record_every == 0 or step == settings.steps:
-            yield Record(step, *(sums / since).tolist(), lr)
+            yield Record(step, *(sums / since).tolist(), learning_rate(settings, step))
             sums, since = torch.zeros(len(Record._fields) - 2), 0
         if snapshot_every and step % snapshot_every == 0:
-            _write(out.with_name(f"{out.name}.{step}"), settings, average, step)
+            _write(out.with_name(f"{out.name}.{step}"), settings, run, step)
         if step % save_every == 0 and step < settings.steps:
-            _save(kept, settings, student, optimiser, average, step)
-    _write(out, settings, average, settings.steps)
+            _save(kept, settings, run, step)
+    _write(out, settings, run, settings.steps)
     kept.unlink(missing_ok=True)
 
 
@@ -175,16 +162,24 @@ def learning_rate(settings: Pretrain, step: int) -> float:
     return settings.lr * warm * late
 
 
-def _groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; vectors and embeddings do not."""
-    decayed = [p for name, p in student.named_parameters() if p.ndim > 1 and not name.endswith(("_token", "_embed"))]
-    chosen = {id(p) for p in decayed}
-    others = [p for p in student.parameters() if id(p) not in chosen]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+class _Run(NamedTuple):
+    """What changes from step to step."""
+
+    student: Student
+    optimiser: torch.optim.Optimizer
+    average: dict[str, Tensor]
+    """moving averages of the student's parameters"""
+
+
+def _start(settings: Pretrain, categories: int, device: str) -> _Run:
+    heads = {"categories": categories, "places": PLACE, "inks": INK}
+    student = Student(settings.model.model_dump(), stride=settings.stride, seed=settings.seed, **heads).to(device)
+    optimiser = torch.optim.AdamW(groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
+    return _Run(student, optimiser, {name: p.detach().clone() for name, p in student.named_parameters()})
 
 
 class _Batches(Dataset[tuple[Tensor, ...]]):
-    """Batch k of the stream: images, categories, places."""
+    """Batch k of the stream: images, categories, places, ink."""
 
     def __init__(self, settings: Pretrain, made: Formulas) -> None:
         self.settings, self.made = settings, made
@@ -202,90 +197,77 @@ def _batches(settings: Pretrain, made: Formulas, done: int, workers: int) -> Dat
     return DataLoader(_Batches(settings, made), batch_size=None, sampler=sampler, num_workers=workers, **ahead)
 
 
-def _step(student: Student, optimiser: torch.optim.Optimizer, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
+def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
     """One step of the optimiser; the numbers of a record, but its step and learning rate."""
     pixels, category, place, ink = batch
+    if step == s.shallow_steps + 1:
+        wake(dict(run.student.named_parameters()), s.stride)
+        wake(run.average, s.stride)
     mean, std = (torch.tensor(stat, device=pixels.device).view(3, 1, 1) for stat in (s.mean, s.std))
     images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
-    # a stream a step, so that a resumed run drops the same patches
-    chance = torch.rand(place.shape[:2], generator=torch.Generator().manual_seed(s.seed * 2**32 + step))
-    whole = step > s.steps - s.whole_steps
-    order = chance.argsort(dim=1)[:, : place.shape[1] if whole else round(s.kept * place.shape[1])].to(pixels.device)
+    order = _seen(s, step, *place.shape[:2]).to(pixels.device)
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
-        guess = student(images, order, shallow=step <= s.shallow_steps)
+        guess = run.student(images, order, shallow=step <= s.shallow_steps)
     place, ink = (label.take_along_dim(order[..., None], dim=1) for label in (place, ink))
-    logits = guess.category.float()
-    category_loss = sum(F.cross_entropy(logits, c, label_smoothing=s.label_smoothing) for c in category.T) / 2
-    place_loss = _place_loss(guess.place.float(), place)
-    ink_loss = F.binary_cross_entropy_with_logits(guess.ink.float(), ink)
-    loss = category_loss + s.place_weight * place_loss + s.ink_weight * ink_loss
-    optimiser.zero_grad()
+    parts = losses(guess, category, place, ink, label_smoothing=s.label_smoothing)
+    loss = parts[0] + s.place_weight * parts[1] + s.ink_weight * parts[2]
+    for group in run.optimiser.param_groups:
+        group["lr"] = learning_rate(s, step)
+    run.optimiser.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-    optimiser.step()
-    hit = (logits.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
-    return torch.stack([loss, category_loss, place_loss, ink_loss, hit]).detach().cpu()
+    nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
+    run.optimiser.step()
+    keep = min(s.average, 1 - 1 / step)
+    for name, tensor in run.student.named_parameters():
+        run.average[name].lerp_(tensor.detach(), 1 - keep)
+    hit = (guess.category.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
+    return torch.stack([loss, *parts, hit]).detach().cpu()
 
 
-def _place_loss(guess: Tensor, place: Tensor) -> Tensor:
-    """Cross-entropy of whether an object owns the patch; where one does, squared error of the other five numbers."""
-    owned = place[..., :1]
-    presence = F.binary_cross_entropy_with_logits(guess[..., :1], owned)
-    return presence + ((guess - place)[..., 1:].square() * owned).sum() / owned.sum().clamp(min=1)
+def _seen(s: Pretrain, step: int, images: int, patches: int) -> Tensor:
+    """Numbers of the patches that each image keeps in a step, (B, k)."""
+    # a stream a step, so that a resumed run drops the same patches
+    chance = torch.rand((images, patches), generator=torch.Generator().manual_seed(s.seed * 2**32 + step))
+    whole = step > s.steps - s.whole_steps
+    return chance.argsort(dim=1)[:, : patches if whole else max(1, round(s.kept * patches))]
 
 
-def _follow(average: dict[str, Tensor], student: nn.Module, keep: float) -> None:
-    for name, tensor in student.named_parameters():
-        average[name].lerp_(tensor.detach(), 1 - keep)
-
-
-def _write(path: Path, settings: Pretrain, average: dict[str, Tensor], step: int) -> None:
+def _write(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
     """The backbone alone, in half precision, with all that loading it needs."""
-    weights = {name.removeprefix("vit."): t.half() for name, t in average.items() if name.startswith("vit.")}
+    weights = {name.removeprefix("vit."): t.half() for name, t in run.average.items() if name.startswith("vit.")}
     about = settings.model_dump(mode="json", include={"model", "mean", "std", "interpolation"})
     source = f"ship pretrain: {step} steps of {settings.batch_size} images made by formulas, seed {settings.seed}"
     write_tensors(path, weights, {**about, "image_size": settings.model.img_size, "source": source})
 
 
-def _save(
-    path: Path,
-    settings: Pretrain,
-    student: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    average: dict[str, Tensor],
-    step: int,
-) -> None:
-    state = {f"average.{name}": tensor for name, tensor in average.items()}
-    for name, parameter in student.named_parameters():
+def _save(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
+    state = {f"average.{name}": tensor for name, tensor in run.average.items()}
+    for name, parameter in run.student.named_parameters():
         state[f"weights.{name}"] = parameter
-        state |= {f"{key}.{name}": value for key, value in optimiser.state[parameter].items()}
+        state |= {f"{key}.{name}": value for key, value in run.optimiser.state[parameter].items()}
     write_tensors(path, state, {"settings": settings.model_dump(mode="json"), "step": step})
 
 
-def _resume(
-    path: Path, settings: Pretrain, student: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]
-) -> int:
+def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
     """Steps that are done, with everything put where they left it; 0 for a new run."""
     if not path.exists():
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    same = before.model_dump(exclude=LATER) == settings.model_dump(exclude=LATER)
-    if not same or _schedule(before, step) != _schedule(settings, step):
+    if _past(before, step) != _past(settings, step):
         raise BadInput(f"{path}: expected the settings of the run that left it at step {step}, got others (delete it)")
     with torch.no_grad():
-        for name, parameter in student.named_parameters():
+        for name, parameter in run.student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])
-            average[name].copy_(state[f"average.{name}"])
-            slots = {
-                key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in state
-            }
-            if slots:  # a sleeping block has none
-                optimiser.state[parameter] = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items()}
+            run.average[name].copy_(state[f"average.{name}"])
+            slots = {key: state.get(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+            # the step stays on the CPU; a sleeping block has no slots
+            on = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items() if t is not None}
+            run.optimiser.state[parameter] = on
     return step
 
 
-def _schedule(s: Pretrain, step: int) -> list[int]:
-    """What the steps up to `step` have seen of the schedule's keys."""
-    decay = [s.steps, s.decay_steps, s.whole_steps] if step > s.steps - s.decay_steps else []
-    return [min(s.shallow_steps, step), *decay]
+def _past(s: Pretrain, step: int) -> tuple[object, ...]:
+    """What the steps up to `step` have seen of the settings."""
+    late = (s.steps, s.decay_steps, s.whole_steps) if step > s.steps - s.decay_steps else ()
+    return s.model_dump(exclude=LATER), min(s.shallow_steps, step), late

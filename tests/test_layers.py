@@ -16,9 +16,20 @@ ROWS = [  # from the top
     ["data", "compute"],
     ["artifacts"],
     ["config"],
+    ["complaints"],
     ["errors"],
 ]
-NO_TORCH = ["cli.py", "config.py", "errors.py", "artifacts.py", "presets.py", "evaluate.py", "data/tasks.py", "report"]
+NO_TORCH = [
+    "cli.py",
+    "config.py",
+    "complaints.py",
+    "errors.py",
+    "artifacts.py",
+    "presets.py",
+    "evaluate.py",
+    "data/tasks.py",
+    "report",
+]
 HEAVY = {"torch", "timm", "torchvision", "sklearn", "safetensors"}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 

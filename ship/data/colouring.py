@@ -44,7 +44,7 @@ def background(draws: Draws, pattern: Array, pixel: Array, textured: NDArray[np.
     contrast = np.where(textured, 0.3 + contrast, np.where(kind < 0.8, 0, contrast))
     x, y = points(pixel - 0.5, n)
     light = (slope[:, :1] * x + slope[:, 1:] * y) * ~plain
-    # the two colours of a texture differ by half the range at least, in every channel
+    # the two colours of a texture differ by 0.3 at least in every channel
     second = np.where(textured[:, None], (first + 0.3 + 0.4 * second) % 1, second)
     mixed = 0.5 * contrast[:, None] * (1 + pattern)
     return (first[:, None] + mixed[..., None] * (second - first)[:, None] + light[..., None]).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Images of shapes and textures from `ship.data.formula`, with the parameters that made them as labels. Loads no torch.
+"""Images of the shapes and textures of `ship.data.formula`, labelled with what made them. Loads no torch.
 
-Objects of one category lie on a turned and shifted lattice, one a cell (a single one in most images); a shape may lie on
-top of an outline; or a texture fills the image. An image is a pure function of (formulas, seed, index).
+Objects of one category lie on a turned and shifted lattice, one a cell (a single one in most images); a shape may lie
+on top of an outline; or a texture fills the image. An image is a pure function of (formulas, seed, index).
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Images(NamedTuple):
     category: NDArray[np.int64]
     """(n, 2): the shape, and the shape on top of it (the same again where there is none)"""
     place: Array
-    """(n, G G, PLACE): 1 where an object owns the patch; offset to its centre (x, y) as a share of the image; cos and sin
-    of its rotation; logarithm of its radius as a share of the image"""
+    """(n, G G, PLACE): 1 where an object owns the patch; offset to its centre (x, y) as a share of the image; cosine and
+    sine of its rotation; logarithm of its radius as a share of the image"""
     ink: Array
-    """(n, G G, INK): how much of each quarter of the patch is covered by objects, or by the second colour of a texture"""
+    """(n, G G, INK): how much of each quarter of the patch is covered by objects, or by a texture's second colour"""
 
 
 def paint(made: Formulas, *, seed: int, start: int, count: int, size: int, grid: int) -> Images:
@@ -47,7 +47,7 @@ def paint(made: Formulas, *, seed: int, start: int, count: int, size: int, grid:
 def _paint(made: Formulas, seed: int, start: int, n: int, size: int, grid: int) -> Images:
     draws, noise = _draws(seed, start, n, size)
     textured, shape, top, texture = _kinds(draws, made)
-    lattice = _lattice(draws, n, made.turn[shape], alone=textured | (shape != top))
+    lattice = _lattice(draws, made.turn[shape], alone=textured | (shape != top))
     pixel = (np.arange(size, dtype=np.float32) + 0.5) / size
     u, v, cell, radius = _local(lattice, *points(pixel, n))
     u, v = _deform(draws, u, v)
@@ -80,7 +80,7 @@ def _draws(seed: int, start: int, n: int, size: int) -> tuple[Draws, Array]:
 
 
 def _kinds(draws: Draws, made: Formulas) -> tuple[NDArray[np.bool_], ...]:
-    """Whether a texture fills the image (n,); the shape, the shape on top (the same where there is none), the texture."""
+    """Whether a texture fills the image; the shape, the shape on top (the same if there is none), the texture: (n,)."""
     kind, filled, shapes = draws.take(), int(made.filled.sum()), len(made.distance)
     textured = (kind < TEXTURED) & (len(made.texture) > 0)
     topped = (kind >= TEXTURED) & (kind < TEXTURED + TOPPED) & (0 < filled < shapes)
@@ -103,7 +103,7 @@ class _Lattice(NamedTuple):
     radius: Array
 
 
-def _lattice(draws: Draws, n: int, turn: Array, alone: NDArray[np.bool_]) -> _Lattice:
+def _lattice(draws: Draws, turn: Array, alone: NDArray[np.bool_]) -> _Lattice:
     share, m = draws.take(), CELLS * CELLS
     count = np.where(alone, 1, 1 + (share > 0.76) + (share > 0.84) + (share > 0.93))[:, None].astype(np.float32)
     single = count == 1
@@ -127,7 +127,7 @@ def _cell(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, NDArray[
 
 
 def _local(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, NDArray[np.int64], Array]:
-    """Of points (n, m): coordinates in their object, where its radius is 1; its cell; its radius as a share of the image."""
+    """Of points (n, m): coordinates in their object, whose radius is 1; its cell; its radius as a share of the image."""
     x, y, cell = _cell(lattice, x, y)
     image = np.arange(len(cell))[:, None]
     radius = lattice.radius[image, cell]

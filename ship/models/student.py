@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -28,8 +29,8 @@ class Guess(NamedTuple):
 class Student(nn.Module):
     """A ViT with a head on its class token and two on its patches.
 
-    While it is shallow, every `stride`-th block alone is computed; the others sleep, which they do by adding nothing, so that
-    the whole ViT is at any time what has been trained.
+    While it is shallow, every `stride`-th block alone is computed. The others sleep: they would add nothing, so that the
+    whole ViT is at any time what has been trained.
     """
 
     def __init__(
@@ -71,6 +72,26 @@ def wake(weights: Mapping[str, Tensor], stride: int) -> None:
         match name.split(".", 3):
             case ["vit", "blocks", number, part] if int(number) % stride and part.rpartition(".")[0] in COPIED:
                 tensor.copy_(weights[f"vit.blocks.{int(number) - int(number) % stride}.{part}"])
+
+
+def losses(guess: Guess, category: Tensor, place: Tensor, ink: Tensor, *, label_smoothing: float) -> list[Tensor]:
+    """Of the category, the mean over both labels (B, 2); of the place (B, k, places); of the ink (B, k, inks).
+
+    The place counts as cross-entropy of whether an object owns the patch, and where one does, as squared error.
+    """
+    logits, ahead, owned = guess.category.float(), guess.place.float(), place[..., :1]
+    both = [F.cross_entropy(logits, label, label_smoothing=label_smoothing) for label in category.T]
+    missed = ((ahead - place)[..., 1:].square() * owned).sum() / owned.sum().clamp(min=1)
+    owns = F.binary_cross_entropy_with_logits(ahead[..., :1], owned)
+    return [(both[0] + both[1]) / 2, owns + missed, F.binary_cross_entropy_with_logits(guess.ink.float(), ink)]
+
+
+def groups(student: Student, weight_decay: float) -> list[dict[str, Any]]:
+    """The optimiser's groups of parameters: matrices decay, vectors and embeddings do not."""
+    decayed = [p for name, p in student.named_parameters() if p.ndim > 1 and not name.endswith(("_token", "_embed"))]
+    chosen = {id(p) for p in decayed}
+    others = [p for p in student.parameters() if id(p) not in chosen]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def waves_of_place(rows: int, columns: int, width: int) -> Tensor:

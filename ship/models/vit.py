@@ -6,7 +6,6 @@ Shapes: B images, N image tokens (class token, registers, patches), D width, H h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch.nn.functional as F
@@ -30,7 +29,7 @@ def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
     rule = f"backbone {name}: expected a plain pre-norm ViT of timm"
     if type(vit) is not VisionTransformer:
         raise BadInput(f"{rule}, got {type(vit).__name__}")
-    blocks: Iterable[Any] = vit.blocks
+    blocks: Any = vit.blocks  # of a type that torch does not tell
     for block in blocks:
         if type(block) is not Block:
             raise BadInput(f"{rule}, got blocks of type {type(block).__name__}")

@@ -71,7 +71,7 @@ def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str]) ->
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
         axes.set_xlabel("test accuracy, %")
-        columns = min(4, len(methods))
+        columns = max(1, min(len(methods), 52 // (6 + max(map(len, methods)))))
         figure.legend(loc="outside upper left", ncols=columns, frameon=False, handletextpad=0.2, columnspacing=1.2)
         return _svg(figure, "Accuracy by task and method")
 
@@ -98,7 +98,8 @@ def against_parameters(points: Mapping[str, tuple[float, float]], methods: Seque
                 "va": "center_baseline",
             }
             axes.annotate(method, (x, y), textcoords="offset points", **place)
-        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 2, 5)))
+        low, high = axes.get_xlim()
+        axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1,) if high > 200 * low else (1, 2, 5)))
         axes.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=" "))
         axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
         axes.grid()

@@ -1,0 +1,50 @@
+"""How a setting that does not fit reads: `key: expected <rule>, got <value>`, with a hint where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from ship.errors import unknown
+
+
+def first_line(error: ValidationError, model: type[BaseModel], place: str = "") -> str:
+    """The first complaint of `model`, whose keys stand under `place`."""
+    first = error.errors()[0]
+    parts = [str(part) for part in first["loc"]]
+    key = ".".join(part for part in [place, *parts] if part)
+    if first["type"] == "value_error":  # our own sentence, which may name its key itself
+        return ": ".join(part for part in [key, str(first["ctx"]["error"])] if part)
+    if first["type"] == "extra_forbidden":
+        return str(unknown(key, parts[-1], _model_at(model, parts[:-1]).model_fields))
+    if first["type"] == "missing":
+        return f"{key}: expected a value, found none"
+    rule = first["msg"].removeprefix("Input should be ").replace("a valid", "a")
+    return f"{key}: expected {rule}, got {first['input']!r}{_yaml_hint(first['input'])}"
+
+
+def _yaml_hint(value: object) -> str:
+    """YAML 1.1 reads 1e-3 as text: say so."""
+    if isinstance(value, str) and "e" in value.lower() and "." not in value:
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        mantissa, _, exponent = value.lower().partition("e")
+        return f" (YAML reads {value} as text: write {mantissa}.0e{exponent})"
+    return ""
+
+
+def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:
+    """The group of keys that lies at `parts` below `model`; rows of a table are passed over by their name."""
+    kind: Any = model
+    for part in parts:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[part].annotation
+        else:  # dict[str, a group]
+            kind = get_args(kind)[1]
+        while get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+    return kind
