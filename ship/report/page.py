@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ship.artifacts import Run, data_folder, hierarchy_file, read_json, write_text
@@ -43,21 +43,10 @@ def write_page(
         missing: reasons, shown for runs without a result; those that are not named here are shown without.
         commit: shown in how to run it again.
     """
-    if not (root / TABLE).exists():
-        raise BadInput(f"{root / TABLE}: expected the table of an experiment, found none (ship aggregate)")
-    table = _rows_of_grid(pd.read_csv(root / TABLE), params)
+    table = _rows_of_grid(root / TABLE, params)
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
-    abouts = {
-        run: read_json(path) for run in expected_runs(params) if (path := root / run.folder / "run.json").exists()
-    }
-    environment = Environment(
-        loader=PackageLoader("ship.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "parameters": parameters}
+    paths = [root / run.folder / "run.json" for run in expected_runs(params)]
+    abouts = [read_json(path) for path in paths if path.exists()]
     means = {method: method_means(table, method, params.grid.tasks) for method in methods}
     context = {
         "params": params,
@@ -72,8 +61,8 @@ def write_page(
         "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
         "missing": _missing(params, root, missing),
         "runs": len(expected_runs(params)),
-        "backbone": _common([about["backbone"] for about in abouts.values()]),
-        "environment": _common([about["environment"] for about in abouts.values()]),
+        "backbone": _common([about["backbone"] for about in abouts]),
+        "environment": _common([about["environment"] for about in abouts]),
         "images": {task: _images(root, task) for task in tasks},
         "figures": _overview(root, table, methods, means),
         "curves": _curves(root, tasks, methods),
@@ -81,7 +70,7 @@ def write_page(
         "costs": _costs(params, root, methods),
         "settings": {method: _settings(params, method) for method in methods},
     }
-    write_text(out, environment.get_template("page.html.j2").render(context))
+    write_text(out, _template().render(context))
 
 
 def headline(means: Mapping[str, Mapping[str, Any]]) -> str:
@@ -103,12 +92,28 @@ def levels(hierarchies: Sequence[Mapping[str, Any]], threshold: float) -> list[i
     return [int(block) for block in fitting[0]["first_blocks"]]
 
 
-def _rows_of_grid(table: pd.DataFrame, params: Params) -> pd.DataFrame:
-    """The rows that the grid names, in its order; deviations that are not there are None."""
-    place = {name: i for names in (params.grid.tasks, params.grid.methods) for i, name in enumerate(names)}
+def _template() -> Template:
+    """The page, which escapes whatever it is given and refuses a name that it is not given."""
+    environment = Environment(
+        loader=PackageLoader("ship.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "parameters": parameters}
+    return environment.get_template("page.html.j2")
+
+
+def _rows_of_grid(path: Path, params: Params) -> pd.DataFrame:
+    """The rows of the table that the grid names, in its order. Raises BadInput where there is none."""
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": [], "method": []})
     table = table[table["task"].isin(params.grid.tasks) & table["method"].isin(params.grid.methods)]
-    table = table.sort_values(["task", "method"], key=lambda column: column.map(place), kind="stable")
-    return table.reset_index(drop=True)
+    if table.empty:
+        raise BadInput(f"{path}: expected results of the grid's tasks and methods, found none (ship aggregate)")
+    place = {"task": params.grid.tasks, "method": params.grid.methods}
+    ordered = table.sort_values(["task", "method"], key=lambda column: column.map(place[str(column.name)].index))
+    return ordered.reset_index(drop=True)
 
 
 def _best(table: pd.DataFrame, means: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -25,9 +25,11 @@ rule aggregate:
 rule report:
     """One page that shows the table, the protocol, the curves, the hierarchies and the costs."""
     input:
-        code=code("report/*.py", "report/templates/*", "evaluate.py"),
-        metrics="results/metrics.json",
+        code=code("report/*.py", "report/templates/*", "evaluate.py", "methods/*.py"),
         table="results/table.csv",
+        accuracy="results/plots/accuracy.csv",
+        curves="results/plots/curves.csv",
+        hierarchies=expand("hierarchy/{task}.json", **GRID),
         about=expand("runs/{task}/{method}/{seed}/run.json", **GRID),
     output:
         page="report/index.html",
@@ -36,6 +38,6 @@ rule report:
     benchmark:
         "benchmarks/report.tsv"
     params:
-        settings=settings("grid"),
+        settings=settings("grid", "backbone", "methods", "train", "hierarchy", "compute"),
     shell:
         "ship report > {log:q} 2>&1"
