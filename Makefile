@@ -21,7 +21,6 @@ lint: $(BIN)/.installed
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
-	snakemake --lint
 	snakemake --dry-run --quiet all
 
 # Exact versions of everything, without hashes or hosts: of a fresh environment with every extra.

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import version
 from typing import NamedTuple
 
-import numpy
-import sklearn
-import timm
 import torch
 
-from ship import __version__, config
+from ship import config
 from ship.errors import BadInput
 
 
@@ -40,12 +38,9 @@ def environment(compute: Compute) -> dict[str, str]:
     """What the bits depend on beside commit and settings: versions and kind of processor. No host, no time."""
     cuda = compute.device.type == "cuda"
     return {
-        "ship": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "timm": timm.__version__,
-        "numpy": numpy.__version__,
-        "scikit-learn": sklearn.__version__,
+        **{name: version(name) for name in ("numpy", "pillow", "pyarrow", "scikit-learn", "timm")},
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

@@ -17,8 +17,8 @@ FOLDER = Path("presets")
 
 
 def names() -> list[str]:
-    """The presets there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    """The experiments there are; a pre-training is none, and has a command of its own."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("pretrain_"))
 
 
 def overview() -> str:
@@ -59,4 +59,7 @@ def _set(tree: Any, setting: str) -> None:
         tree = tree.setdefault(group, {})
         if not isinstance(tree, dict):
             raise BadInput(f"setting {key}: expected a group of keys at {group}, got {tree!r}")
-    tree[last] = yaml.safe_load(value)
+    try:
+        tree[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise BadInput(f"setting {key}: expected YAML, got {value!r}") from None

@@ -131,7 +131,7 @@ def pretrain(
         workers: processes that make images; 0 makes them in this one. Their number changes no image.
         record_every: steps.
         save_every: steps between two writes of `<out>.resume`.
-        snapshot_every: steps between two backbones `<out>.<step>`, for a curve; 0 writes none.
+        snapshot_every: steps between two backbones `<stem>.<step>.safetensors`, for a curve; 0 writes none.
 
     Raises:
         BadInput: `<out>.resume` is from other settings.
@@ -147,7 +147,7 @@ def pretrain(
             yield Record(step, *(sums / since).tolist(), learning_rate(settings, step))
             sums, since = torch.zeros(len(Record._fields) - 2), 0
         if snapshot_every and step % snapshot_every == 0:
-            _write(out.with_name(f"{out.name}.{step}"), settings, run, step)
+            _write(out.with_stem(f"{out.stem}.{step}"), settings, run, step)
         if step % save_every == 0 and step < settings.steps:
             _save(kept, settings, run, step)
     _write(out, settings, run, settings.steps)

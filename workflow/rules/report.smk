@@ -38,6 +38,8 @@ rule report:
     benchmark:
         "benchmarks/report.tsv"
     params:
-        settings=settings("grid", "backbone", "methods", "train", "hierarchy", "compute"),
+        settings=settings(
+            "grid", "backbone", "methods", "train", "hierarchy", "compute"
+        ),
     shell:
         "ship report > {log:q} 2>&1"
