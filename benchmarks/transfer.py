@@ -27,8 +27,11 @@ def main() -> None:
     options = parse()
     rows: dict[tuple[str, str, str], list[float]] = {}
     home, preset = options.folder.resolve(), options.preset.resolve()
-    weights = {name: str(path.resolve()) if (path := Path(source)).is_file() else source for name, source in options.weights}
-    for name, source in weights.items():
+    # a file's path must hold in the folder that its runs are made in
+    weights = [
+        (name, str(Path(source).resolve()) if Path(source).is_file() else source) for name, source in options.weights
+    ]
+    for name, source in weights:
         (home / name).mkdir(parents=True, exist_ok=True)
         os.chdir(home / name)
         params = experiment(preset, source, options)

@@ -25,6 +25,8 @@ app = typer.Typer(
 
 Settings = Annotated[Path, typer.Option("--params", help="the experiment")]
 Task = Annotated[str, typer.Argument(help="a name from `tasks`")]
+MethodName = Annotated[str, typer.Argument(help="a name from `methods`")]
+Seed = Annotated[int, typer.Argument(min=0)]
 PARAMS = Path("params.yaml")
 
 
@@ -84,8 +86,8 @@ def hierarchy(task: Task, params: Settings = PARAMS) -> None:
 @app.command()
 def train(
     task: Task,
-    method: Annotated[str, typer.Argument(help="a name from `methods`")],
-    seed: Annotated[int, typer.Argument(min=0)],
+    method: MethodName,
+    seed: Seed,
     params: Settings = PARAMS,
 ) -> None:
     """Tune on the training images, then predict the test images once. Goes on where a killed run stopped."""
@@ -98,6 +100,23 @@ def train(
     epochs = read.train_of(method, task).epochs
     with _progress(epochs, f"{task} {method} {seed}") as show:
         execute(read, run, lambda record: show(record.epoch + 1, _line(record, epochs)))
+
+
+@app.command()
+def predict(
+    task: Task,
+    method: MethodName,
+    seed: Seed,
+    images: Annotated[list[Path], typer.Argument(help="image files")],
+    params: Settings = PARAMS,
+) -> None:
+    """Print path, class and probability of images as CSV, by the model that a run tuned."""
+    import pandas as pd
+
+    from ship.restore import classify, restore
+
+    rows = classify(restore(Run(task, method, seed)), images, config.load(params).compute)
+    print(pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"), end="")
 
 
 @app.command()

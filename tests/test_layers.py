@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ship"
 ROWS = [  # from the top
     ["cli"],
-    ["run", "measure", "pretrain", "tune", "export", "report", "presets"],
+    ["run", "restore", "measure", "pretrain", "tune", "export", "report", "presets"],
     ["resume"],
     ["train", "predict", "evaluate"],
     ["methods"],
