@@ -4,9 +4,8 @@ The class token learns which formula made the image; the patches learn how much 
 lies, how it is turned and how large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022). The
 labels of patches are ours: they are kept out of the class token, which is all that a linear probe reads.
 
-Batch k holds images k B ... k B + B - 1 of one endless stream, so no image comes twice, and a run that goes on after a
-kill sees what it would have seen. Between warm-up and decay the learning rate is constant, hence a longer schedule
-begins with the very steps of a shorter one, up to the decay.
+No image comes twice, and a run that goes on after a kill sees what it would have seen. Between warm-up and decay the
+learning rate is constant, hence a longer schedule begins with the very steps of a shorter one, up to the decay.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import torch
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from ship.artifacts import read_tensors, write_tensors
 from ship.config import Count, Fraction, Positive, Rate, Settings, Triple
-from ship.data.formula import Formulas, formulas
-from ship.data.scenes import INK, PLACE, paint
+from ship.data.formula import formulas
+from ship.data.painted import Painted, painted
+from ship.data.scenes import INK, PLACE
 from ship.errors import BadInput
 from ship.models.student import Student, groups, losses, wake
 
@@ -122,16 +121,11 @@ def pretrain(
     save_every: int = 500,
     snapshot_every: int = 0,
 ) -> Iterator[Record]:
-    """Train; yield a record every so many steps; write the backbone to `out` at the end.
+    """Train; yield a record every so many steps; write the backbone, a .safetensors file, to `out` at the end.
 
-    Args:
-        settings: what to train.
-        out: a .safetensors file. `<out>.resume` beside it is where a killed run goes on, and goes when the run ends.
-        device: a name of torch's.
-        workers: processes that make images; 0 makes them in this one. Their number changes no image.
-        record_every: steps.
-        save_every: steps between two writes of `<out>.resume`.
-        snapshot_every: steps between two backbones `<stem>.<step>.safetensors`, for a curve; 0 writes none.
+    Every `save_every` steps `<out>.resume` is written, where a killed run goes on; it goes when the run ends. Every
+    `snapshot_every` steps (0: never) a backbone `<stem>.<step>.safetensors` is written, for a curve. `workers` processes
+    paint the images (0: this one does); their number changes no bit.
 
     Raises:
         BadInput: `<out>.resume` is from other settings.
@@ -141,11 +135,13 @@ def pretrain(
     run = _start(settings, made.categories, device)
     done = _resume(kept, settings, run)
     sums, since = torch.zeros(len(Record._fields) - 2), 0
-    for step, batch in enumerate(_batches(settings, made, done, workers), start=done + 1):
+    size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
+    stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
+    for step, batch in enumerate(painted(stream, done, settings.steps, workers), start=done + 1):
         sums, since = sums + _step(run, [part.to(device) for part in batch], settings, step), since + 1
         if step % record_every == 0 or step == settings.steps:
             yield Record(step, *(sums / since).tolist(), learning_rate(settings, step))
-            sums, since = torch.zeros(len(Record._fields) - 2), 0
+            sums, since = torch.zeros_like(sums), 0
         if snapshot_every and step % snapshot_every == 0:
             _write(out.with_stem(f"{out.stem}.{step}"), settings, run, step)
         if step % save_every == 0 and step < settings.steps:
@@ -172,29 +168,10 @@ class _Run(NamedTuple):
 
 
 def _start(settings: Pretrain, categories: int, device: str) -> _Run:
-    heads = {"categories": categories, "places": PLACE, "inks": INK}
-    student = Student(settings.model.model_dump(), stride=settings.stride, seed=settings.seed, **heads).to(device)
+    options = {"stride": settings.stride, "seed": settings.seed, "categories": categories, "places": PLACE, "inks": INK}
+    student = Student(settings.model.model_dump(), **options).to(device)
     optimiser = torch.optim.AdamW(groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
     return _Run(student, optimiser, {name: p.detach().clone() for name, p in student.named_parameters()})
-
-
-class _Batches(Dataset[tuple[Tensor, ...]]):
-    """Batch k of the stream: images, categories, places, ink."""
-
-    def __init__(self, settings: Pretrain, made: Formulas) -> None:
-        self.settings, self.made = settings, made
-
-    def __getitem__(self, k: int) -> tuple[Tensor, ...]:
-        s, size = self.settings, self.settings.model.img_size
-        grid = size // s.model.patch_size
-        images = paint(self.made, seed=s.seed, start=k * s.batch_size, count=s.batch_size, size=size, grid=grid)
-        return tuple(torch.from_numpy(part) for part in images)
-
-
-def _batches(settings: Pretrain, made: Formulas, done: int, workers: int) -> DataLoader[tuple[Tensor, ...]]:
-    ahead = {"prefetch_factor": 8, "multiprocessing_context": "spawn"} if workers else {}
-    sampler = range(done, settings.steps)
-    return DataLoader(_Batches(settings, made), batch_size=None, sampler=sampler, num_workers=workers, **ahead)
 
 
 def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
@@ -217,9 +194,8 @@ def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
     loss.backward()
     nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
     run.optimiser.step()
-    keep = min(s.average, 1 - 1 / step)
     for name, tensor in run.student.named_parameters():
-        run.average[name].lerp_(tensor.detach(), 1 - keep)
+        run.average[name].lerp_(tensor.detach(), 1 - min(s.average, 1 - 1 / step))
     hit = (guess.category.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
     return torch.stack([loss, *parts, hit]).detach().cpu()
 
@@ -228,8 +204,7 @@ def _seen(s: Pretrain, step: int, images: int, patches: int) -> Tensor:
     """Numbers of the patches that each image keeps in a step, (B, k)."""
     # a stream a step, so that a resumed run drops the same patches
     chance = torch.rand((images, patches), generator=torch.Generator().manual_seed(s.seed * 2**32 + step))
-    whole = step > s.steps - s.whole_steps
-    return chance.argsort(dim=1)[:, : patches if whole else max(1, round(s.kept * patches))]
+    return chance.argsort(dim=1)[:, : patches if step > s.steps - s.whole_steps else max(1, round(s.kept * patches))]
 
 
 def _write(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
@@ -243,7 +218,7 @@ def _write(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
 def _save(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
     state = {f"average.{name}": tensor for name, tensor in run.average.items()}
     for name, parameter in run.student.named_parameters():
-        state[f"weights.{name}"] = parameter
+        state |= {f"weights.{name}": parameter}
         state |= {f"{key}.{name}": value for key, value in run.optimiser.state[parameter].items()}
     write_tensors(path, state, {"settings": settings.model_dump(mode="json"), "step": step})
 

@@ -26,7 +26,6 @@ from ship.artifacts import (
 from ship.compute import Compute, environment, set_up
 from ship.config import Params, Train
 from ship.data.images import batches, normalise, pixels, read_split, stream
-from ship.errors import unknown
 from ship.methods import build, check_options
 from ship.methods.base import Output, tuned_parameters, tuned_state
 from ship.models import backbones
@@ -53,7 +52,8 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
 
     A run that was killed goes on from its last finished epoch, with the same bits in the end.
     """
-    _check(params, run)
+    row = params.methods[run.method]
+    check_options(row.method, params.options_of(run.method, run.task), f"params.yaml: methods.{run.method}")
     compute, recipe = set_up(params.compute), params.train_of(run.method, run.task)
     prepared = prepare_run(params, run, compute)
     log = _train(params, run, prepared, recipe, compute, show)
@@ -69,10 +69,9 @@ def prepare_run(params: Params, run: Run, compute: Compute) -> Prepared:
     classes = read_json(data_folder(run.task) / "task.json")["classes"]
     statistics = read_tensors(hierarchy_file(run.task))[0]
     torch.manual_seed(run.seed)
-    row = params.methods[run.method]
-    model: Any = build(row.method, vit, len(classes), params.options_of(run.method, run.task), statistics).to(
-        compute.device
-    )
+    options = params.options_of(run.method, run.task)
+    model: Any = build(params.methods[run.method].method, vit, len(classes), options, statistics)
+    model.to(compute.device)
     split = read_split(data_folder(run.task) / "train.parquet", data_folder(run.task) / "val.parquet")
     labels = torch.from_numpy(split.labels)
     if model.trains_on == "pooled":
@@ -87,14 +86,6 @@ def prepare_run(params: Params, run: Run, compute: Compute) -> Prepared:
 
     steps = max(1, len(labels) // recipe.batch_size)
     return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
-
-
-def _check(params: Params, run: Run) -> None:
-    for key, name, known in (("tasks", run.task, params.tasks), ("methods", run.method, params.methods)):
-        if name not in known:
-            raise unknown(key, name, known)
-    row = params.methods[run.method]
-    check_options(row.method, params.options_of(run.method, run.task), f"params.yaml: methods.{run.method}")
 
 
 def _train(
