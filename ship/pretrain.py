@@ -27,7 +27,7 @@ from ship.data.scenes import INK, PLACE
 from ship.errors import BadInput
 from ship.models.student import Student, groups, losses, wake
 
-LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps"}  # may change while a run has not come to them
+LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them
 
 
 class Categories(Settings):
@@ -60,6 +60,7 @@ class Pretrain(Settings):
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
     steps: Annotated[Positive, Field(description="in all")]
+    stop: Annotated[Positive | None, Field(description="end after this step of the schedule, not its last")] = None
     warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
     shallow_steps: Annotated[Count, Field(description="the first ones: every `stride`-th block alone")] = 0
     stride: Positive = 3
@@ -88,13 +89,13 @@ class Record(NamedTuple):
     """Means over the steps since the last record."""
 
     step: int
+    lr: float
     loss: float
     category_loss: float
     place_loss: float
     ink_loss: float
     accuracy: float
     """share of images whose shape is the most likely category"""
-    lr: float
 
 
 def load(path: str | Path) -> Pretrain:
@@ -124,7 +125,7 @@ def pretrain(
     """Train; yield a record every so many steps; write the backbone, a .safetensors file, to `out` at the end.
 
     Every `save_every` steps `<out>.resume` is written, where a killed run goes on; it goes when the run ends. Every
-    `snapshot_every` steps (0: never) a backbone `<stem>.<step>.safetensors` is written, for a curve. `workers` processes
+    `snapshot_every` steps (0: never) a backbone `<stem>.<step>.safetensors` is written. `workers` processes
     paint the images (0: this one does); their number changes no bit.
 
     Raises:
@@ -133,20 +134,20 @@ def pretrain(
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
-    done = _resume(kept, settings, run)
+    done, last = _resume(kept, settings, run), min(settings.stop or settings.steps, settings.steps)
     sums, since = torch.zeros(len(Record._fields) - 2), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
-    for step, batch in enumerate(painted(stream, done, settings.steps, workers), start=done + 1):
+    for step, batch in enumerate(painted(stream, done, last, workers), start=done + 1):
         sums, since = sums + _step(run, [part.to(device) for part in batch], settings, step), since + 1
-        if step % record_every == 0 or step == settings.steps:
-            yield Record(step, *(sums / since).tolist(), learning_rate(settings, step))
+        if step % record_every == 0 or step == last:
+            yield Record(step, learning_rate(settings, step), *(sums / since).tolist())
             sums, since = torch.zeros_like(sums), 0
         if snapshot_every and step % snapshot_every == 0:
             _write(out.with_stem(f"{out.stem}.{step}"), settings, run, step)
-        if step % save_every == 0 and step < settings.steps:
+        if step % save_every == 0 and step < last:
             _save(kept, settings, run, step)
-    _write(out, settings, run, settings.steps)
+    _write(out, settings, run, last)
     kept.unlink(missing_ok=True)
 
 

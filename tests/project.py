@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "grid": {"tasks": ["digits", "textures"], "methods": ["linear", "vpt", "ship"], "seeds": [0]},
     "backbone": {"name": "test_vit", "weights": "random", "image_size": 64},
+    "data_root": ".",
     "tasks": {
         "digits": {"source": "builtin", "train": 30, "val": 10, "test": 20},
         "textures": {"source": "builtin", "train": 30, "val": 10, "test": 20},

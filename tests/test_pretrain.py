@@ -100,6 +100,14 @@ def test_snapshots(tmp_path):
     assert "4 steps" in read_tensors(tmp_path / "mini.4.safetensors")[1]["source"]
 
 
+def test_a_run_may_stop_within_its_schedule(tmp_path):
+    """What it leaves is what the whole run had at that step."""
+    out = tmp_path / "mini.safetensors"
+    run(out, snapshot_every=6)
+    run(tmp_path / "short.safetensors", SMALL.model_copy(update={"stop": 6}))
+    assert sha256(tmp_path / "short.safetensors") == sha256(tmp_path / "mini.6.safetensors")
+
+
 def test_learning_rate():
     """Linear to the peak, constant, then down as 1 - sqrt(t), never quite to zero."""
     settings = Pretrain(steps=100, warmup_steps=10, decay_steps=25, lr=2.0)
@@ -145,7 +153,7 @@ def test_the_preset_is_the_shipped_backbone():
     settings = load(root / "presets/pretrain_vit_mini.yaml")
     about = read_tensors(root / "ship/models/weights/vit_mini.safetensors")[1]
     assert about["model"] == settings.model.model_dump()
-    assert f"{settings.steps} steps of {settings.batch_size} images" in about["source"]
+    assert f"{settings.stop or settings.steps} steps of {settings.batch_size} images" in about["source"]
 
 
 @pytest.mark.parametrize(

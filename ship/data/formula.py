@@ -7,13 +7,13 @@ and nothing else; `ship.data.scenes` varies size, place, rotation, colour, width
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 SIDE = 64  # of a template
 REACH = 1.25  # a template covers [-REACH, REACH]; its shape lies in the unit disc

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from ship.data.colouring import background, colours, finish, lay, waves
 from ship.data.formula import REACH, SIDE, Array, Draws, Formulas, points
 
+Index = NDArray[np.int64]
+
 CELLS = 4  # the lattice repeats after so many cells a side
 DRAWS = 256  # uniform numbers an image
 PLACE, INK = 6, 4  # numbers a patch
@@ -28,11 +30,11 @@ class Images(NamedTuple):
 
     pixels: NDArray[np.uint8]
     """(n, S, S, 3)"""
-    category: NDArray[np.int64]
+    category: Index
     """(n, 2): the shape, and the shape on top of it (the same again where there is none)"""
     place: Array
-    """(n, G G, PLACE): 1 where an object owns the patch; offset to its centre (x, y) as a share of the image; cosine and
-    sine of its rotation; logarithm of its radius as a share of the image"""
+    """(n, G G, PLACE): 1 where an object owns the patch; offset to its centre (x, y) as a share of the image; cosine
+    and sine of its rotation; logarithm of its radius as a share of the image"""
     ink: Array
     """(n, G G, INK): how much of each quarter of the patch is covered by objects, or by a texture's second colour"""
 
@@ -79,7 +81,7 @@ def _draws(seed: int, start: int, n: int, size: int) -> tuple[Draws, Array]:
     return Draws(values), noise
 
 
-def _kinds(draws: Draws, made: Formulas) -> tuple[NDArray[np.bool_], ...]:
+def _kinds(draws: Draws, made: Formulas) -> tuple[NDArray[np.bool_], Index, Index, Index]:
     """Whether a texture fills the image; the shape, the shape on top (the same if there is none), the texture: (n,)."""
     kind, filled, shapes = draws.take(), int(made.filled.sum()), len(made.distance)
     textured = (kind < TEXTURED) & (len(made.texture) > 0)
@@ -92,7 +94,7 @@ def _kinds(draws: Draws, made: Formulas) -> tuple[NDArray[np.bool_], ...]:
 class _Lattice(NamedTuple):
     """Where objects lie. The last five are (n, CELLS**2): one object a cell."""
 
-    count: Array
+    cells: Array
     """(n, 1): cells a side of the image"""
     angle: Array
     shift: Array
@@ -117,23 +119,23 @@ def _lattice(draws: Draws, turn: Array, alone: NDArray[np.bool_]) -> _Lattice:
     return _Lattice(count, angle, shift, present, x, y, (2 * draws.many(m) - 1) * widest, radius)
 
 
-def _cell(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, NDArray[np.int64]]:
+def _cell(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, Index]:
     """Of points (n, m) of the image: coordinates from the middle of their cell, in cells, and the cell's number."""
-    cos, sin = np.cos(lattice.angle) * lattice.count, np.sin(lattice.angle) * lattice.count
+    cos, sin = np.cos(lattice.angle) * lattice.cells, np.sin(lattice.angle) * lattice.cells
     x, y = x - 0.5, y - 0.5
     across, down = cos * x + sin * y + lattice.shift[:, :1], cos * y - sin * x + lattice.shift[:, 1:]
     column, row = np.floor(across), np.floor(down)
     return across - column - 0.5, down - row - 0.5, ((row % CELLS) * CELLS + column % CELLS).astype(np.int64)
 
 
-def _local(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, NDArray[np.int64], Array]:
-    """Of points (n, m): coordinates in their object, whose radius is 1; its cell; its radius as a share of the image."""
+def _local(lattice: _Lattice, x: Array, y: Array) -> tuple[Array, Array, Index, Array]:
+    """Of points (n, m): coordinates in their object, of radius 1; its cell; its radius as a share of the image."""
     x, y, cell = _cell(lattice, x, y)
     image = np.arange(len(cell))[:, None]
     radius = lattice.radius[image, cell]
     cos, sin = (part[image, cell] / radius for part in (np.cos(lattice.turn), np.sin(lattice.turn)))
     x, y = x - lattice.x[image, cell], y - lattice.y[image, cell]
-    return cos * x + sin * y, cos * y - sin * x, cell, radius / lattice.count
+    return cos * x + sin * y, cos * y - sin * x, cell, radius / lattice.cells
 
 
 def _place(lattice: _Lattice, grid: int, shown: NDArray[np.bool_]) -> Array:
@@ -142,10 +144,10 @@ def _place(lattice: _Lattice, grid: int, shown: NDArray[np.bool_]) -> Array:
     x, y, cell = _cell(lattice, *middles)
     image = np.arange(len(cell))[:, None]
     right, down = lattice.x[image, cell] - x, lattice.y[image, cell] - y
-    cos, sin = np.cos(lattice.angle) / lattice.count, np.sin(lattice.angle) / lattice.count
+    cos, sin = np.cos(lattice.angle) / lattice.cells, np.sin(lattice.angle) / lattice.cells
     turn = lattice.turn[image, cell] + lattice.angle
     parts = (lattice.present[image, cell] & shown[:, None], cos * right - sin * down, sin * right + cos * down)
-    size = np.log(lattice.radius[image, cell] / lattice.count)
+    size = np.log(lattice.radius[image, cell] / lattice.cells)
     return np.stack([*parts, np.cos(turn), np.sin(turn), size], axis=-1).astype(np.float32)
 
 
@@ -165,7 +167,7 @@ def _deform(draws: Draws, u: Array, v: Array) -> tuple[Array, Array]:
     return u + a * np.sin(f * v + p), v + b * np.sin(g * u + q)
 
 
-def _sample(templates: Array, chosen: NDArray[np.int64], u: Array, v: Array) -> Array:
+def _sample(templates: Array, chosen: Index, u: Array, v: Array) -> Array:
     """Distance at the points (n, m) of the chosen templates (n,), bilinear; it goes on growing outside."""
     outside = np.maximum(np.maximum(abs(u), abs(v)) - REACH, 0)
     x, y = (np.clip((w / REACH + 1) * ((SIDE - 1) / 2), 0, SIDE - 1.001) for w in (u, v))

@@ -29,8 +29,8 @@ class Guess(NamedTuple):
 class Student(nn.Module):
     """A ViT with a head on its class token and two on its patches.
 
-    While it is shallow, every `stride`-th block alone is computed. The others sleep: they would add nothing, so that the
-    whole ViT is at any time what has been trained.
+    While it is shallow, every `stride`-th block alone is computed. The others sleep: they would add nothing, and so
+    the whole ViT is at any time what has been trained.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Student(nn.Module):
             self.category, self.place, self.ink = (nn.Linear(width, n) for n in (categories, places, inks))
         self.stride = stride
         with torch.no_grad():
-            self.vit.pos_embed[:, 1:] = 0.5 * waves_of_place(*self.vit.patch_embed.grid_size, width)
+            self.vit.pos_embed[:, 1:] = 0.5 * waves_of_place(self.vit.patch_embed.grid_size, width)
             for i, block in enumerate(self.vit.blocks):
                 if i % stride:
                     for linear in (block.attn.proj, block.mlp.fc2):
@@ -94,8 +94,9 @@ def groups(student: Student, weight_decay: float) -> list[dict[str, Any]]:
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
-def waves_of_place(rows: int, columns: int, width: int) -> Tensor:
+def waves_of_place(grid: tuple[int, int], width: int) -> Tensor:
     """Sines and cosines of the patches' rows and columns, (rows columns, width): the first position embedding."""
+    rows, columns = grid
     pace = 100.0 ** -torch.linspace(0, 1, width // 4)
     down, across = (torch.arange(n)[:, None] * pace for n in (rows, columns))
     down, across = down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1)

@@ -55,7 +55,9 @@ DATA = [
     )
 ]
 MODELS = [
-    "models/*.py",
+    "models/backbones.py",
+    "models/statistics.py",
+    "models/vit.py",
     "data/images.py",
     "data/decoding.py",
     "data/seeds.py",

@@ -1,0 +1,263 @@
+"""What DVC keeps is what Snakemake made, to the byte, in every clone; what is broken is said."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import boto3
+import pytest
+from project import contents, write_params
+from versioned import (
+    KEPT,
+    SMALL,
+    UP_TO_DATE,
+    clean,
+    clone,
+    commit,
+    kill_once,
+    make_reproduced,
+    pending,
+    run,
+    state,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+RUN = "runs/digits/vpt/0"
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """A committed repository that DVC has computed."""
+    return make_reproduced(tmp_path_factory.mktemp("reproduced") / "repository")
+
+
+@pytest.fixture
+def repository(reproduced, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+
+
+@pytest.fixture
+def pushed(repository):
+    """A copy whose files lie in the remote beside it too."""
+    run(repository, "dvc", "push")
+    return repository
+
+
+def stages_run(said):
+    """The stages that DVC ran."""
+    return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+
+
+def test_a_second_repro_does_nothing(repository):
+    """And the first left nothing to commit."""
+    assert UP_TO_DATE in run(repository, "dvc", "repro")
+    assert not run(repository, "git", "status", "--porcelain")
+
+
+def test_a_forced_repro_makes_the_same_bytes_twice(repository):
+    """Every hash in dvc.lock, and every file."""
+    lock, before = (repository / "dvc.lock").read_bytes(), contents(repository, *KEPT)
+    for _ in range(2):
+        run(repository, "dvc", "repro", "--force")
+        assert (repository / "dvc.lock").read_bytes() == lock
+        assert not run(repository, "git", "status", "--porcelain")
+    assert contents(repository, *KEPT) == before
+
+
+def test_a_changed_option_is_named_rerun_and_compared_alone(repository):
+    """Status names the key, repro runs that method's run, and metrics differ in its rows."""
+    write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
+    assert "methods.linear" in run(repository, "dvc", "status")
+    assert stages_run(run(repository, "dvc", "repro")) == {"train@digits-linear-0", "aggregate"}
+    commit(repository, "Learn faster")
+    found = json.loads(run_json(repository, "dvc", "metrics", "diff", "HEAD~1", "--json"))
+    names = ("tasks.digits", "groups.natural", "group_mean", "task_mean")
+    assert found["results/metrics.json"].keys() <= {f"accuracy.linear.{name}" for name in names}
+    assert "accuracy.linear.tasks.digits" in found["results/metrics.json"]
+    run(repository, sys.executable, "workflow/plots.py", "HEAD~1", "HEAD")
+    for name in ("curves", "accuracy", "affinity"):
+        assert "</svg>" in (repository / f"dvc_plots/{name}.svg").read_text()
+        assert (repository / f"dvc_plots/{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def run_json(folder, *arguments):
+    """The lines of JSON among what a command said."""
+    return "".join(line for line in run(folder, *arguments).splitlines() if line.startswith("{"))
+
+
+def test_an_experiment_shows_its_metrics(repository):
+    """`dvc exp run -S` runs what the key makes stale."""
+    said = run(repository, "dvc", "exp", "run", "--name", "faster", "--set-param", "methods.linear.train.lr=1.0")
+    assert stages_run(said) == {"train@digits-linear-0", "aggregate"}
+    shown = run(repository, "dvc", "exp", "show", "--csv")
+    assert "faster" in shown
+    assert "accuracy.linear.task_mean" in shown
+
+
+@pytest.mark.parametrize("link", ["copy", "symlink", "hardlink"])
+def test_a_clone_has_everything_after_a_pull(pushed, tmp_path, link):
+    """Whatever the cache's links, neither DVC nor Snakemake has anything to do."""
+    place = clone(pushed, tmp_path / "clone")
+    run(place, "dvc", "config", "--local", "cache.type", link)
+    run(place, "dvc", "pull")
+    assert (place / RUN / "log.csv").is_symlink() == (link == "symlink")
+    state(place, "sync")
+    assert clean(place)
+    assert contents(place, *KEPT) == contents(pushed, *KEPT)
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """Address of an S3 server on this machine, with a bucket `ship`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        keys = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+        client = boto3.client("s3", endpoint_url=address, **keys)
+        client.create_bucket(Bucket="ship")
+        client.close()
+        yield address
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+
+
+def use_bucket(folder, address):
+    """Make the bucket the remote of this clone alone."""
+    options = {
+        "url": "s3://ship/storage",
+        "endpointurl": address,
+        "access_key_id": "key",
+        "secret_access_key": "secret",
+    }
+    for key, value in {**options, "region": "us-east-1"}.items():
+        run(folder, "dvc", "remote", "modify", "--local", "storage", key, value)
+
+
+def test_a_bucket_serves_as_well(repository, tmp_path, bucket):
+    """Push, clone, pull, through S3's protocol."""
+    use_bucket(repository, bucket)
+    run(repository, "dvc", "push")
+    place = clone(repository, tmp_path / "clone")
+    use_bucket(place, bucket)
+    run(place, "dvc", "pull")
+    state(place, "sync")
+    assert clean(place)
+
+
+class TestRecord:
+    """What Snakemake made goes into dvc.lock, and nothing else."""
+
+    def test_it_records_what_snakemake_made(self, repository):
+        """Without computing; then all three agree."""
+        write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
+        run(repository, "snakemake", "--cores", "2")
+        state(repository, "record")
+        commit(repository, "Learn faster")
+        assert clean(repository)
+
+    def test_it_refuses_an_unfinished_workflow(self, repository):
+        """Named file by file; the lock stays as it was."""
+        lock = (repository / "dvc.lock").read_bytes()
+        write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
+        assert "runs/digits/linear/0/tuned.safetensors" in state(repository, "record", fails=True)
+        assert (repository / "dvc.lock").read_bytes() == lock
+
+    def test_it_refuses_runs_that_no_clone_would_have(self, repository):
+        """A run outside the grid would count as an input of the table."""
+        state(repository, "sync")
+        shutil.copytree(repository / RUN, repository / "runs/digits/vpt/7")
+        assert "runs/digits/vpt/7/log.csv" in state(repository, "record", fails=True)
+
+
+class TestSync:
+    """What dvc.lock vouches for counts as made, and nothing else."""
+
+    def test_it_refuses_a_clone_without_files(self, repository, tmp_path):
+        """Nothing was pulled."""
+        assert "not synced" in state(clone(repository, tmp_path / "clone"), "sync", fails=True)
+
+    def test_it_refuses_changed_settings(self, repository):
+        """They would be believed."""
+        write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
+        assert "not synced" in state(repository, "sync", fails=True)
+
+
+class TestBroken:
+    """A clear error or the right result."""
+
+    def test_a_damaged_cache_is_found(self, pushed, tmp_path):
+        """DVC trusts its cache; `sync` does not."""
+        place = clone(pushed, tmp_path / "clone")
+        run(place, "dvc", "pull")
+        [cached] = [path for path in cache_files(place) if path.read_bytes() == (place / RUN / "log.csv").read_bytes()]
+        mode = cached.stat().st_mode
+        cached.chmod(0o644)
+        cached.write_bytes(cached.read_bytes().replace(b"1", b"2"))
+        cached.chmod(mode)
+        (place / RUN / "log.csv").unlink()
+        if not subprocess.run([Path(sys.executable).parent / "dvc", "checkout"], cwd=place, check=False).returncode:
+            state(place, "sync", fails=True)
+        assert pending(place)
+
+    def test_a_damaged_remote_is_found(self, pushed, tmp_path):
+        """What is fetched is verified."""
+        content = (pushed / RUN / "log.csv").read_bytes()
+        [stored] = [
+            path for path in (tmp_path / "ship-storage").rglob("*") if path.is_file() and path.read_bytes() == content
+        ]
+        stored.chmod(0o644)
+        stored.write_bytes(content.replace(b"1", b"2"))
+        place = clone(pushed, tmp_path / "clone")
+        run(place, "dvc", "pull", fails=True)
+        assert "not synced" in state(place, "sync", fails=True)
+
+    def test_a_missing_remote_is_said(self, pushed, tmp_path):
+        """No file comes, and `sync` does not believe that they did."""
+        shutil.rmtree(tmp_path / "ship-storage")
+        place = clone(pushed, tmp_path / "clone")
+        assert "ERROR" in run(place, "dvc", "pull", fails=True)
+        assert "not synced" in state(place, "sync", fails=True)
+
+    def test_half_a_push_is_said_and_can_be_finished(self, pushed, tmp_path):
+        """A remote that lacks every second file, as a push leaves it that was cut off."""
+        files = sorted(path for path in (tmp_path / "ship-storage").rglob("*") if path.is_file())
+        for path in files[::2]:
+            path.unlink()
+        place = clone(pushed, tmp_path / "clone")
+        assert "ERROR" in run(place, "dvc", "pull", fails=True)
+        run(pushed, "dvc", "push")
+        run(place, "dvc", "pull")
+        state(place, "sync")
+        assert clean(place)
+
+    def test_a_repro_killed_in_training_comes_to_the_same(self, repository):
+        """Killed, unlocked where Snakemake asks for it, repeated: the same lock, the same bytes."""
+        before, log = contents(repository, *KEPT), repository / "logs/train/digits/vpt/0.log"
+        log.unlink()
+        kill_once(repository, log, "dvc", "repro", "--force", "--single-item", "train@digits-vpt-0")
+        assert UP_TO_DATE not in run(repository, "dvc", "status")
+        run(repository, "snakemake", "--cores", "1", "--unlock")
+        run(repository, "dvc", "repro", "--no-run-cache")  # else DVC remembers the outcome of the same inputs
+        assert not run(repository, "git", "status", "--porcelain")
+        assert contents(repository, *KEPT) == before
+
+
+def cache_files(folder):
+    """Every object in the cache of a clone."""
+    return [path for path in (folder / ".dvc/cache/files").rglob("*") if path.is_file()]

@@ -1,0 +1,174 @@
+"""dvc.yaml may not drift from the Snakefile: same files, producers, edges, commands and settings."""
+
+import copy
+import os
+import re
+
+import pytest
+import yaml
+from dvc.repo import Repo
+from project import ROOT, TINY, command
+from versioned import UP_TO_DATE, clone, make_repository, run, state
+
+GRID = {key: TINY["grid"][axis] for key, axis in (("grid.tasks", "tasks"), ("grid.methods", "methods"))}
+FOLDERS = {"aggregate": {"hierarchy", "results/runs", "runs"}}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """The tiny experiment, nothing of it computed."""
+    return make_repository(tmp_path_factory.mktemp("dag") / "repository", GRID)
+
+
+@pytest.fixture(scope="module")
+def jobs(repository):
+    """{output: (rule, inputs)} as Snakemake sees it, without the page, which DVC does not know."""
+    for row in summary(repository):  # inputs are stated in records alone, and records are of files that are there
+        path = repository / row["output_file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run(repository, "snakemake", "--cores", "1", "--touch", "--forceall")
+    rows = summary(repository)
+    found = {
+        row["output_file"]: (row["rule"], {path for path in row["input-file(s)"].split(",") if path != "-"})
+        for row in rows
+    }
+    assert found.pop("report/index.html")[0] == "report"
+    return found
+
+
+@pytest.fixture(scope="module")
+def stages(repository):
+    """{address: stage} as DVC sees it."""
+    with Repo(str(repository)) as repo:
+        return {stage.name: stage for stage in repo.index.stages}
+
+
+def summary(folder, *arguments):
+    """Snakemake's rows, one an output file."""
+    done = command("snakemake", "--cores", "1", "--detailed-summary", *arguments, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def outputs(stage):
+    """A stage's output files."""
+    return {os.path.relpath(out.fs_path, stage.repo.root_dir) for out in stage.outs}
+
+
+def dependencies(stage):
+    """A stage's input files and folders."""
+    paths = {dep.fs_path for dep in stage.deps if type(dep).__name__ == "Dependency"}
+    return {os.path.relpath(path, stage.repo.root_dir) for path in paths}
+
+
+def rule(stage):
+    """The rule that a stage is named after."""
+    return stage.name.partition("@")[0]
+
+
+def test_every_output_has_the_same_producer_in_both(jobs, stages):
+    """No file more, no file less."""
+    assert {out: rule(stage) for stage in stages.values() for out in outputs(stage)} == {
+        out: name for out, (name, _) in jobs.items()
+    }
+
+
+def test_every_input_is_the_same_in_both(jobs, stages):
+    """Data and code; a folder stands for the inputs in it, and where it holds code, all of it is an input."""
+    for address, stage in stages.items():
+        wanted = set().union(*(jobs[out][1] for out in outputs(stage)))
+        found, free = dependencies(stage), FOLDERS.get(rule(stage), set())
+        uncovered = {path for path in wanted if not any(path == dep or path.startswith(f"{dep}/") for dep in found)}
+        assert not uncovered, f"dvc.yaml: {address}: lacks {uncovered}"
+        spelt = set().union(*(files(stage.repo.root_dir, dep) for dep in found - free))
+        assert spelt <= wanted, f"dvc.yaml: {address}: is no input of the rule: {spelt - wanted}"
+        assert all(any(path.startswith(f"{dep}/") for path in wanted) for dep in free), address
+
+
+def files(root, path):
+    """The file itself, or those that Git may hold in the folder."""
+    folder = ROOT / path
+    if not folder.is_dir():
+        return {path}
+    return {str(file.relative_to(ROOT)) for file in folder.rglob("*") if file.is_file() and file.suffix != ".pyc"}
+
+
+def test_a_command_names_its_own_rule_and_one_of_its_files(jobs, stages):
+    """Snakemake runs that rule alone: --allowed-rules."""
+    for address, stage in stages.items():
+        match = re.fullmatch(r"snakemake .* --force --allowed-rules (\w+) -- (\S+)", stage.cmd)
+        assert match, address
+        assert match[1] == rule(stage) == jobs[match[2]][0], address
+        assert match[2] in outputs(stage), address
+
+
+def test_a_stage_tracks_the_settings_of_its_rule(repository, stages):
+    """The same dotted keys, of the same file."""
+    tracked = {
+        address: {key for dep in stage.deps if type(dep).__name__ == "ParamsDependency" for key in dep.params}
+        for address, stage in stages.items()
+    }
+    assert tracked["prepare@digits"] == {"tasks.digits", "data_root"}
+    assert tracked["train@digits-ship-0"] == {"methods.ship", "train", "compute"}
+
+
+def test_the_committed_lock_is_that_of_the_committed_experiment(tmp_path):
+    """In a clone without any data, DVC says that every stage is as dvc.lock says."""
+    if command("git", "ls-files", "--error-unmatch", "dvc.lock", cwd=ROOT).returncode:
+        pytest.skip("no dvc.lock is committed")
+    place = clone(ROOT, tmp_path / "clone")
+    assert UP_TO_DATE in run(place, "dvc", "repro", "--allow-missing", "--dry")
+
+
+def leaves(tree, prefix=()):
+    """Dotted keys with their values; a list is a leaf."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
+
+
+OTHER = {"device": "auto", "weights": "pretrained", "method": "linear", "data_root": "elsewhere"}
+
+
+def other(raw, keys, value):
+    """The experiment with another value at `keys`."""
+    new = tree = copy.deepcopy(raw)
+    for key in keys[:-1]:
+        tree = tree[key]
+    tree[keys[-1]] = OTHER.get(keys[-1], value + 1 if isinstance(value, int | float) else f"{value}x")
+    if keys == ("methods", "linear", "method"):
+        tree["method"] = "vpt"
+    return new
+
+
+def stale_in_dvc(folder):
+    """Stages with a setting that differs from dvc.lock."""
+    with Repo(str(folder)) as repo:
+        said = repo.status()
+    parts = ((stage, change) for stage, changes in said.items() for change in changes if isinstance(change, dict))
+    return {stage.rpartition(":")[2] for stage, change in parts if "params.yaml" in change.get("changed deps", {})}
+
+
+@pytest.mark.slow
+def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
+    """Leaf by leaf of params.yaml, rows that no run uses too; not the axes and names that files are called by."""
+    folder = make_repository(tmp_path / "repository")
+    run(folder, "snakemake", "--cores", "2")
+    state(folder, "record")
+    with Repo(str(folder)) as repo:
+        owner = {out: stage.name for stage in repo.index.stages for out in outputs(stage)}
+    raw = yaml.safe_load((folder / "params.yaml").read_text())
+    names = {("tasks", task, "source") for task in raw["tasks"]} | {("backbone", "name")}
+    found = set()
+    for keys, value in leaves(raw):
+        if keys[0] == "grid" or keys in names:
+            continue
+        (folder / "params.yaml").write_text(yaml.safe_dump(other(raw, keys, value), sort_keys=False))
+        rows = [row for row in summary(folder) if row["status"] == "params changed" and row["rule"] != "report"]
+        assert stale_in_dvc(folder) == {owner[row["output_file"]] for row in rows}, ".".join(keys)
+        found |= {row["rule"] for row in rows}
+    assert found == {"prepare", "backbone", "features", "hierarchy", "train"}

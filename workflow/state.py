@@ -1,0 +1,100 @@
+"""Keep Snakemake's and DVC's idea of "up to date" the same; both believe what they are told, so each is asked first.
+
+record  after `snakemake`, here or on a cluster: what Snakemake vouches for goes into dvc.lock
+sync    after `dvc pull`, `checkout`, `repro` or `exp apply`: what dvc.lock vouches for is up to date for Snakemake
+"""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
+FOLDERS = ("hierarchy", "results/runs", "runs")  # what `aggregate` reads, for DVC
+
+
+def main(arguments: list[str]) -> None:
+    """Run the step that the one argument names."""
+    steps = {"record": record, "sync": sync}
+    if len(arguments) != 1 or arguments[0] not in steps:
+        sys.exit(f"state.py: expected one of {', '.join(steps)}, got {' '.join(arguments) or 'nothing'}")
+    steps[arguments[0]]()
+
+
+def record() -> None:
+    """Put the finished workflow into dvc.lock and the cache, without computing."""
+    jobs = summary()
+    _refuse("not recorded, Snakemake would still make", pending(jobs), "snakemake --cores all")
+    _refuse("not recorded, left by another experiment", strays(jobs), "delete them")
+    _run("dvc", "commit", "--force", "--quiet")
+    if pending(summary()):  # links in the place of files; times alone do no harm
+        _touch()
+
+
+def sync() -> None:
+    """Tell Snakemake that the files are what the workflow would make, and make the page, which nobody keeps."""
+    if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
+        sys.exit("state.py: not synced, the files are not those of dvc.lock (dvc status; then dvc pull, or dvc repro)")
+    _refuse("not synced, other bytes than dvc.lock says", damaged(), "delete them, here and in .dvc/cache; dvc pull")
+    _touch()
+    _run(*SNAKEMAKE, "--force", "--allowed-rules", "report", "--", "report/index.html")
+
+
+def summary() -> list[dict[str, str]]:
+    """A row an output file of the workflow, as Snakemake sees it."""
+    command = [*SNAKEMAKE, "--detailed-summary"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def pending(jobs: list[dict[str, str]]) -> list[str]:
+    """Outputs that Snakemake would make again, or that are not there, with the reason."""
+    return [
+        f"{job['output_file']} ({job['rule']}: {job['status']})"
+        for job in jobs
+        if job["plan"] != "no update" or not Path(job["output_file"]).exists()
+    ]
+
+
+def strays(jobs: list[dict[str, str]]) -> list[str]:
+    """Files among the runs that belong to no run of params.yaml: DVC would take them for inputs of the table."""
+    known = {job["output_file"] for job in jobs}
+    files = (str(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*")) if path.is_file())
+    return [file for file in files if file not in known and not file.endswith((".part", "resume.safetensors"))]
+
+
+def damaged() -> list[str]:
+    """Outputs that do not have the digest that dvc.lock states; DVC itself trusts its cache."""
+    stages = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"].values()
+    known = {job["output_file"] for job in summary()}
+    outs = {out["path"]: out["md5"] for stage in stages for out in stage["outs"] if out["path"] in known}
+    return [path for path, md5 in outs.items() if _md5(path) != md5]
+
+
+def _md5(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _touch() -> None:
+    # every file, not the stale alone: one without a record is never compared again
+    _run(*SNAKEMAKE, "--touch", "--forceall")
+
+
+def _refuse(what: str, files: list[str], cure: str) -> None:
+    if files:
+        sys.exit(f"state.py: {what} ({cure}):\n  " + "\n  ".join(files))
+
+
+def _run(*command: str) -> None:
+    if code := subprocess.run(command, check=False).returncode:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
