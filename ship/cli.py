@@ -164,10 +164,11 @@ def pretrain(
     from ship.pretrain import pretrain as run
 
     settings = load(preset)
-    with _progress(settings.steps, preset.stem) as show:
+    steps = settings.stop or settings.steps
+    with _progress(steps, preset.stem) as show:
         for record in run(settings, out, device=device, workers=workers):
             show(
-                record.step, f"step {record.step}/{settings.steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
+                record.step, f"step {record.step}/{steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
             )
 
 

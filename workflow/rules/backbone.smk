@@ -31,7 +31,7 @@ rule features:
         "benchmarks/features/{task}.tsv"
     threads: PARAMS.compute.threads
     resources:
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=settings("compute"),
     shell:

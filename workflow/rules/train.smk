@@ -23,7 +23,7 @@ rule train:
         "benchmarks/runs/{task}/{method}/{seed}.tsv"
     threads: PARAMS.compute.threads
     resources:
-        gpu=1,
+        gpu=GPUS,
     params:
         settings=settings("methods.{method}", "train", "compute"),
     shell:
