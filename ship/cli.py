@@ -167,9 +167,7 @@ def pretrain(
     steps = settings.stop or settings.steps
     with _progress(steps, preset.stem) as show:
         for record in run(settings, out, device=device, workers=workers):
-            show(
-                record.step, f"step {record.step}/{steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
-            )
+            show(record.step, f"step {record.step}/{steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right")
 
 
 def main() -> None:

@@ -19,7 +19,9 @@ GRID = {
     "method": PARAMS.grid.methods,
     "seed": PARAMS.grid.seeds,
 }
-GPUS = int(PARAMS.compute.device != "cpu")  # that a job of training or features asks for
+GPUS = int(
+    PARAMS.compute.device != "cpu"
+)  # that a job of training or features asks for
 BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
 
 
