@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import boto3
 import pytest
 from project import contents, write_params
 from versioned import (
@@ -26,7 +25,7 @@ from versioned import (
     state,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
 RUN = "runs/digits/vpt/0"
 
 
@@ -115,6 +114,8 @@ def test_a_clone_has_everything_after_a_pull(pushed, tmp_path, link):
 @pytest.fixture
 def bucket(tmp_path):
     """Address of an S3 server on this machine, with a bucket `ship`."""
+    boto3 = pytest.importorskip("boto3", reason="needs dvc-s3 and moto[server]")
+    pytest.importorskip("moto", reason="needs dvc-s3 and moto[server]")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -153,6 +153,7 @@ def stale_in_dvc(folder):
     return {stage.rpartition(":")[2] for stage, change in parts if "params.yaml" in change.get("changed deps", {})}
 
 
+@pytest.mark.dvc
 @pytest.mark.slow
 def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
     """Leaf by leaf of params.yaml, rows that no run uses too; not the axes and names that files are called by."""
