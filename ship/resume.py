@@ -33,6 +33,13 @@ def resume_file(run: Run) -> Path:
     return run.folder / "resume.safetensors"
 
 
+def clear(run: Run) -> None:
+    """Remove what only an unfinished run needs, and the drafts that a kill in the middle of a write left."""
+    drafts = [*run.folder.glob(".*.part"), *run.result.parent.glob(f".{run.result.name}.*.part")]
+    for path in [resume_file(run), *drafts]:
+        path.unlink(missing_ok=True)
+
+
 def identity(params: Params, run: Run, compute: Compute) -> str:
     """Digest of everything that decides the bits of a run: settings, inputs, code, environment."""
     files = [data_folder(run.task) / name for name in ("train.parquet", "val.parquet", "task.json")]

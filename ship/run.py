@@ -30,7 +30,7 @@ from ship.methods import build, check_options
 from ship.methods.base import Output, tuned_parameters, tuned_state
 from ship.models import backbones
 from ship.predict import Predictions, predict
-from ship.resume import identity, resume, resume_file, save
+from ship.resume import clear, identity, resume, resume_file, save
 from ship.train import Epoch, make_optimiser, train
 
 TEST_BATCH = 64
@@ -59,7 +59,7 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     log = _train(params, run, prepared, recipe, compute, show)
     predictions, keys = _predict(run, prepared, compute)
     _write(params, run, prepared, log, predictions, keys, compute)
-    resume_file(run).unlink(missing_ok=True)
+    clear(run)
 
 
 def prepare_run(params: Params, run: Run, compute: Compute) -> Prepared:

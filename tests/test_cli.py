@@ -150,7 +150,7 @@ def test_wrong_sha256(vtab):
     with tarfile.open(vtab / "a.tar.gz", "w:gz") as archive:
         archive.add(vtab / "lists", "lists")
     point_at(vtab, path="a.tar.gz", sha256=hashlib.sha256(b"other").hexdigest())
-    assert "a.tar.gz: expected sha256" in refused(vtab, "prepare", "own")
+    assert "a.tar.gz: expected an archive with sha256" in refused(vtab, "prepare", "own")
 
 
 def test_an_archive_that_leaves_its_folder(vtab):

@@ -90,6 +90,17 @@ def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch):
     assert whole == contents(tmp_path / "broken", *LEFT)
 
 
+def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch):
+    """Drafts that a killed process left go when the run is finished."""
+    params = prepare_all(tmp_path, monkeypatch)
+    run = Run(TASK, "linear", 0)
+    for draft in (run.folder / ".resume.safetensors.7.part", run.result.with_name(".0.json.7.part")):
+        draft.parent.mkdir(parents=True)
+        draft.write_bytes(b"half")
+    execute(params, run, quiet)
+    assert not [path for path in contents(tmp_path, *LEFT) if path.endswith(".part")]
+
+
 def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     """What a run with another learning rate left is not used."""
     params = prepare_all(tmp_path, monkeypatch)
