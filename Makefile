@@ -23,11 +23,12 @@ lint: $(BIN)/.installed
 	snakefmt --check Snakefile workflow
 	snakemake --dry-run --quiet all
 
-# Exact versions of everything, without hashes or hosts: of a fresh environment with every extra.
+# Exact versions of everything with every extra, without hashes or hosts.
 lock:
 	$(PYTHON) -m venv --clear .venv-lock
-	.venv-lock/bin/python -m pip install --quiet ".[dev]"
-	.venv-lock/bin/python -m pip freeze --exclude ship-tuning > requirements.lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	.venv-lock/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header --python-version 3.11 \
+		pyproject.toml --output-file requirements.lock
 	rm -rf .venv-lock
 
 $(BIN)/.installed: pyproject.toml requirements.lock

@@ -82,22 +82,16 @@ def clean(folder):
     return not git and UP_TO_DATE in dvc and not pending(folder)
 
 
-def kill_once(folder, sign, *arguments):
-    """Run a command and, as soon as the file `sign` holds text, end it with all that it started (kill -9)."""
+def kill(folder, due, *arguments):
+    """Start a command and, once `due()` holds, end it with all that it started (kill -9); whether it was still on."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
-    process = subprocess.Popen(
-        arguments,
-        cwd=folder,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
-    )
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(arguments, cwd=folder, env=environment, start_new_session=True, **silent)
     try:
-        while process.poll() is None and not (sign.exists() and sign.stat().st_size):
-            time.sleep(0.02)
-        assert process.returncode is None, "it ended before it could be killed"
+        while process.poll() is None and not due():
+            time.sleep(0.002)
+        return process.poll() is None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -7,10 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from project import contents, write_params
+from project import command, contents, write_params
 from versioned import (
     KEPT,
     SMALL,
@@ -18,7 +17,7 @@ from versioned import (
     clean,
     clone,
     commit,
-    kill_once,
+    kill,
     make_reproduced,
     pending,
     run,
@@ -119,8 +118,8 @@ def bucket(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    serve = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -206,24 +205,24 @@ class TestBroken:
         """DVC trusts its cache; `sync` does not."""
         place = clone(pushed, tmp_path / "clone")
         run(place, "dvc", "pull")
-        [cached] = [path for path in cache_files(place) if path.read_bytes() == (place / RUN / "log.csv").read_bytes()]
+        content = (place / RUN / "log.csv").read_bytes()
+        [cached] = [path for path in stored(place / ".dvc/cache/files") if path.read_bytes() == content]
         mode = cached.stat().st_mode
         cached.chmod(0o644)
-        cached.write_bytes(cached.read_bytes().replace(b"1", b"2"))
+        cached.write_bytes(content.replace(b"1", b"2"))
         cached.chmod(mode)
         (place / RUN / "log.csv").unlink()
-        if not subprocess.run([Path(sys.executable).parent / "dvc", "checkout"], cwd=place, check=False).returncode:
-            state(place, "sync", fails=True)
+        done = command("dvc", "checkout", cwd=place)
+        said = done.stdout + done.stderr if done.returncode else state(place, "sync", fails=True)
+        assert f"{RUN}/log.csv" in said
         assert pending(place)
 
     def test_a_damaged_remote_is_found(self, pushed, tmp_path):
         """What is fetched is verified."""
         content = (pushed / RUN / "log.csv").read_bytes()
-        [stored] = [
-            path for path in (tmp_path / "ship-storage").rglob("*") if path.is_file() and path.read_bytes() == content
-        ]
-        stored.chmod(0o644)
-        stored.write_bytes(content.replace(b"1", b"2"))
+        [damaged] = [path for path in stored(tmp_path / "ship-storage") if path.read_bytes() == content]
+        damaged.chmod(0o644)
+        damaged.write_bytes(content.replace(b"1", b"2"))
         place = clone(pushed, tmp_path / "clone")
         run(place, "dvc", "pull", fails=True)
         assert "not synced" in state(place, "sync", fails=True)
@@ -236,8 +235,8 @@ class TestBroken:
         assert "not synced" in state(place, "sync", fails=True)
 
     def test_half_a_push_is_said_and_can_be_finished(self, pushed, tmp_path):
-        """A remote that lacks every second file, as a push leaves it that was cut off."""
-        files = sorted(path for path in (tmp_path / "ship-storage").rglob("*") if path.is_file())
+        """A remote that lacks every second file."""
+        files = stored(tmp_path / "ship-storage")
         for path in files[::2]:
             path.unlink()
         place = clone(pushed, tmp_path / "clone")
@@ -247,20 +246,34 @@ class TestBroken:
         state(place, "sync")
         assert clean(place)
 
-    def test_a_repro_killed_in_training_comes_to_the_same(self, repository):
-        """Killed, unlocked where Snakemake asks for it, repeated: the same lock, the same bytes."""
-        before, log = contents(repository, *KEPT), repository / "logs/train/digits/vpt/0.log"
+    @pytest.mark.parametrize("files", [1, 5, 20])
+    def test_a_push_killed_on_its_way_is_finished_by_the_next(self, repository, tmp_path, files):
+        """Whenever the kill came, what lies in the remote is whole, and the rest follows."""
+        remote = tmp_path / "ship-storage"
+        kill(repository, lambda: len(stored(remote)) >= files, "dvc", "push")
+        run(repository, "dvc", "push")
+        place = clone(repository, tmp_path / "clone")
+        run(place, "dvc", "pull")
+        state(place, "sync")
+        assert clean(place)
+        assert contents(place, *KEPT) == contents(repository, *KEPT)
+
+    def test_a_repro_killed_in_training_comes_to_the_same(self, repository, tmp_path):
+        """Killed, unlocked as Snakemake asks for it, repeated: the lock and the bytes of an undisturbed one."""
+        undisturbed = shutil.copytree(repository, tmp_path / "undisturbed", symlinks=True)
+        for folder in (repository, undisturbed):
+            write_params(folder, {**SMALL, "methods.vpt.train.lr": 0.02})
+        run(undisturbed, "dvc", "repro")
+        log = repository / "logs/train/digits/vpt/0.log"
         log.unlink()
-        kill_once(repository, log, "dvc", "repro", "--force", "--single-item", "train@digits-vpt-0")
+        assert kill(repository, lambda: log.exists() and log.stat().st_size, "dvc", "repro")
         assert UP_TO_DATE not in run(repository, "dvc", "status")
         run(repository, "snakemake", "--cores", "1", "--unlock")
-        run(
-            repository, "dvc", "repro", "--force", "--single-item", "train@digits-vpt-0"
-        )  # else it comes from the cache
-        assert not run(repository, "git", "status", "--porcelain")
-        assert contents(repository, *KEPT) == before
+        run(repository, "dvc", "repro")
+        assert (repository / "dvc.lock").read_bytes() == (undisturbed / "dvc.lock").read_bytes()
+        assert contents(repository, *KEPT) == contents(undisturbed, *KEPT)
 
 
-def cache_files(folder):
-    """Every object in the cache of a clone."""
-    return [path for path in (folder / ".dvc/cache/files").rglob("*") if path.is_file()]
+def stored(folder):
+    """Every file in a cache or a remote, in a fixed order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())

@@ -157,7 +157,7 @@ def stale_in_dvc(folder):
 @pytest.mark.slow
 def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
     """Leaf by leaf of params.yaml, rows that no run uses too; not the axes and names that files are called by."""
-    folder = make_repository(tmp_path / "repository")
+    folder = make_repository(tmp_path / "repository", {"train.epochs": 3})
     run(folder, "snakemake", "--cores", "2")
     state(folder, "record")
     with Repo(str(folder)) as repo:
