@@ -30,3 +30,8 @@ rule all:
         "results/metrics.json",
         "report/index.html",
         expand("runs/{task}/{method}/{seed}/tuned.safetensors", **GRID),
+
+
+onerror:
+    # what could be made is shown, and why the rest could not
+    shell("ship report --partial || true")

@@ -145,11 +145,18 @@ def table(
 
 
 @app.command()
-def report(params: Settings = PARAMS) -> None:
+def report(
+    params: Settings = PARAMS,
+    partial: Annotated[bool, typer.Option("--partial", help="of the runs that there are")] = False,
+) -> None:
     """Make the page report/index.html of what `aggregate` left."""
     from ship.report.page import write_page
+    from ship.report.partial import write_partial
 
-    write_page(config.load(params))
+    if partial:
+        print(f"what is there, and why the rest is not: {write_partial(config.load(params))}")
+    else:
+        write_page(config.load(params))
 
 
 @app.command()

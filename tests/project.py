@@ -51,9 +51,11 @@ def write_params(folder, settings=None):
 def make_project(folder, settings=None):
     """A copy of what a clone needs to run the workflow, with the tiny experiment in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("Snakefile", "workflow", "profiles", "ship", "presets"):
+    for name in ("Snakefile", "workflow", "profiles", "slurm", "ship", "presets"):
         source = ROOT / name
-        if source.is_dir():
+        if source.is_symlink():
+            (folder / name).symlink_to(source.readlink())
+        elif source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / name)
@@ -61,11 +63,16 @@ def make_project(folder, settings=None):
     return folder
 
 
-def command(*arguments, cwd, **options):
-    """Run a command of the environment in `cwd`, with the package there, or else here; the finished process."""
-    package = cwd if (Path(cwd) / "ship").is_dir() else ROOT
+def environment_of(folder):
+    """The environment of a command in `folder`: with the package there, or else here."""
+    package = folder if (Path(folder) / "ship").is_dir() else ROOT
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(package), "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(package), "HF_HUB_OFFLINE": "1"}
+
+
+def command(*arguments, cwd, **options):
+    """Run a command of the environment in `cwd`; the finished process."""
+    environment = environment_of(cwd)
     return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **options)
 
 

@@ -8,9 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from project import ROOT, command, make_project
+from project import ROOT, command, environment_of, make_project
 
 SMALL = {"grid.tasks": ["digits"], "grid.methods": ["linear", "vpt"], "train.epochs": 2}
 FILES = (".dvcignore", ".gitignore", "dvc.yaml", ".dvc/.gitignore", ".dvc/config")
@@ -84,10 +83,8 @@ def clean(folder):
 
 def kill(folder, due, *arguments):
     """Start a command and, once `due()` holds, end it with all that it started (kill -9); whether it was still on."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder)}
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(arguments, cwd=folder, env=environment, start_new_session=True, **silent)
+    process = subprocess.Popen(arguments, cwd=folder, env=environment_of(folder), start_new_session=True, **silent)
     try:
         while process.poll() is None and not due():
             time.sleep(0.002)

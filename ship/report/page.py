@@ -32,18 +32,26 @@ Missing = tuple[str, str, int, str]
 
 
 def write_page(
-    params: Params, root: Path = Path(), out: Path = PAGE, missing: Sequence[Missing] = (), commit: str = ""
+    params: Params,
+    root: Path = Path(),
+    out: Path = PAGE,
+    *,
+    tables: Path | None = None,
+    missing: Sequence[Missing] = (),
+    commit: str = "",
 ) -> None:
-    """Write the page of what `aggregate` left under `root`.
+    """Write the page of what `aggregate` left.
 
     Args:
         params: the experiment; rows of the table that its grid does not name are left out.
-        root: where results/, runs/, hierarchy/, data/ and benchmarks/ lie; only results/ must be there.
+        root: where runs/, hierarchy/, data/, benchmarks/ and results/runs/ lie, as far as they are there.
         out: the page, taken from the working folder.
+        tables: where `aggregate` left results/, if not under `root`.
         missing: reasons, shown for runs without a result; those that are not named here are shown without.
         commit: shown in how to run it again.
     """
-    table = _rows_of_grid(root / TABLE, params)
+    tables = root if tables is None else tables
+    table = _rows_of_grid(tables / TABLE, params)
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
     paths = [root / run.folder / "run.json" for run in expected_runs(params)]
     abouts = [read_json(path) for path in paths if path.exists()]
@@ -64,8 +72,8 @@ def write_page(
         "backbone": _common([about["backbone"] for about in abouts]),
         "environment": _common([about["environment"] for about in abouts]),
         "images": {task: _images(root, task) for task in tasks},
-        "figures": _overview(root, table, methods, means),
-        "curves": _curves(root, tasks, methods),
+        "figures": _overview(tables, table, methods, means),
+        "curves": _curves(tables, tasks, methods),
         "hierarchies": _hierarchies(params, root, tasks, methods),
         "costs": _costs(params, root, methods),
         "settings": {method: _settings(params, method) for method in methods},
@@ -155,10 +163,10 @@ def _images(root: Path, task: str) -> dict[str, int]:
 
 
 def _overview(
-    root: Path, table: pd.DataFrame, methods: Sequence[str], means: Mapping[str, Mapping[str, Any]]
+    tables: Path, table: pd.DataFrame, methods: Sequence[str], means: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Markup]:
     """Accuracy by task, and accuracy against tuned parameters where there are means to show."""
-    runs = pd.read_csv(root / PLOTS / "accuracy.csv")
+    runs = pd.read_csv(tables / PLOTS / "accuracy.csv")
     found = {"accuracy": figures.accuracy(table, runs, methods)}
     counts = {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods}
     points = {m: (counts[m], float(means[m]["group_mean"])) for m in methods if "group_mean" in means[m]}
@@ -167,8 +175,8 @@ def _overview(
     return {name: Markup(svg) for name, svg in found.items()}  # noqa: S704  # matplotlib has escaped its texts
 
 
-def _curves(root: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[Markup]:
-    table = pd.read_csv(root / PLOTS / "curves.csv")
+def _curves(tables: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[Markup]:
+    table = pd.read_csv(tables / PLOTS / "curves.csv")
     return [Markup(figures.curves(table, task, methods)) for task in tasks]  # noqa: S704
 
 

@@ -33,12 +33,13 @@ def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
     return [run for run in expected_runs(params) if not (root / run.result).exists()]
 
 
-def aggregate(params: Params, root: Path = Path(), *, partial: bool = False) -> Frame:
-    """Write metrics, table and plots of the grid's runs under `root`; the table, a row per task and method.
+def aggregate(params: Params, root: Path = Path(), into: Path | None = None, *, partial: bool = False) -> Frame:
+    """Write results/ of the grid's runs under `root`, or `into` another folder; the table, a row per task and method.
 
     Raises BadInput where a run is missing, unless a `partial` table is asked for: that one has no means for methods
     that lack a task, since they would be means of something else.
     """
+    into = root if into is None else into
     missing = missing_runs(params, root)
     runs = [run for run in expected_runs(params) if run not in missing]
     if missing and not (partial and runs):
@@ -51,11 +52,11 @@ def aggregate(params: Params, root: Path = Path(), *, partial: bool = False) -> 
     hits = {run: read_hits(root, run) for run in runs}
     _check_accuracies(results, hits)
     summary = summarise(results, hits)
-    write_json(root / METRICS, metrics(summary, params.grid.tasks))
-    _write_csv(root / TABLE, summary, "%.6f")
-    _write_csv(root / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
-    _write_csv(root / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
-    _write_csv(root / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
+    write_json(into / METRICS, metrics(summary, params.grid.tasks))
+    _write_csv(into / TABLE, summary, "%.6f")
+    _write_csv(into / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
+    _write_csv(into / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
+    _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
     return summary
 
 

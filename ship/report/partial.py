@@ -1,0 +1,40 @@
+"""A page of what is there, where some runs could not be made: what is missing, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file
+from ship.config import Params
+from ship.report.page import write_page
+from ship.report.tables import aggregate, missing_runs
+
+PARTIAL = Path("report", "partial")
+"""The page index.html, and the tables that it shows; apart from results/, which hold whole tables only"""
+
+
+def write_partial(params: Params, root: Path = Path()) -> Path:
+    """Write the page of the runs that have a result under `root`; where it lies. Raises BadInput where none has."""
+    folder = root / PARTIAL
+    aggregate(params, root, folder, partial=True)
+    missing = [(*run, why(params, run, root)) for run in missing_runs(params, root)]
+    write_page(params, root, folder / "index.html", tables=folder, missing=missing)
+    return folder / "index.html"
+
+
+def why(params: Params, run: Run, root: Path = Path()) -> str:
+    """Why a run has left no result: the last line that the first unfinished step before it has logged."""
+    logs = Path("logs")
+    steps = {
+        data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
+        backbone_file(params.backbone.name): logs / "backbone.log",
+        features_file(run.task): logs / "features" / f"{run.task}.log",
+        hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
+        run.result: logs / "train" / run.task / run.method / f"{run.seed}.log",
+    }
+    log = next(log for made, log in steps.items() if not (root / made).exists())
+    if not (root / log).exists():
+        return "not started"
+    lines = (root / log).read_text(encoding="utf-8", errors="replace").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return f"{log}: {said[-1] if said else 'ended without a word'}"

@@ -1,0 +1,233 @@
+"""`snakemake --profile slurm` on a real Slurm: the bytes of a run on one machine, whatever happens to a job."""
+
+import re
+import shutil
+import signal
+import subprocess
+from datetime import datetime
+
+import cluster
+import pytest
+import yaml
+from project import ROOT, command, contents, environment_of, make_project, write_params
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+SMALL = {
+    "grid.tasks": ["digits"],
+    "grid.methods": ["vpt"],
+    "train.epochs": 400,
+    "compute.device": "auto",  # asks for a GPU, and is content with none
+}
+SITE = {"partition": "cpu", "gpu_partition": "gpu"}
+SNAKEMAKE = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
+KEPT = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
+RUN = "runs/digits/vpt/0"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A cluster of one node without a GPU and two with one."""
+    if lack := cluster.obstacle():
+        pytest.skip(f"no Slurm: {lack}")
+    found = cluster.Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        found.up()
+        yield found
+    finally:
+        found.down()
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The small experiment, computed on this machine without a cluster."""
+    folder = make_project(tmp_path_factory.mktemp("reference") / "project", SMALL)
+    describe(folder)
+    done = command("snakemake", "--cores", "2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def project(slurm, reference, tmp_path):
+    """A copy whose runs are still to be made."""
+    folder = shutil.copytree(reference, tmp_path / "project", symlinks=True)
+    for name in ("runs", "results", "logs", "report"):
+        shutil.rmtree(folder / name)
+    return folder
+
+
+def describe(folder, **site):
+    """Tell the profile what the cluster of the tests is like."""
+    (folder / "profiles/slurm/site.yaml").write_text(
+        yaml.safe_dump({**yaml.safe_load((ROOT / "profiles/slurm/site.yaml").read_text()), **SITE, **site})
+    )
+
+
+def start(folder, *arguments):
+    """The workflow on the cluster, under way; what it says goes to a file."""
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(
+            [*SNAKEMAKE, *arguments], cwd=folder, env=environment_of(folder), stdout=said, stderr=said
+        )
+
+
+def finish(folder, process, *, fails=False):
+    """Wait for its end, good or bad; what it said."""
+    code, said = process.wait(600), (folder / "said").read_text()
+    assert bool(code) == fails, said
+    return said
+
+
+def in_training(folder):
+    """Wait until the run has finished an epoch."""
+    cluster.wait((folder / RUN / "resume.safetensors").exists, "a first epoch", 120)
+
+
+def jobs(rule):
+    """What Slurm remembers of the jobs of a rule, oldest first."""
+    found = []
+    for line in cluster.run("scontrol", "show", "jobs", "--oneliner").splitlines():
+        job = dict(re.findall(r"(\w+(?:/\w+)?)=(\S*)", line))
+        if job.get("Comment", "").startswith(f"rule_{rule}"):
+            found.append(job)
+    return sorted(found, key=lambda job: int(job["JobId"]))
+
+
+def running(rule):
+    """The number of the one running job of a rule."""
+    [job] = [job["JobId"] for job in jobs(rule) if job["JobState"] == "RUNNING"]
+    return job
+
+
+def went_on(folder):
+    """Whether the last process of the run went on with what the one before had left."""
+    return "going on after epoch" in (folder / "logs/train/digits/vpt/0.log").read_text()
+
+
+def same(folder, reference):
+    """Whether everything that is kept has the bytes of an undisturbed run."""
+    return contents(folder, *KEPT) == contents(reference, *KEPT)
+
+
+def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
+    """Its preset, with few images: every training held a GPU, and never more did so than there are GPUs."""
+    folder = make_project(tmp_path / "project")
+    describe(folder)
+    small = [
+        f"tasks.{task}.{split}={count}"
+        for task in ("digits", "sprite_location", "textures")
+        for split, count in (("train", 80), ("val", 20), ("test", 50))
+    ]
+    done = command("ship", "init", "quickstart", "compute.device=auto", "train.epochs=2", *small, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    finish(folder, start(folder))
+    assert "</html>" in (folder / "report/index.html").read_text()
+    trainings = [job for job in jobs("train") if job["WorkDir"] == str(folder)]
+    assert len(trainings) == 9
+    assert {job["TresPerJob"] for job in trainings} == {"gres:gpu:1"}
+    assert {job["Partition"] for job in trainings} == {"gpu"}
+    assert {job["Comment"] for job in trainings} >= {"rule_train_wildcards_digits_ship_0"}
+    spans = [(time(job["StartTime"]), time(job["EndTime"])) for job in trainings]
+    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) <= sum(slurm.gpus.values())
+    assert "Nothing to be done" in finish(folder, start(folder))
+
+
+def time(text):
+    """Slurm's way to write a time."""
+    return datetime.fromisoformat(text)
+
+
+class TestDisturbed:
+    """The workflow ends complete, with the bytes of an undisturbed run, and training goes on from its last epoch."""
+
+    def test_a_cancelled_job(self, project, reference):
+        """`scancel` of a training."""
+        process = start(project, "results/metrics.json")
+        in_training(project)
+        cluster.run("scancel", running("train"))
+        finish(project, process)
+        assert [job["JobState"] for job in jobs("train")][-2:] == ["CANCELLED", "COMPLETED"]
+        assert went_on(project)
+        assert same(project, reference)
+
+    def test_a_lost_node(self, slurm, project, reference):
+        """Its daemon and its jobs die at once; the training is sent to another node."""
+        process = start(project, "results/metrics.json")
+        in_training(project)
+        lost = jobs("train")[-1]["NodeList"]
+        slurm.lose(lost)
+        try:
+            finish(project, process)
+        finally:
+            slurm.start_node(lost)
+        first, second = jobs("train")[-2:]
+        assert (first["JobState"], second["JobState"]) == ("NODE_FAIL", "COMPLETED")
+        assert second["NodeList"] != lost
+        assert went_on(project)
+        assert same(project, reference)
+
+    def test_a_job_over_its_time(self, project, reference):
+        """A training that hangs is ended at its limit of a minute; the next one has two."""
+        limit = ("train:runtime=attempt", "train:mem_mb=4000", "train:slurm_partition=gpu")
+        process = start(project, "--set-resources", *limit, "--", "results/metrics.json")
+        in_training(project)
+        subprocess.run(["pkill", "-STOP", "-f", "ship train digits vpt 0"], check=True)
+        finish(project, process)
+        assert [job["JobState"] for job in jobs("train")][-2:] == ["TIMEOUT", "COMPLETED"]
+        assert went_on(project)
+        assert same(project, reference)
+
+    def test_a_job_over_its_memory(self, project, reference):
+        """It is killed, and gets more."""
+        limit = ("train:mem_mb=400 * attempt ** 3", "train:slurm_partition=gpu")
+        finish(project, start(project, "--set-resources", *limit, "--", "results/metrics.json"))
+        assert [job["JobState"] for job in jobs("train")][-2:] == ["FAILED", "COMPLETED"]
+        assert same(project, reference)
+
+    def test_a_restarted_controller(self, slurm, project, reference):
+        """Jobs go on without slurmctld, and Snakemake waits for it."""
+        process = start(project, "results/metrics.json")
+        in_training(project)
+        slurm.kill("slurmctld")
+        slurm.start_controller()
+        finish(project, process)
+        assert same(project, reference)
+
+    def test_a_killed_snakemake(self, project, reference):
+        """The way back of docs/cluster.md: end its jobs, unlock, start again."""
+        process = start(project, "results/metrics.json")
+        in_training(project)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        for line in way_back():
+            done = subprocess.run(["bash", "-c", line], cwd=project, env=environment_of(project), check=False)
+            assert done.returncode == 0, line
+        finish(project, start(project, "results/metrics.json"))
+        assert went_on(project)
+        assert same(project, reference)
+
+
+def way_back():
+    """The commands between the words of docs/cluster.md on a killed Snakemake and the start of the next one."""
+    text = (ROOT / "docs/cluster.md").read_text()
+    block = re.search(r"killed Snakemake.*?```sh\n(.*?)```", text, re.DOTALL)[1]
+    return [line for line in block.splitlines() if not line.startswith("snakemake --profile slurm  ")]
+
+
+def test_a_broken_task_fails_alone(project, tmp_path):
+    """The others are done, the page says what is missing and why, and the end is an error."""
+    images = tmp_path / "images"
+    for name in ("a", "b"):
+        (images / name).mkdir(parents=True)
+        for number in range(10):
+            (images / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
+    settings = {"grid.tasks": ["digits", "broken"], "train.epochs": 2}
+    task = {"tasks.broken": {"source": "folder", "path": str(images), "train": 8, "val": 4, "test": 8}}
+    write_params(project, {**SMALL, **settings, **task})
+    said = finish(project, start(project), fails=True)
+    assert (project / "results/runs/digits/vpt/0.json").exists()
+    assert not (project / "results/table.csv").exists()
+    page = (project / "report/partial/index.html").read_text()
+    assert "1 of 2 runs missing" in page
+    assert re.search(r"logs/prepare/broken.log: .*images/a/\d.png", page)
+    assert "report/partial/index.html" in said
