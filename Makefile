@@ -21,6 +21,7 @@ lint: $(BIN)/.installed
 	ruff format --check .
 	mypy
 	snakefmt --check Snakefile workflow
+	snakemake --lint
 	snakemake --dry-run --quiet all
 
 # Exact versions of everything with every extra, without hashes or hosts.

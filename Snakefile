@@ -4,6 +4,10 @@ from snakemake.utils import min_version
 min_version("9.10")
 
 
+# with --sdm apptainer alone (docs/cluster.md)
+container: "workflow/envs/ship.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/backbone.smk"

@@ -1,0 +1,132 @@
+"""Whether a cluster is fit for the workflow: looks around on the head node, then in a job on each partition.
+
+`python workflow/doctor.py` prints a line for every check; exit code 1 where one fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import yaml
+
+from ship import config
+from ship.errors import BadInput
+
+SITE = Path("profiles/slurm/site.yaml")
+FREE = 20  # GiB: the 19 tasks of VTAB-1k, features, checkpoints
+MINUTES = 10  # that a job may wait, and run
+HEAD, NODE = "from the head node", "from a node"
+
+
+def main(arguments: list[str]) -> None:
+    """Check the head node, or, called by its job, the node that this runs on."""
+    if arguments and (len(arguments) != 3 or arguments[0] != "node"):
+        sys.exit(f"doctor.py: expected no argument, got {' '.join(arguments)}")
+    good = node(Path(arguments[1]), arguments[2]) if arguments else head()
+    sys.exit(0 if good else 1)
+
+
+def head() -> bool:
+    """The checks of the head node, then those of a job on each partition."""
+    site = yaml.safe_load(SITE.read_text(encoding="utf-8"))
+    good = all([experiment(), free_space()])
+    answers, output = run("sinfo", "--noheader", "--format=%P")
+    if not said("Slurm answers", answers, output, "this must be the head node of a cluster"):
+        return False
+    partitions = {"cpu": site["partition"]}
+    if wants_gpu():
+        partitions["gpu"] = site["gpu_partition"] or site["partition"]
+    for kind, name in partitions.items():
+        good = partition_is_up(name) and job(kind, name, site) and good
+    return good
+
+
+def experiment() -> bool:
+    """Whether params.yaml can be read."""
+    try:
+        config.load("params.yaml")
+    except BadInput as error:
+        return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
+    return said("params.yaml is an experiment", True)
+
+
+def wants_gpu() -> bool:
+    """Whether the experiment asks for GPUs, as far as it can be read."""
+    try:
+        return config.load("params.yaml").compute.device != "cpu"
+    except BadInput:
+        return True
+
+
+def free_space() -> bool:
+    """Whether this folder has room."""
+    free = shutil.disk_usage(".").free / 2**30
+    return said(f"{free:.0f} GiB are free", free >= FREE, f"expected {FREE}", "move the clone, or `dvc gc`")
+
+
+def partition_is_up(name: str | None) -> bool:
+    """Whether a partition takes jobs; the cluster's default one is taken on trust."""
+    if not name:
+        return True
+    _, states = run("sinfo", "--noheader", f"--partition={name}", "--format=%a")
+    good = "up" in states.split()
+    return said(f"partition {name} is up", good, states, f"`sinfo` shows the others; put one into {SITE}")
+
+
+def job(kind: str, partition: str | None, site: dict[str, str | None]) -> bool:
+    """Run the checks of a node in a job; whether all hold, and what it wrote is seen here."""
+    options = {"partition": partition, "account": site["account"], "qos": site["qos"], "time": str(MINUTES)}
+    if kind == "gpu" and site["gpu_share"]:
+        options["gres"] = site["gpu_share"]
+    elif kind == "gpu":
+        options["gpus"] = f"{site['gpu_model']}:1" if site["gpu_model"] else "1"
+    asked = [f"--{key}={value}" for key, value in options.items() if value]
+    mark = Path(f".doctor-{uuid.uuid4().hex}").resolve()
+    mark.write_text(HEAD, encoding="utf-8")
+    call = [sys.executable, str(Path(__file__).resolve()), "node", str(mark), kind]
+    try:
+        done, output = run("srun", "--ntasks=1", "--mem=4000", f"--immediate={60 * MINUTES}", *asked, *call)
+        back = mark.read_text(encoding="utf-8") == NODE
+    finally:
+        mark.unlink()
+    print("".join(f"      {line}\n" for line in output.splitlines()), end="")
+    seen = said("the head node sees what it wrote", back, "", "the clone must lie on a shared folder")
+    return said(f"a {kind} job ran and all was well", done, "see the lines before", "put it right") and seen
+
+
+def node(mark: Path, kind: str) -> bool:
+    """The checks of a node, whose answer goes into the file that the head node wrote."""
+    print(f"on {os.environ.get('SLURMD_NODENAME', 'this node')}")
+    seen = mark.exists() and mark.read_text(encoding="utf-8") == HEAD
+    if seen:
+        mark.write_text(NODE, encoding="utf-8")
+    good = [said("it sees what the head node wrote", seen, str(mark), "the clone must lie on a shared folder")]
+    done, output = run(sys.executable, "-c", "import ship, torch; print(ship.__version__, torch.__version__)")
+    good.append(said("it has the environment", done, output, f"{sys.prefix} must lie on a shared folder"))
+    if kind == "gpu" and done:
+        look = "import torch; print(torch.cuda.get_device_name())"
+        good.append(said("it sees a GPU", *run(sys.executable, "-c", look), "its driver, or PyTorch's build"))
+    return all(good)
+
+
+def said(what: str, good: bool, details: str = "", cure: str = "") -> bool:
+    """Print a check and how it went; whether it holds."""
+    last = details.strip().splitlines()[-1] if details.strip() else "no"
+    print(f"ok    {what}" if good else f"FAIL  {what}: {last} ({cure})", flush=True)
+    return good
+
+
+def run(*command: str) -> tuple[bool, str]:
+    """Whether a command succeeded, and all that it said."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    except FileNotFoundError:
+        return False, f"there is no command `{command[0]}`"
+    return done.returncode == 0, done.stdout
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
