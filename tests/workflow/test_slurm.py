@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from datetime import datetime
 
 import cluster
@@ -231,3 +232,36 @@ def test_a_broken_task_fails_alone(project, tmp_path):
     assert "1 of 2 runs missing" in page
     assert re.search(r"logs/prepare/broken.log: .*images/a/\d.png", page)
     assert "report/partial/index.html" in said
+
+
+class TestDoctor:
+    """Every check is a line, and the exit code tells whether all hold."""
+
+    def doctor(self, folder, *, fails=False):
+        done = command(sys.executable, "workflow/doctor.py", cwd=folder)
+        assert bool(done.returncode) == fails, done.stdout + done.stderr
+        return done.stdout
+
+    def test_a_fit_cluster(self, project):
+        """Without a GPU, where none is asked for."""
+        write_params(project, {**SMALL, "compute.device": "cpu"})
+        said = self.doctor(project)
+        assert "ok    a cpu job ran and all was well" in said
+        assert "FAIL" not in said
+        assert not list(project.glob(".doctor-*"))
+
+    def test_a_gpu_without_a_driver(self, project):
+        """Seen in a job, on its partition."""
+        said = self.doctor(project, fails=True)
+        assert "ok    the head node sees what it wrote" in said
+        assert "FAIL  it sees a GPU" in said
+
+    def test_an_unknown_partition(self, project):
+        """Named, with the file to edit."""
+        describe(project, partition="cpus")
+        assert "FAIL  partition cpus is up: no (`sinfo` shows the others" in self.doctor(project, fails=True)
+
+    def test_an_experiment_that_cannot_be_read(self, project):
+        """With the line that it is about."""
+        write_params(project, {**SMALL, "train.lr": "fast"})
+        assert "FAIL  params.yaml is an experiment: params.yaml: train.lr" in self.doctor(project, fails=True)
