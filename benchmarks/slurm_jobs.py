@@ -67,7 +67,7 @@ def experiment(folder: Path, runs: int) -> Path:
         "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\njobs: 100\n"
     )
     subprocess.run(
-        ["snakemake", "--cores", "2", "--quiet", "all", "hierarchy/digits.json"],
+        ["snakemake", "--cores", "2", "--quiet", "all", "--", "hierarchy/digits.json"],
         cwd=folder,
         env=environment_of(folder),
         check=True,

@@ -1,8 +1,10 @@
 """The workflow as a user runs it: what is stale is run, nothing else, and the files are the same everywhere."""
 
+import re
 import shutil
 
 import pytest
+from PIL import Image
 from project import command, contents, make_project, write_params
 
 RUNS = {f"runs/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
@@ -123,3 +125,29 @@ def test_settings_have_one_place(tmp_path):
     done = command("snakemake", "--cores", "1", "--config", "epochs=3", cwd=make_project(tmp_path / "project"))
     assert done.returncode != 0
     assert "expected params.yaml alone" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_broken_task_fails_alone(tmp_path):
+    """The others are done, the page says what is missing and why, and the end is an error; mended, all is done."""
+    image = tmp_path / "images/a/0.png"
+    for name in ("a", "b"):
+        for number in range(8):
+            path = tmp_path / "images" / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+    whole = image.read_bytes()
+    image.write_bytes(whole[:40])
+    task = {"source": "folder", "path": str(tmp_path / "images"), "train": 8, "val": 4, "test": 4}
+    settings = {"grid.tasks": ["digits", "broken"], "grid.methods": ["linear"], "tasks.broken": task}
+    folder = make_project(tmp_path / "project", settings)
+    done = command("snakemake", "--cores", "2", cwd=folder)
+    assert done.returncode != 0
+    assert (folder / "results/runs/digits/linear/0.json").exists()
+    assert not (folder / "results/table.csv").exists()
+    page = (folder / "report/partial/index.html").read_text()
+    assert "1 of 2 runs missing" in page
+    assert re.search(r"logs/prepare/broken.log: .*a/0.png", page)
+    image.write_bytes(whole)
+    snakemake(folder)
+    assert "broken" in (folder / "results/table.csv").read_text()
