@@ -43,7 +43,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerType=sched/backfill
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
-GresTypes=gpu
+GresTypes=gpu,shard
 SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10
@@ -67,7 +67,7 @@ def obstacle() -> str:
 
 
 class Cluster:
-    """One controller and `nodes` nodes of 2 CPUs and `memory` MB; all but the first have `gpus` GPUs."""
+    """One controller and `nodes` nodes of 2 CPUs and `memory` MB; all but the first have `gpus` GPUs of two shards."""
 
     def __init__(self, folder: Path, *, nodes: int = 3, gpus: int = 1, memory: int = 32000) -> None:
         self.folder = folder
@@ -132,7 +132,8 @@ class Cluster:
     def _configure(self) -> None:
         lines = [SETTINGS.format(mark=MARK, host=socket.gethostname(), folder=self.folder, port=PORT)]
         for number, node in enumerate(self.nodes, start=1):
-            gres = f"Gres=gpu:toy:{self.gpus[node]}" if node in self.gpus else ""
+            gpus = self.gpus.get(node, 0)
+            gres = f"Gres=gpu:toy:{gpus},shard:{2 * gpus}" if gpus else ""
             place = f"NodeHostname={node} NodeAddr=127.0.0.1 Port={PORT + number}"
             lines.append(f"NodeName={node} {place} CPUs=2 RealMemory={self.memory} {gres}\n")
         lines.append(f"PartitionName=cpu Nodes={','.join(self.nodes)} Default=YES DefMemPerCPU=500\n")
@@ -144,7 +145,10 @@ class Cluster:
             if not device.exists():
                 os.mknod(device, 0o20666, os.makedev(1, 3))
         file = f"{self.folder}/dev/gpu[0-{len(devices) - 1}]"
-        gres = "".join(f"NodeName={node} Name=gpu Type=toy File={file}\n" for node in self.gpus)
+        gres = "".join(
+            f"NodeName={node} Name=gpu Type=toy File={file}\nNodeName={node} Name=shard Count={2 * gpus}\n"
+            for node, gpus in self.gpus.items()
+        )
         CONF.with_name("gres.conf").write_text(gres)
 
     def _munge(self) -> None:

@@ -234,6 +234,19 @@ def test_a_broken_task_fails_alone(project, tmp_path):
     assert "report/partial/index.html" in said
 
 
+def test_two_runs_share_a_gpu(project, reference):
+    """Where the profile asks for a part of one, they run there at once."""
+    describe(project, gpu_share="shard:1")
+    write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
+    targets = [f"results/runs/digits/vpt/{seed}.json" for seed in range(3)]
+    finish(project, start(project, "--", *targets))
+    trainings = [job for job in jobs("train") if job["WorkDir"] == str(project)]
+    assert {job["TresPerNode"] for job in trainings} == {"gres:shard:1"}
+    spans = [(time(job["StartTime"]), time(job["EndTime"])) for job in trainings]
+    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) > 2
+    assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
+
+
 class TestDoctor:
     """Every check is a line, and the exit code tells whether all hold."""
 
