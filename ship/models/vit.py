@@ -61,11 +61,32 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
+def cross_attend(block: Block, z: Tensor, p: Tensor) -> Tensor:
+    """What tokens z (B, N, D) gather from tokens p (1 or B, P, D) by the block's own projections, (B, N, D)."""
+    attn = block.attn
+    weights, biases = attn.qkv.weight, attn.qkv.bias
+    inner = attn.num_heads * attn.head_dim
+    q = F.linear(z, weights[:inner], None if biases is None else biases[:inner])
+    kv = F.linear(p, weights[inner:], None if biases is None else biases[inner:])
+    q = q.unflatten(-1, (attn.num_heads, attn.head_dim)).transpose(1, 2)
+    k, v = kv.unflatten(-1, (2, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).expand(2, len(z), -1, -1, -1)
+    return attn.proj(attn.norm(attend(attn.q_norm(q), attn.k_norm(k), v)))
+
+
+def add_attention(block: Block, z: Tensor, attended: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the block's first residual, given what its attention gathered for them (B, N, D)."""
+    attn = block.attn
+    return z + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(attn.norm(attended)))))
+
+
+def add_mlp(block: Block, z: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the block's second residual."""
+    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+
+
 def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
     """Tokens z (B, N, D) after the block, given what its attention gathered for them (B, N, D)."""
-    attn = block.attn
-    z = z + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(attn.norm(attended)))))
-    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+    return add_mlp(block, add_attention(block, z, attended))
 
 
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
