@@ -43,9 +43,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> Any:
-    """What a JSON file holds. Raises BadInput where it is no JSON."""
+    """What a JSON file holds. Raises BadInput where there is none."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise _absent(path) from None
     except ValueError as error:
         raise BadInput(f"{path}: expected JSON, got {error}") from None
 
@@ -62,15 +64,21 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mappin
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and description, as `write_tensors` wrote them. Raises BadInput where it is no safetensors file."""
+    """Tensors and description, as `write_tensors` wrote them. Raises BadInput where there are none."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+    except FileNotFoundError:
+        raise _absent(path) from None
     except (SafetensorError, ValueError) as error:
         raise BadInput(f"{path}: expected a safetensors file, got {error}") from None
+
+
+def _absent(path: str | Path) -> BadInput:
+    return BadInput(f"{path}: expected what an earlier step leaves, found none (snakemake runs them all)")
 
 
 def sha256(path: str | Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ship.errors import unknown
 
@@ -21,8 +22,13 @@ def first_line(error: ValidationError, model: type[BaseModel], place: str = "") 
         return str(unknown(key, parts[-1], _model_at(model, parts[:-1]).model_fields))
     if first["type"] == "missing":
         return f"{key}: expected a value, found none"
-    rule = first["msg"].removeprefix("Input should be ").replace("a valid", "a")
-    return f"{key}: expected {rule}, got {first['input']!r}{_yaml_hint(first['input'])}"
+    return f"{key}: {complaint(first)}"
+
+
+def complaint(details: ErrorDetails) -> str:
+    """`expected <rule>, got <value>`, of one of pydantic's complaints."""
+    rule, value = details["msg"].removeprefix("Input should be ").replace("a valid", "a"), details["input"]
+    return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
 
 
 def _yaml_hint(value: object) -> str:

@@ -28,6 +28,7 @@ def set_up(settings: config.Compute) -> Compute:
     cuda = settings.device != "cpu" and torch.cuda.is_available()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, in convolutions too
     torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if cuda else "cpu")
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")

@@ -18,6 +18,7 @@ from ship.errors import BadInput, unknown
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Rate = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Triple = tuple[float, float, float]
@@ -26,7 +27,7 @@ Triple = tuple[float, float, float]
 class Settings(BaseModel):
     """A group of keys. Unknown keys and wrong types are refused; values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Grid(Settings):
@@ -34,7 +35,7 @@ class Grid(Settings):
 
     tasks: Annotated[list[Name], Field(min_length=1, description="names from `tasks`")]
     methods: Annotated[list[Name], Field(min_length=1, description="names from `methods`")]
-    seeds: Annotated[list[Count], Field(min_length=1, description="one run each")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description="one run each")]
 
 
 class Backbone(Settings):
@@ -49,6 +50,12 @@ class Backbone(Settings):
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
     std: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
     interpolation: Annotated[Literal["bilinear", "bicubic", "nearest"] | None, Field(description="override")] = None
+
+    @model_validator(mode="after")
+    def _verified(self) -> Backbone:
+        if self.sha256 is not None and self.weights in {"pretrained", "random"}:
+            raise ValueError(f"expected weights from a file beside sha256, got {self.weights!r}")
+        return self
 
 
 class Task(Settings):
@@ -74,7 +81,7 @@ class Task(Settings):
         Positive | None,
         Field(description="images to test on (builtin, folder, csv); 1,000 drawn ones or all others where absent"),
     ] = None
-    seed: Annotated[Count, Field(description="of the split, or of a built-in task")] = 0
+    seed: Annotated[Seed, Field(description="of the split, or of a built-in task")] = 0
 
     @model_validator(mode="after")
     def _place(self) -> Task:
@@ -89,7 +96,7 @@ class Hierarchy(Settings):
     """What is measured once a task on the frozen backbone. The threshold belongs to a method's options."""
 
     prototypes: Annotated[Positive, Field(description="k-means centres K; at most one an image")] = 200
-    seed: Annotated[Count, Field(description="of k-means")] = 0
+    seed: Annotated[Seed, Field(description="of k-means")] = 0
 
 
 class Train(Settings):
@@ -180,11 +187,21 @@ class Params(Settings):
             raise ValueError(first_line(error, Train, place)) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if double := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {double[0]!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
 def load(path: str | Path = "params.yaml") -> Params:
     """The experiment that the file describes. Raises BadInput with file and key."""
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
     except FileNotFoundError:
         raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)") from None
     except yaml.YAMLError as error:

@@ -68,7 +68,8 @@ def classify(tuned: Tuned, paths: Sequence[Path], settings: Compute) -> list[dic
 def _read(path: Path) -> bytes:
     """The bytes of an image file that can be decoded."""
     if not path.is_file():
-        raise BadInput(f"{path}: expected an image, found none")
+        found = "got a folder (name its files)" if path.is_dir() else "found none"
+        raise BadInput(f"{path}: expected an image, {found}")
     data = path.read_bytes()
     rgb(data, str(path))
     return data

@@ -68,8 +68,10 @@ def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark:
     slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
     load_tuned(model, state, str(path))
     for name, parameter in tuned_parameters(model).items():
-        keys = {key: slots[f"optimiser.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-        optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in keys.items()}
+        prefix = f"optimiser.{name}."
+        kept = {key.removeprefix(prefix): value for key, value in slots.items() if key.startswith(prefix)}
+        if kept:  # a tensor of no elements has no gradient, and so no state
+            optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
     _log.info("%s: going on after epoch %d of it", path, len(about["log"]))
     return [Epoch(*record) for record in about["log"]]
 

@@ -26,6 +26,7 @@ from ship.artifacts import (
 from ship.compute import Compute, environment, set_up
 from ship.config import Params, Train
 from ship.data.images import batches, normalise, pixels, read_split, stream
+from ship.errors import BadInput
 from ship.methods import build, check_options
 from ship.methods.base import Output, tuned_parameters, tuned_state
 from ship.models import backbones
@@ -58,6 +59,8 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     prepared = prepare_run(params, run, compute)
     log = _train(params, run, prepared, recipe, compute, show)
     predictions, keys = _predict(run, prepared, compute)
+    if not predictions.losses.isfinite().all():
+        raise BadInput(f"train: expected finite losses on the test images, got others (lower lr, now {recipe.lr:g})")
     _write(params, run, prepared, log, predictions, keys, compute)
     clear(run)
 

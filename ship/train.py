@@ -99,7 +99,7 @@ def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:
     if len(broken):
         step = int(broken[0])
         raise BadInput(
-            f"train: expected a finite loss, got {seen[step, 0]:g} at epoch {epoch}, step {step} "
+            f"train: expected a finite loss, got {seen[step, 0]:g} at epoch {epoch + 1}, step {step + 1} "
             f"(lower the learning rate, now {recipe.lr:g})"
         )
     return Epoch(epoch, rate, *seen.mean(dim=0).tolist())

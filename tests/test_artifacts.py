@@ -44,7 +44,10 @@ def test_equal_tensors_are_equal_bytes_in_every_process(tmp_path):
 
 
 def test_broken_files_are_named(tmp_path):
-    """What is no JSON or no safetensors is refused with its path."""
+    """What is no JSON or no safetensors, or not there, is refused with its path."""
+    for read in (read_json, read_tensors):
+        with pytest.raises(BadInput, match="absent: expected what an earlier step leaves, found none"):
+            read(tmp_path / "absent")
     (tmp_path / "x").write_bytes(b"\x00garbage")
     with pytest.raises(BadInput, match="x: expected JSON"):
         read_json(tmp_path / "x")

@@ -67,7 +67,11 @@ def test_broken_and_missing_files(tmp_path):
     """A file that is absent, no YAML, or no mapping is named."""
     with pytest.raises(BadInput, match=r"absent\.yaml: expected a file .*ship init"):
         config.load(tmp_path / "absent.yaml")
-    for text, rule in (("a: [", "expected YAML"), ("- 1", "expected keys and values, got list")):
+    for text, rule in (
+        ("a: [", "expected YAML"),
+        ("- 1", "expected keys and values, got list"),
+        ("a: 1\na: 2", "the key 'a' twice"),
+    ):
         (tmp_path / "p.yaml").write_text(text)
         with pytest.raises(BadInput, match=rule):
             config.load(tmp_path / "p.yaml")

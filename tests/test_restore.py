@@ -49,7 +49,7 @@ def test_what_is_refused(params, tmp_path):
         restore(run)
     execute(params, run, lambda record: None)
     (tmp_path / "text.png").write_text("no image")
-    for path in ("absent.png", "text.png"):
+    for path in ("absent.png", "text.png", ""):
         with pytest.raises(BadInput, match=f"{path}: expected"):
             classify(restore(run), [tmp_path / path], params.compute)
     fetch(params.backbone.model_copy(update={"image_size": 96}), tmp_path / "backbones/test_vit.safetensors")

@@ -90,6 +90,24 @@ def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch):
     assert whole == contents(tmp_path / "broken", *LEFT)
 
 
+def test_a_part_without_elements_goes_on_too(tmp_path, monkeypatch):
+    """An ablation may switch a tensor off: it has no gradient, and the optimiser keeps nothing of it."""
+    settings = {"methods.ship.options": {"attribute_length": 0, "prompt_length": 2}}
+    params = prepare_all(tmp_path, monkeypatch, settings)
+    execute(params, Run(TASK, "ship", 0), quiet)
+    whole = contents(tmp_path, *LEFT)
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    for path in whole:
+        (tmp_path / path).unlink()
+    with pytest.raises(KeyboardInterrupt):
+        execute(params, Run(TASK, "ship", 0), interrupt)
+    execute(params, Run(TASK, "ship", 0), quiet)
+    assert contents(tmp_path, *LEFT) == whole
+
+
 def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch):
     """Drafts that a killed process left go when the run is finished."""
     params = prepare_all(tmp_path, monkeypatch)

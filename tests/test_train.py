@@ -68,7 +68,7 @@ def test_a_broken_loss_names_epoch_and_step(tiny_vit):
         for step, (images, labels) in enumerate(batches(epoch)):
             yield images * (float("nan") if (epoch, step) == (1, 1) else 1), labels
 
-    with pytest.raises(BadInput, match=r"expected a finite loss, got nan at epoch 1, step 1 .*now 0.01"):
+    with pytest.raises(BadInput, match=r"expected a finite loss, got nan at epoch 2, step 2 .*now 0.01"):
         list(run(VPT(tiny_vit, 3, prompt_length=2), feed=poisoned))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import os
 import posixpath
 import stat
@@ -23,7 +24,7 @@ from ship.errors import BadInput
 RATIO = 100  # images hardly shrink; an archive that grows more than this is a bomb
 ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to
 HEADER = 512  # bytes that an entry counts for beside its content: a million empty files are a bomb, too
-BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
 
 
 class Entry(NamedTuple):
@@ -89,14 +90,18 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
         raise BadInput(f"{shown}: expected an archive (zip, tar, tar.gz), got a file of another kind")
     left = max(ratio * archive.stat().st_size, allowance)
     links: dict[str, str] = {}
+    names: set[str] = set()
     try:
         for entry in _entries(archive, shown):
-            name = _inside(entry.name, shown)
+            name, left = _inside(entry.name, shown), left - HEADER
+            if name in names or (folder / name).exists() or any(above in names for above in _above(name)):
+                raise BadInput(f"{shown}: expected a place of its own for every file, got {entry.name!r} on another's")
+            names.add(name)
             if entry.target is not None:
                 links[name] = _inside_link(entry, shown)
-                continue
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            left = _copy(entry, folder / name, left - HEADER)
+            else:
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                left = _copy(entry, folder / name, left)
             if left < 0:
                 raise _bomb(shown, ratio)
         _copy_links(links, folder, shown)
@@ -177,6 +182,11 @@ def _inside(name: str, shown: str) -> str:
     return posixpath.normpath(name)
 
 
+def _above(name: str) -> Iterator[str]:
+    """The folders that a path lies in, from the nearest, without the top."""
+    yield from (str(folder) for folder in PurePosixPath(name).parents[:-1])
+
+
 def _inside_link(entry: Entry, shown: str) -> str:
     """What a link stands for, in its shortest spelling; `..` is fine as long as it stays inside."""
     target = posixpath.normpath(str(entry.target))
@@ -195,5 +205,4 @@ def _copy_links(links: dict[str, str], folder: Path, shown: str) -> None:
         if not (folder / target).is_file() or target in links:
             raise BadInput(f"{shown}: expected links to files of the archive, got {name!r} -> {links[name]!r}")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).unlink(missing_ok=True)
         os.link(folder / target, folder / name)

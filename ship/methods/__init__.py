@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.complaints import complaint
 from ship.errors import BadInput, unknown
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
@@ -17,6 +19,7 @@ from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
 from ship.methods.vpt import VPT
 
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 METHODS: dict[str, type[nn.Module]] = {
     "bitfit": BitFit,
     "cvpt": CVPT,
@@ -31,16 +34,20 @@ METHODS: dict[str, type[nn.Module]] = {
 
 
 def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
-    """Raise BadInput unless `method` is one of METHODS and takes every one of `options`; `place` names the key."""
+    """Raise BadInput unless `method` is one of METHODS and takes every one of `options`; `place` names the key.
+
+    The types of the constructor's keyword arguments are the schema.
+    """
     if method not in METHODS:
         raise unknown(f"{place}.method", method, METHODS)
     known = _options(METHODS[method])
     for name, value in options.items():
         if name not in known:
             raise unknown(f"{place}.options.{name}", name, known)
-        default = known[name]
-        if isinstance(value, bool) != isinstance(default, bool) or not isinstance(value, _accepted(default)):
-            raise BadInput(f"{place}.options.{name}: expected {type(default).__name__}, got {value!r}")
+        try:
+            TypeAdapter(known[name], config=STRICT).validate_python(value)
+        except ValidationError as error:
+            raise BadInput(f"{place}.options.{name}: {complaint(error.errors()[0])}") from None
 
 
 def build(
@@ -57,10 +64,7 @@ def build(
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:
-    """Keyword arguments with their defaults; those without one are statistics."""
+    """Keyword arguments with their types; those without a default are statistics."""
     parameters = inspect.signature(method).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
-
-
-def _accepted(default: object) -> tuple[type, ...]:
-    return (int, float) if isinstance(default, float) else (type(default),)
+    types = get_type_hints(method.__init__, include_extras=True)
+    return {p.name: types[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}

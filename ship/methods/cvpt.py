@@ -13,6 +13,7 @@ from typing import ClassVar
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from ship.config import Fraction, Positive
 from ship.errors import unknown
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.vit import add_attention, add_mlp, attend, cross_attend, embed, freeze, pool, project_qkv
@@ -31,9 +32,9 @@ class CVPT(nn.Module):
         vit: VisionTransformer,
         num_classes: int,
         *,
-        prompt_length: int = 10,
+        prompt_length: Positive = 10,
         position: str = "after_attention",
-        dropout: float = 0.1,
+        dropout: Fraction = 0.1,
     ) -> None:
         super().__init__()
         if position not in POSITIONS:

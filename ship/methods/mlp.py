@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.config import Positive
 from ship.methods.base import Output, linear_head
 from ship.models.vit import embed, freeze, pool
 
@@ -21,7 +22,7 @@ class MLP(nn.Module):
     statistics: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[str] = "pooled"
 
-    def __init__(self, vit: VisionTransformer, num_classes: int, *, width: int = 256) -> None:
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, width: Positive = 256) -> None:
         super().__init__()
         self.vit = freeze(vit)
         self.hidden = linear_head(vit.num_features, width)

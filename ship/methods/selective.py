@@ -13,6 +13,7 @@ from typing import ClassVar
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.config import Count
 from ship.errors import BadInput
 from ship.methods.base import Output, linear_head
 from ship.models.vit import embed, freeze, pool
@@ -62,9 +63,9 @@ class LayerNorm(Selective):
 class Partial(Selective):
     """Tuned: the last `blocks` blocks, the norm after them, and the head."""
 
-    def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: int = 1) -> None:
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: Count = 1) -> None:
         super().__init__(vit, num_classes)
-        if not 0 <= blocks <= len(vit.blocks):
+        if blocks > len(vit.blocks):
             raise BadInput(f"partial: blocks: expected 0 to {len(vit.blocks)} of this backbone, got {blocks}")
         _train(p for block in vit.blocks[len(vit.blocks) - blocks :] for p in block.parameters())
         _train(vit.norm.parameters())

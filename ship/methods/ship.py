@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from ship.config import Count, Positive, Rate
 from ship.errors import BadInput
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.statistics import first_blocks
@@ -54,15 +55,15 @@ class SHIP(nn.Module):
         affinity: Tensor,
         prototypes: Tensor,
         threshold: float = 0.95,
-        prompt_length: int = 50,
-        shared_length: int = 10,
-        attribute_length: int = 10,
-        attribute_levels: int = 2,
-        image_weight: float = 0.9,
-        prompt_weight: float = 0.1,
-        prototype_weight: float = 0.1,
-        matching_weight: float = 0.5,
-        matching_tokens: int = 10,
+        prompt_length: Count = 50,
+        shared_length: Count = 10,
+        attribute_length: Count = 10,
+        attribute_levels: Count = 2,
+        image_weight: Rate = 0.9,
+        prompt_weight: Rate = 0.1,
+        prototype_weight: Rate = 0.1,
+        matching_weight: Rate = 0.5,
+        matching_tokens: Positive = 10,
         decoupled: bool = True,
     ) -> None:
         super().__init__()

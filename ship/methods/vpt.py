@@ -13,6 +13,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.config import Fraction, Positive
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.vit import attend, embed, finish_block, freeze, pool, project_qkv
 
@@ -28,9 +29,9 @@ class VPT(nn.Module):
         vit: VisionTransformer,
         num_classes: int,
         *,
-        prompt_length: int = 50,
+        prompt_length: Positive = 50,
         deep: bool = True,
-        dropout: float = 0.1,
+        dropout: Fraction = 0.1,
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)

@@ -131,7 +131,7 @@ def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: co
         path = Path(settings.weights)
         if not path.is_file():
             raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
-        if settings.sha256 and sha256(path) != settings.sha256:
+        if settings.sha256 and sha256(path) != settings.sha256.lower():
             raise BadInput(f"{path}: expected sha256 {settings.sha256}, got {sha256(path)}")
         state = _read(path, model)
     if state is not None:

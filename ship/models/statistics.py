@@ -59,6 +59,9 @@ def hierarchies(similarity: Tensor) -> list[tuple[float, list[int]]]:
 def prototypes(tokens: Tensor, count: int, seed: int) -> Tensor:
     """k-means centres (K, D) of the last block's features (n, D), K = min(count, n). Not normalised."""
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
-    centres = KMeans(min(count, len(tokens)), random_state=seed, n_init=1).fit(tokens.double().numpy()).cluster_centers_
+    means = KMeans(min(count, len(tokens)), random_state=seed, n_init=1)
+    with threadpool_limits(1):  # else their number decides the order of sums, and so the last bits
+        centres = means.fit(tokens.double().numpy()).cluster_centers_
     return torch.from_numpy(centres).float()

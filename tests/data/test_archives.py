@@ -92,6 +92,10 @@ REG, SYM, HARD = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
         [("pipe", tarfile.FIFOTYPE, b"")],
         [("device", tarfile.CHRTYPE, b"")],
         [("a", REG, b"x"), ("a/b", REG, b"x")],
+        [("a/b", REG, b"x"), ("a", REG, b"x")],
+        [("a", REG, b"x"), ("./a", REG, b"y")],
+        [("b", REG, b"x"), ("a", SYM, "b"), ("a", SYM, "b")],
+        [(".", REG, b"x")],
     ],
 )
 def test_tar_stays_inside(tmp_path, members):

@@ -153,8 +153,12 @@ def test_options_are_checked_by_the_constructor():
         check_options("shipp", {}, "methods.x")
     with pytest.raises(BadInput, match="methods.x.options.promt_length: expected one of .* 'prompt_length'"):
         check_options("vpt", {"promt_length": 5}, "methods.x")
-    with pytest.raises(BadInput, match="methods.x.options.deep: expected bool, got 1"):
+    with pytest.raises(BadInput, match="methods.x.options.deep: expected a boolean, got 1"):
         check_options("vpt", {"deep": 1}, "methods.x")
+    with pytest.raises(BadInput, match="methods.x.options.prompt_length: expected greater than or equal to 0, got -1"):
+        check_options("ship", {"prompt_length": -1}, "methods.x")
+    with pytest.raises(BadInput, match="methods.x.options.threshold: expected a finite number, got nan"):
+        check_options("ship", {"threshold": float("nan")}, "methods.x")
 
 
 def test_a_checkpoint_of_another_model_is_refused(make):

@@ -30,11 +30,12 @@ def settings(*keys):
 
     def find(wildcards):
         tree, found = PARAMS.model_dump(mode="json"), {}
-        for key in (key.format(**wildcards) for key in keys):
+        for key in keys:
+            parts = [part.format(**wildcards) for part in key.split(".")]
             value = tree
-            for part in key.split("."):
+            for part in parts:  # split before filled in: names may hold dots
                 value = value[part]
-            found[key] = value
+            found[".".join(parts)] = value
         return found
 
     return find
