@@ -10,11 +10,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput, unknown
+from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
 from ship.methods.ship import SHIP
 from ship.methods.vpt import VPT
 
-METHODS: dict[str, type[nn.Module]] = {"linear": Linear, "ship": SHIP, "vpt": VPT}
+METHODS: dict[str, type[nn.Module]] = {"cvpt": CVPT, "linear": Linear, "ship": SHIP, "vpt": VPT}
 
 
 def check_options(method: str, options: Mapping[str, Any], place: str) -> None:

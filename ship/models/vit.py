@@ -61,11 +61,46 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
+def project_q(block: Block, z: Tensor) -> Tensor:
+    """Queries of tokens z (B, N, D) alone, by the block's own weights: (B, H, N, D/H)."""
+    return block.attn.q_norm(_projected(block, z, 0, 1)[0])
+
+
+def project_kv(block: Block, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of tokens z (B, N, D) alone, by the block's own weights: (B, H, N, D/H) each."""
+    k, v = _projected(block, z, 1, 3).unbind(0)
+    return block.attn.k_norm(k), v
+
+
+def _projected(block: Block, z: Tensor, first: int, last: int) -> Tensor:
+    """Parts `first` up to `last` of queries, keys and values (0, 1, 2): (last - first, B, H, N, D/H)."""
+    attn = block.attn
+    width = attn.num_heads * attn.head_dim
+    rows = slice(first * width, last * width)
+    bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
+    parts = F.linear(z, attn.qkv.weight[rows], bias)
+    return parts.unflatten(-1, (last - first, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
+
+
+def project_out(block: Block, attended: Tensor) -> Tensor:
+    """Output projection of what the heads gathered, (B, N, D)."""
+    attn = block.attn
+    return attn.proj_drop(attn.proj(attn.norm(attended)))
+
+
+def add_attention(block: Block, z: Tensor, attended: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the attention half of the block, given what they gathered (B, N, D)."""
+    return z + block.drop_path1(block.ls1(project_out(block, attended)))
+
+
+def add_mlp(block: Block, z: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the MLP half of the block."""
+    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+
+
 def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
     """Tokens z (B, N, D) after the block, given what its attention gathered for them (B, N, D)."""
-    attn = block.attn
-    z = z + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(attn.norm(attended)))))
-    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+    return add_mlp(block, add_attention(block, z, attended))
 
 
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:

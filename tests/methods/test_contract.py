@@ -13,6 +13,7 @@ from ship.models.statistics import affinity, features, first_blocks
 
 CLASSES = 7
 OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
+OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in range(1, 6)]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -126,6 +127,7 @@ def ship_prompts(options, statistics):
 
 
 PROMPTS = {
+    "cvpt": lambda options, statistics: 4 * options["prompt_length"],
     "linear": lambda options, statistics: 0,
     "vpt": lambda options, statistics: options["prompt_length"] * (4 if options["deep"] else 1),
     "ship": ship_prompts,

@@ -1,0 +1,85 @@
+"""CVPT equals the authors' implementation; its positions differ; what is folded changes nothing."""
+
+import copy
+
+import oracle
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ship.errors import BadInput
+from ship.methods.base import tuned_parameters
+from ship.methods.cvpt import CVPT
+from ship.models.vit import embed, pool
+
+
+def test_golden():
+    """Logits and loss within 2e-5, gradients within 1e-4 relative, float32."""
+    config, vit, tensors = oracle.read("cvpt_a")
+    model = CVPT(vit, config["num_classes"], prompt_length=config["prompt_length"], dropout=0.0)
+    tuned = oracle.put_tuned(model, tensors)
+    assert set(tuned) == set(tuned_parameters(model))
+
+    logits = model.train()(oracle.images(tensors)).logits
+    loss = F.cross_entropy(logits, tensors["labels"])
+    loss.backward()
+
+    oracle.check_close(logits, tensors["expect.logits"])
+    oracle.check_close(loss, tensors["expect.loss"])
+    oracle.check_gradients(model, tuned, tensors)
+
+
+def cross(block, z, prompts):
+    """Cross-attention with torch's own multi-head attention, on a second copy of the block's weights."""
+    own = block.attn
+    attention = torch.nn.MultiheadAttention(z.shape[-1], own.num_heads, batch_first=True)
+    names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+    copied = (own.qkv.weight, own.qkv.bias, own.proj.weight, own.proj.bias)
+    attention.load_state_dict(dict(zip(names, copied, strict=True)))
+    prompts = prompts.expand(len(z), -1, -1)
+    return attention(z, prompts, prompts, need_weights=False)[0]
+
+
+PLAIN = {
+    1: lambda sa, mlp, ca, z: mlp(sa(z + ca(z))),
+    2: lambda sa, mlp, ca, z: mlp(sa(z) + ca(z)),
+    3: lambda sa, mlp, ca, z: mlp(sa(z) + ca(sa(z))),
+    4: lambda sa, mlp, ca, z: mlp(sa(z)) + ca(sa(z)),
+    5: lambda sa, mlp, ca, z: mlp(sa(z)) + ca(mlp(sa(z))),
+}
+
+
+@pytest.mark.parametrize("position", PLAIN)
+def test_a_position_is_the_figure_written_out(tiny_vit, position):
+    """Each of the five places equals its formula, with torch's multi-head attention for CA."""
+    model = CVPT(copy.deepcopy(tiny_vit), 3, prompt_length=4, position=position).eval()
+    images = torch.randn(2, 3, 16, 16)
+    z = embed(tiny_vit, images)
+    for block, prompts in zip(tiny_vit.blocks, model.prompts, strict=True):
+        z = PLAIN[position](
+            lambda z, b=block: z + b.attn(b.norm1(z)),
+            lambda z, b=block: z + b.mlp(b.norm2(z)),
+            lambda z, b=block, p=prompts: cross(b, z, p),
+            z,
+        )
+    torch.testing.assert_close(model(images).logits, model.head(pool(model.vit, z)))
+
+
+def test_folding_changes_no_bit(tiny_vit):
+    """Keys and values that were computed once give the same logits as those computed anew."""
+    model = CVPT(tiny_vit, 3, prompt_length=4).eval()
+    images = torch.randn(2, 3, 16, 16)
+    assert torch.equal(model(images, model.fold()).logits, model(images).logits)
+
+
+def test_weights_are_shared_not_copied(tiny_vit):
+    """The model holds the backbone's tensors, the prompts and the head, and nothing else."""
+    backbone = sum(p.numel() for name, p in tiny_vit.named_parameters() if not name.startswith("head."))
+    model = CVPT(tiny_vit, 3, prompt_length=4)
+    assert sum(p.numel() for p in model.parameters()) == backbone + 4 * 4 * 24 + 24 * 3 + 3
+
+
+def test_an_unknown_position_is_refused(tiny_vit):
+    """There are five."""
+    with pytest.raises(BadInput, match="cvpt: position: expected 1, 2, 3, 4 or 5, got 6"):
+        CVPT(tiny_vit, 3, position=6)
