@@ -10,12 +10,26 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput, unknown
+from ship.methods.adapters import AdaptFormer
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
+from ship.methods.lora import LoRA
+from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
 from ship.methods.vpt import VPT
 
-METHODS: dict[str, type[nn.Module]] = {"cvpt": CVPT, "linear": Linear, "ship": SHIP, "vpt": VPT}
+METHODS: dict[str, type[nn.Module]] = {
+    "adaptformer": AdaptFormer,
+    "bitfit": BitFit,
+    "cvpt": CVPT,
+    "full": Full,
+    "layernorm": LayerNorm,
+    "linear": Linear,
+    "lora": LoRA,
+    "partial": Partial,
+    "ship": SHIP,
+    "vpt": VPT,
+}
 
 
 def check_options(method: str, options: Mapping[str, Any], place: str) -> None:

@@ -108,6 +108,11 @@ def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
     return vit.forward_head(vit.norm(z), pre_logits=True)
 
 
+def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """What the head reads, (B, D), of normalised images (B, 3, S, S), through the blocks as they are."""
+    return pool(vit, vit.blocks(embed(vit, images)))
+
+
 def class_attention(block: Block, image: QKV) -> Tensor:
     """Attention logits of the class token to the N image tokens, mean over heads: (B, N), before any softmax."""
     q = image.q[:, :, :1] * (block.attn.scale / block.attn.num_heads)

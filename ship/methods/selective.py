@@ -1,0 +1,94 @@
+"""Tuning tensors that the backbone already has: all of them, the last blocks, the biases, or the layer norms.
+
+Full: every tensor. Partial: the last k blocks and the final norm, as in the baselines of VPT (ECCV 2022).
+BitFit (Ben Zaken et al., ACL 2022): every bias, those of the patch embedding and of the norms among them.
+LayerNorm: weight and bias of every layer norm, the final one among them.
+
+What is tuned is chosen by the kind of a module, never by its name. A checkpoint holds the tuned tensors of the backbone
+under `vit.`, so that of `full` is as large as the backbone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.errors import BadInput
+from ship.methods.base import Output, linear_head
+from ship.models.vit import encode, freeze
+
+
+class Full(nn.Module):
+    """Tuned: the whole backbone, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+        self.vit = freeze(vit).requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class Partial(nn.Module):
+    """Tuned: the last `blocks` blocks, 12 D^2 + 13 D each for a plain ViT, the final norm 2 D, the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: int = 1) -> None:
+        super().__init__()
+        if not 1 <= blocks <= len(vit.blocks):
+            raise BadInput(f"partial: blocks: expected 1 to {len(vit.blocks)}, got {blocks}")
+        self.vit = freeze(vit)
+        for module in (*vit.blocks[-blocks:], vit.norm, vit.fc_norm):
+            module.requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class BitFit(nn.Module):
+    """Tuned: every bias of the backbone, 11 D L + 2 D for a plain ViT, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        for module in vit.modules():
+            if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
+                module.bias.requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class LayerNorm(nn.Module):
+    """Tuned: every layer norm of the backbone, 4 D L + 2 D for a plain ViT, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        for module in vit.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
