@@ -74,11 +74,13 @@ class Apart(nn.Module):
     def together(self) -> nn.Linear:
         """One layer again, with the updates in its weight."""
         parts = [_merged(part) for part in (self.q, self.k, self.v)]
-        weight, biases = torch.cat([part.weight.data for part in parts]), [part.bias for part in parts]
-        whole = nn.Linear(weight.shape[1], weight.shape[0], bias=biases[0] is not None, device=weight.device)
-        whole.weight.copy_(weight)
-        if whole.bias is not None:
-            whole.bias.copy_(torch.cat(biases))
+        first = parts[0]
+        whole = nn.Linear(first.in_features, 3 * first.out_features, first.bias is not None, first.weight.device)
+        for rows, part in zip(whole.weight.chunk(3), parts, strict=True):
+            rows.copy_(part.weight)
+        if first.bias is not None:
+            for rows, part in zip(whole.bias.chunk(3), parts, strict=True):
+                rows.copy_(part.bias)
         return whole.requires_grad_(False)
 
 

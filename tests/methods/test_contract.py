@@ -1,17 +1,20 @@
 """What every method must hold, whatever it computes. A new entry of METHODS is tested here before it has a file."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from ship import config
 from ship.errors import BadInput
 from ship.methods import METHODS, build, check_options
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.models.statistics import affinity, features, first_blocks
 
 CLASSES = 7
+PRESETS = Path(__file__).parents[2] / "presets"
 OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
 OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in range(1, 6)]
 OPTIONS |= {name: [{}] for name in ("bitfit", "full", "layernorm")}
@@ -155,6 +158,15 @@ def test_options_are_checked_by_the_constructor():
         check_options("vpt", {"promt_length": 5}, "methods.x")
     with pytest.raises(BadInput, match="methods.x.options.deep: expected bool, got 1"):
         check_options("vpt", {"deep": 1}, "methods.x")
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS.glob("[!p]*.yaml")), ids=lambda path: path.stem)
+def test_the_rows_of_a_preset_are_accepted(preset):
+    """Every row names a method and options that it takes, on every task."""
+    params = config.load(preset)
+    for name, row in params.methods.items():
+        for task in params.tasks:
+            check_options(row.method, params.options_of(name, task), f"{preset}: methods.{name}")
 
 
 def test_a_checkpoint_of_another_model_is_refused(make):
