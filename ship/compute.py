@@ -41,7 +41,7 @@ def environment(compute: Compute) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{name: version(name) for name in ("numpy", "pillow", "pyarrow", "scikit-learn", "timm")},
+        **{name: version(name) for name in ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm")},
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from ship.complaints import complaint
 from ship.errors import BadInput, unknown
+from ship.methods.adapters import AdaptFormer
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
+from ship.methods.lora import LoRA
 from ship.methods.mlp import MLP
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
@@ -21,11 +23,13 @@ from ship.methods.vpt import VPT
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 METHODS: dict[str, type[nn.Module]] = {
+    "adaptformer": AdaptFormer,
     "bitfit": BitFit,
     "cvpt": CVPT,
     "full": Full,
     "layernorm": LayerNorm,
     "linear": Linear,
+    "lora": LoRA,
     "mlp": MLP,
     "partial": Partial,
     "ship": SHIP,

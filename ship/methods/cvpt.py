@@ -1,9 +1,11 @@
 """CVPT: cross visual prompt tuning (arXiv 2408.14961, ICCV 2025).
 
-Prompts never enter the sequence: in every block the image tokens read them by cross-attention, with the block's own
-frozen projections, which are shared by reference. Neither side is normalised, and nothing scales or gates what is read.
-From the authors' implementation: stochastic depth spares the cross-attention. Dropout on the prompts is drawn once a
-step, so their keys and values are the same for every image and are computed at batch 1.
+Prompts never enter the sequence: image tokens read them by cross-attention, z <- z + CA(z, p_i), in every block. CA has
+no weights of its own: it uses the query, key, value and output projections of the block's frozen self-attention, by
+reference. Neither z nor the prompts are normalised for it; it has no LayerScale, no gate and no stochastic depth.
+
+Keys and values of the prompts do not depend on the image: they are computed once a step at batch 1, so dropout on the
+prompts is drawn once a step, for all images. `fold` computes them once for all for inference.
 """
 
 from __future__ import annotations
@@ -14,15 +16,30 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.config import Fraction, Positive
-from ship.errors import unknown
+from ship.errors import BadInput
 from ship.methods.base import Output, glorot, linear_head, uniform
-from ship.models.vit import add_attention, add_mlp, attend, cross_attend, embed, freeze, pool, project_qkv
+from ship.models.vit import (
+    add_attention,
+    add_mlp,
+    attend,
+    embed,
+    freeze,
+    pool,
+    project_kv,
+    project_out,
+    project_q,
+    project_qkv,
+)
 
-POSITIONS = ("before_attention", "beside_attention", "after_attention", "beside_mlp", "after_mlp")
+KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
 
 
 class CVPT(nn.Module):
-    """Tuned: L P D, and the head. `position` is where in a block the image tokens read the prompts."""
+    """Tuned: L P D, and the head.
+
+    `position` says where a block reads its prompts: 1 before self-attention, 2 beside it, 3 after it (the paper's
+    choice), 4 beside the MLP, 5 after it.
+    """
 
     statistics: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[str] = "images"
@@ -33,42 +50,45 @@ class CVPT(nn.Module):
         num_classes: int,
         *,
         prompt_length: Positive = 10,
-        position: str = "after_attention",
+        position: int = 3,
         dropout: Fraction = 0.1,
     ) -> None:
         super().__init__()
-        if position not in POSITIONS:
-            raise unknown("cvpt: position", position, POSITIONS)
+        if position not in range(1, 6):
+            raise BadInput(f"cvpt: position: expected 1, 2, 3, 4 or 5, got {position}")
         self.vit = freeze(vit)
         self.position = position
-        depth = len(vit.blocks)
-        self.prompts = uniform(
-            depth, prompt_length, vit.embed_dim, bound=glorot(vit.embed_dim * (prompt_length + depth))
-        )
+        depth, width = len(vit.blocks), vit.embed_dim
+        self.prompts = uniform(depth, prompt_length, width, bound=glorot(width * (prompt_length + depth)))
         self.dropout = nn.Dropout(dropout)
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
+    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+        """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        for block, prompts in zip(self.vit.blocks, self.dropout(self.prompts), strict=True):
-            z = self._block(block, z, prompts[None])
+        for block, prompts in zip(self.vit.blocks, folded or self.fold(), strict=True):
+            z = self._through(block, z, prompts)
         return Output(self.head(pool(self.vit, z)))
 
-    def _block(self, block: Block, z: Tensor, prompts: Tensor) -> Tensor:
-        """Tokens z (B, N, D) after a block whose prompts (1, P, D) they read once on the way."""
-        if self.position == "before_attention":
-            z = z + cross_attend(block, z, prompts)
-        before = z
-        z = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
-        if self.position == "beside_attention":
-            z = z + cross_attend(block, before, prompts)
-        if self.position == "after_attention":
-            z = z + cross_attend(block, z, prompts)
-        before = z
-        z = add_mlp(block, z)
-        if self.position == "beside_mlp":
-            z = z + cross_attend(block, before, prompts)
-        if self.position == "after_mlp":
-            z = z + cross_attend(block, z, prompts)
-        return z
+    def fold(self) -> list[KV]:
+        """Keys and values of the prompts of every block."""
+        prompts = self.dropout(self.prompts)
+        return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
+
+    def _through(self, block: Block, z: Tensor, prompts: KV) -> Tensor:
+        """Tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
+        if self.position == 1:
+            z = z + cross_attention(block, z, prompts)
+        whole = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+        if self.position in (2, 3):
+            whole = whole + cross_attention(block, z if self.position == 2 else whole, prompts)
+        z, whole = whole, add_mlp(block, whole)
+        if self.position in (4, 5):
+            whole = whole + cross_attention(block, z if self.position == 4 else whole, prompts)
+        return whole
+
+
+def cross_attention(block: Block, z: Tensor, prompts: KV) -> Tensor:
+    """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
+    keys, values = (part.expand(len(z), *part.shape[1:]) for part in prompts)
+    return project_out(block, attend(project_q(block, z), keys, values))

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.methods.base import Output, linear_head
-from ship.models.vit import embed, freeze, pool
+from ship.models.vit import encode, freeze
 
 
 class Linear(nn.Module):
@@ -24,7 +24,7 @@ class Linear(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
-        return self.on_pooled(pool(self.vit, self.vit.blocks(embed(self.vit, images))))
+        return self.on_pooled(encode(self.vit, images))
 
     def on_pooled(self, pooled: Tensor) -> Output:
         """Logits (B, C) of what the head reads, (B, D)."""

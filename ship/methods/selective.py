@@ -1,26 +1,64 @@
-"""Methods that add nothing but a head and train a part of the backbone, or all of it.
+"""Tuning tensors that the backbone already has: all of them, the last blocks, the biases, or the layer norms.
 
-full fine-tuning · BitFit, the biases (Zaken et al., ACL 2022) · LayerNorm, scales and shifts of the norms (Basu et al.,
-"Strong baselines for parameter-efficient few-shot fine-tuning", AAAI 2024) · partial-k, the last k blocks and the final
-norm (Yosinski et al., NeurIPS 2014). Full fine-tuning alone trains the position embedding and the class token.
+Full: every tensor. Partial: the last k blocks and the final norm, as in the baselines of VPT (ECCV 2022).
+BitFit (Ben Zaken et al., ACL 2022): every bias, those of the patch embedding and of the norms among them.
+LayerNorm: weight and bias of every layer norm, the final one among them.
+
+What is tuned is chosen by the kind of a module, never by its name. A checkpoint holds the tuned tensors of the backbone
+under `vit.`, so that of `full` is as large as the backbone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import ClassVar
 
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Count
+from ship.config import Positive
 from ship.errors import BadInput
 from ship.methods.base import Output, linear_head
-from ship.models.vit import embed, freeze, pool
+from ship.models.vit import encode, freeze
 
 
-class Selective(nn.Module):
-    """logits = head(pool(vit(images))), where some parameters of the vit are trained."""
+class Full(nn.Module):
+    """Tuned: the whole backbone, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+        self.vit = freeze(vit).requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class Partial(nn.Module):
+    """Tuned: the last `blocks` blocks, 12 D^2 + 13 D each for a plain ViT, the final norm 2 D, the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: Positive = 1) -> None:
+        super().__init__()
+        if not 1 <= blocks <= len(vit.blocks):
+            raise BadInput(f"partial: blocks: expected 1 to {len(vit.blocks)}, got {blocks}")
+        self.vit = freeze(vit)
+        for module in (*vit.blocks[-blocks:], vit.norm, vit.fc_norm):
+            module.requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class BitFit(nn.Module):
+    """Tuned: every bias of the backbone, 11 D L + 2 D for a plain ViT, and the head."""
 
     statistics: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[str] = "images"
@@ -28,49 +66,30 @@ class Selective(nn.Module):
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        for module in vit.modules():
+            if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
+                module.bias.requires_grad_()
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(pool(self.vit, self.vit.blocks(embed(self.vit, images)))))
+        return Output(self.head(encode(self.vit, images)))
 
 
-class Full(Selective):
-    """Tuned: the backbone, and the head."""
+class LayerNorm(nn.Module):
+    """Tuned: every layer norm of the backbone, 4 D L + 2 D for a plain ViT, and the head."""
 
-    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__(vit, num_classes)
-        _train(self.vit.parameters())
-
-
-class BitFit(Selective):
-    """Tuned: every bias of the backbone, and the head."""
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__(vit, num_classes)
-        biases = (getattr(module, "bias", None) for module in vit.modules())
-        _train(bias for bias in biases if isinstance(bias, nn.Parameter))
+        super().__init__()
+        self.vit = freeze(vit)
+        for module in vit.modules():
+            if isinstance(module, nn.LayerNorm):
+                module.requires_grad_()
+        self.head = linear_head(vit.num_features, num_classes)
 
-
-class LayerNorm(Selective):
-    """Tuned: scale and shift of every norm of the backbone, and the head."""
-
-    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__(vit, num_classes)
-        _train(p for module in vit.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters())
-
-
-class Partial(Selective):
-    """Tuned: the last `blocks` blocks, the norm after them, and the head."""
-
-    def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: Count = 1) -> None:
-        super().__init__(vit, num_classes)
-        if blocks > len(vit.blocks):
-            raise BadInput(f"partial: blocks: expected 0 to {len(vit.blocks)} of this backbone, got {blocks}")
-        _train(p for block in vit.blocks[len(vit.blocks) - blocks :] for p in block.parameters())
-        _train(vit.norm.parameters())
-
-
-def _train(parameters: Iterable[nn.Parameter]) -> None:
-    for parameter in parameters:
-        parameter.requires_grad_()
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))

@@ -61,26 +61,40 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def cross_attend(block: Block, z: Tensor, p: Tensor) -> Tensor:
-    """What tokens z (B, N, D) gather from tokens p (1 or B, P, D) by the block's own projections, (B, N, D)."""
+def project_q(block: Block, z: Tensor) -> Tensor:
+    """Queries of tokens z (B, N, D) alone, by the block's own weights: (B, H, N, D/H)."""
+    return block.attn.q_norm(_projected(block, z, 0, 1)[0])
+
+
+def project_kv(block: Block, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values of tokens z (B, N, D) alone, by the block's own weights: (B, H, N, D/H) each."""
+    k, v = _projected(block, z, 1, 3).unbind(0)
+    return block.attn.k_norm(k), v
+
+
+def _projected(block: Block, z: Tensor, first: int, last: int) -> Tensor:
+    """Parts `first` up to `last` of queries, keys and values (0, 1, 2): (last - first, B, H, N, D/H)."""
     attn = block.attn
-    weights, biases = attn.qkv.weight, attn.qkv.bias
-    inner = attn.num_heads * attn.head_dim
-    q = F.linear(z, weights[:inner], None if biases is None else biases[:inner])
-    kv = F.linear(p, weights[inner:], None if biases is None else biases[inner:])
-    q = q.unflatten(-1, (attn.num_heads, attn.head_dim)).transpose(1, 2)
-    k, v = kv.unflatten(-1, (2, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).expand(2, len(z), -1, -1, -1)
-    return attn.proj(attn.norm(attend(attn.q_norm(q), attn.k_norm(k), v)))
+    width = attn.num_heads * attn.head_dim
+    rows = slice(first * width, last * width)
+    bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
+    parts = F.linear(z, attn.qkv.weight[rows], bias)
+    return parts.unflatten(-1, (last - first, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
+
+
+def project_out(block: Block, attended: Tensor) -> Tensor:
+    """Output projection of what the heads gathered, (B, N, D)."""
+    attn = block.attn
+    return attn.proj_drop(attn.proj(attn.norm(attended)))
 
 
 def add_attention(block: Block, z: Tensor, attended: Tensor) -> Tensor:
-    """Tokens z (B, N, D) after the block's first residual, given what its attention gathered for them (B, N, D)."""
-    attn = block.attn
-    return z + block.drop_path1(block.ls1(attn.proj_drop(attn.proj(attn.norm(attended)))))
+    """Tokens z (B, N, D) after the attention half of the block, given what they gathered (B, N, D)."""
+    return z + block.drop_path1(block.ls1(project_out(block, attended)))
 
 
 def add_mlp(block: Block, z: Tensor) -> Tensor:
-    """Tokens z (B, N, D) after the block's second residual."""
+    """Tokens z (B, N, D) after the MLP half of the block."""
     return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
 
 
@@ -92,6 +106,11 @@ def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
     """What the head reads, (B, D): final norm and the backbone's own pooling of the last block's tokens."""
     return vit.forward_head(vit.norm(z), pre_logits=True)
+
+
+def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
+    """What the head reads, (B, D), of normalised images (B, 3, S, S), through the blocks as they are."""
+    return pool(vit, vit.blocks(embed(vit, images)))
 
 
 def class_attention(block: Block, image: QKV) -> Tensor:

@@ -1,43 +1,40 @@
-"""What is trained is what the method names, and the forward is timm's own."""
+"""What is tuned in the backbone is what the name says."""
 
 import pytest
-import torch
 
 from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 
-KINDS = {"full": Full, "bitfit": BitFit, "layernorm": LayerNorm, "partial": Partial}
+
+def tuned(model):
+    """Names of the backbone's tuned tensors."""
+    return {name.removeprefix("vit.") for name in tuned_parameters(model) if name.startswith("vit.")}
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_logits_are_those_of_timm(tiny_vit, kind):
-    """A head on the pooled features, as timm computes them."""
-    images = torch.randn(2, 3, 16, 16)
-    pooled = tiny_vit.forward_head(tiny_vit.forward_features(images), pre_logits=True)
-    model = kind(tiny_vit, 3).eval()
-    torch.testing.assert_close(model(images).logits, model.head(pooled))
+def test_full_tunes_every_tensor(tiny_vit):
+    """All of the backbone but its own head, which is gone."""
+    assert tuned(Full(tiny_vit, 3)) == {name for name, _ in tiny_vit.named_parameters()}
 
 
-def names(kind, vit, **options):
-    """The tuned tensors of the backbone."""
-    tuned = tuned_parameters(kind(vit, 3, **options))
-    return {name.removeprefix("vit.") for name in tuned if name.startswith("vit.")}
+def test_bitfit_tunes_every_bias(tiny_vit):
+    """On a ViT whose tensors have timm's names: those that end in bias."""
+    assert tuned(BitFit(tiny_vit, 3)) == {name for name, _ in tiny_vit.named_parameters() if name.endswith("bias")}
 
 
-def test_bitfit_trains_every_bias(tiny_vit):
-    """And nothing else."""
-    assert names(BitFit, tiny_vit) == {k for k, _ in tiny_vit.named_parameters() if k.endswith(".bias")}
+def test_layernorm_tunes_every_norm(tiny_vit):
+    """On a ViT whose tensors have timm's names: those of a norm."""
+    assert tuned(LayerNorm(tiny_vit, 3)) == {name for name, _ in tiny_vit.named_parameters() if "norm" in name}
 
 
-def test_layernorm_trains_every_norm(tiny_vit):
-    """And nothing else."""
-    assert names(LayerNorm, tiny_vit) == {k for k, _ in tiny_vit.named_parameters() if "norm" in k}
+def test_partial_tunes_the_last_blocks(tiny_vit):
+    """The last two of four, and the final norm."""
+    names = {name for name, _ in tiny_vit.named_parameters() if name.startswith(("blocks.2.", "blocks.3.", "norm."))}
+    assert tuned(Partial(tiny_vit, 3, blocks=2)) == names
 
 
-def test_partial_trains_the_last_blocks(tiny_vit):
-    """With the norm after them."""
-    wanted = ("blocks.2.", "blocks.3.", "norm.")
-    assert names(Partial, tiny_vit, blocks=2) == {k for k, _ in tiny_vit.named_parameters() if k.startswith(wanted)}
-    with pytest.raises(BadInput, match="partial: blocks: expected 0 to 4 of this backbone, got 5"):
-        Partial(tiny_vit, 3, blocks=5)
+@pytest.mark.parametrize("blocks", [0, 5])
+def test_blocks_that_are_not_there_are_refused(tiny_vit, blocks):
+    """At least one, at most all."""
+    with pytest.raises(BadInput, match=f"partial: blocks: expected 1 to 4, got {blocks}"):
+        Partial(tiny_vit, 3, blocks=blocks)

@@ -1,18 +1,13 @@
 """SHIP equals the authors' implementation, and its cheap form equals the plain one."""
 
-import json
-from pathlib import Path
-
+import oracle
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
 from ship.methods.ship import SHIP, matching_loss
-
-GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def affinity_of(starts, depth):
@@ -24,12 +19,7 @@ def affinity_of(starts, depth):
 @pytest.mark.parametrize("name", ["ship_a", "ship_b"])
 def test_golden(name):
     """Logits and losses within 2e-5, gradients within 1e-4 relative, float32."""
-    with safe_open(GOLDEN / f"{name}.safetensors", "pt") as file:
-        config = json.loads(file.metadata()["config"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    sizes = {key: config[key] for key in ("img_size", "patch_size", "embed_dim", "depth", "num_heads")}
-    vit = VisionTransformer(**sizes, num_classes=0)
-    vit.load_state_dict({k.removeprefix("backbone."): v for k, v in tensors.items() if k.startswith("backbone.")})
+    config, vit, tensors = oracle.read(name)
     model = SHIP(
         vit,
         config["num_classes"],
@@ -38,21 +28,17 @@ def test_golden(name):
         threshold=0.5,
         prompt_length=config["prompt_length"],
     )
-    tuned = {k.removeprefix("tuned."): v for k, v in tensors.items() if k.startswith("tuned.")}
-    assert model.load_state_dict(tuned, strict=False).unexpected_keys == []
+    tuned = oracle.put_tuned(model, tensors)
 
-    logits, penalty = model.train()((tensors["images"].float() / 255 - 0.5) / 0.5)
+    logits, penalty = model.train()(oracle.images(tensors))
     cross_entropy = F.cross_entropy(logits, tensors["labels"])
     (cross_entropy + penalty).backward()
 
-    close = {"rtol": 0, "atol": 2e-5}
-    torch.testing.assert_close(logits, tensors["expect.logits"], **close)
-    torch.testing.assert_close(cross_entropy, tensors["expect.cross_entropy"], **close)
-    torch.testing.assert_close(penalty / 0.5, tensors["expect.matching_loss"], **close)
-    torch.testing.assert_close(cross_entropy + penalty, tensors["expect.loss"], **close)
-    for key in tuned:
-        expected, got = tensors[f"expect.grad.{key}"], model.get_parameter(key).grad
-        assert (got - expected).norm() <= 1e-4 * expected.norm(), key
+    oracle.check_close(logits, tensors["expect.logits"])
+    oracle.check_close(cross_entropy, tensors["expect.cross_entropy"])
+    oracle.check_close(penalty / 0.5, tensors["expect.matching_loss"])
+    oracle.check_close(cross_entropy + penalty, tensors["expect.loss"])
+    oracle.check_gradients(model, tuned, tensors)
 
 
 def test_matching_loss_is_the_least_distance():

@@ -1,0 +1,103 @@
+"""LoRA (Hu et al., ICLR 2022) and DoRA (Liu et al., ICML 2024) on queries and values, by Hugging Face `peft`.
+
+timm keeps the query, key and value projections in one layer; it is taken apart first, so that each has its own low-rank
+update, as in the papers. The update is scaled by alpha / rank.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, ClassVar
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.config import Fraction, Positive, Rate
+from ship.methods.base import Output, linear_head
+from ship.models.vit import encode, freeze
+
+
+class LoRA(nn.Module):
+    """Tuned: 4 D R L for rank R, 2 D L more for DoRA's magnitudes, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        num_classes: int,
+        *,
+        rank: Positive = 8,
+        alpha: Rate = 8.0,
+        dropout: Fraction = 0.0,
+        dora: bool = False,
+    ) -> None:
+        from peft import LoraConfig, inject_adapter_in_model  # takes seconds, which other methods need not spend
+
+        super().__init__()
+        self.vit = freeze(vit)
+        for block in vit.blocks:
+            block.attn.qkv = Apart(block.attn.qkv)
+        settings = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=["qkv.q", "qkv.v"]
+        )
+        inject_adapter_in_model(settings, vit)
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+    def merged(self) -> VisionTransformer:
+        """A plain ViT of timm with the updates in its weights: `merged()(images)` are the logits (B, C)."""
+        vit = copy.deepcopy(self.vit)
+        for block in vit.blocks:
+            block.attn.qkv = block.attn.qkv.together()
+        del vit.peft_config
+        vit.head = copy.deepcopy(self.head)
+        return vit
+
+
+class Apart(nn.Module):
+    """Queries, keys and values (..., 3 D) of tokens (..., D), each by a layer of its own."""
+
+    def __init__(self, qkv: nn.Linear) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (_rows(qkv, part) for part in range(3))
+
+    def forward(self, h: Tensor) -> Tensor:
+        """The three side by side, as timm's one layer gives them."""
+        return torch.cat([self.q(h), self.k(h), self.v(h)], dim=-1)
+
+    @torch.no_grad()
+    def together(self) -> nn.Linear:
+        """One layer again, with the updates in its weight."""
+        parts = [_merged(part) for part in (self.q, self.k, self.v)]
+        first = parts[0]
+        whole = nn.Linear(first.in_features, 3 * first.out_features, first.bias is not None, first.weight.device)
+        for rows, part in zip(whole.weight.chunk(3), parts, strict=True):
+            rows.copy_(part.weight)
+        if first.bias is not None:
+            for rows, part in zip(whole.bias.chunk(3), parts, strict=True):
+                rows.copy_(part.bias)
+        return whole.requires_grad_(False)
+
+
+def _merged(part: Any) -> nn.Linear:
+    """The plain layer of a part, with the update in its weight where `peft` gave it one."""
+    if isinstance(part, nn.Linear):
+        return part
+    part.merge()
+    return part.get_base_layer()
+
+
+def _rows(qkv: nn.Linear, part: int) -> nn.Linear:
+    """The frozen layer of one part of three; its tensors are views."""
+    width = qkv.out_features // 3
+    own = nn.Linear(qkv.in_features, width, bias=qkv.bias is not None, device="meta")
+    own.weight = nn.Parameter(qkv.weight[part * width : (part + 1) * width], requires_grad=False)
+    if qkv.bias is not None:
+        own.bias = nn.Parameter(qkv.bias[part * width : (part + 1) * width], requires_grad=False)
+    return own

@@ -1,0 +1,23 @@
+"""AdaptFormer equals its formula."""
+
+import torch
+
+from ship.methods.adapters import AdaptFormer
+from ship.methods.base import tuned_parameters
+from ship.models.vit import embed, pool
+
+
+def test_the_branch_stands_beside_the_mlp(tiny_vit):
+    """Z + MLP(LN2 z) + s ReLU(LN2(z) W_down + b_down) W_up + b_up, written out."""
+    model = AdaptFormer(tiny_vit, 3, bottleneck=5, scale=0.3).eval()
+    images = torch.randn(2, 3, 16, 16)
+    with torch.no_grad():
+        for parameter in tuned_parameters(model).values():
+            parameter.normal_()
+        z = embed(tiny_vit, images)
+        for block, (down, _, up) in zip(tiny_vit.blocks, model.adapters, strict=True):
+            z = z + block.attn(block.norm1(z))
+            h = block.norm2(z)
+            branch = (h @ down.weight.T + down.bias).clamp(min=0) @ up.weight.T + up.bias
+            z = z + block.mlp(h) + 0.3 * branch
+        torch.testing.assert_close(model(images).logits, model.head(pool(tiny_vit, z)), rtol=1e-4, atol=1e-4)

@@ -1,0 +1,84 @@
+"""Every method on small members of the backbone families: registers, LayerScale, norms and pooling differ."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.layers import QuickGELU
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from ship.methods import METHODS, build
+from ship.methods.base import load_tuned, tuned_parameters, tuned_state
+from ship.models.vit import encode
+
+FAMILIES = {
+    "DINOv2 with registers": {"reg_tokens": 4, "no_embed_class": True, "init_values": 1.0},
+    "CLIP": {"pre_norm": True, "norm_layer": nn.LayerNorm, "act_layer": QuickGELU},
+    "SigLIP": {"class_token": False, "global_pool": "map"},
+    "DeiT-III": {"no_embed_class": True, "init_values": 1.0},
+}
+IMAGES = (4, 3, 16, 16)
+
+
+def make_vit(family):
+    """Three blocks of width 24, the same every time."""
+    torch.manual_seed(3)
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 3, "num_heads": 3, "drop_path_rate": 0.1}
+    return VisionTransformer(**sizes, num_classes=0, **FAMILIES[family])
+
+
+def make(method, family):
+    """The method with its default options."""
+    vit = make_vit(family)
+    return build(method, vit, 5, {}, {"affinity": 1 - torch.ones(3, 3).triu(1), "prototypes": torch.randn(6, 24)})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_and_comes_back(method, family):
+    """Two steps under bf16 with stochastic depth reach every tuned tensor; the checkpoint gives equal logits."""
+    if method == "ship" and family == "SigLIP":
+        pytest.skip("class attention needs a class token")
+    model = make(method, family).train()
+    optimiser = torch.optim.AdamW(tuned_parameters(model).values(), lr=0.01)
+    frozen = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
+    seen = {}
+    for _ in range(3):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits, penalty = model(torch.randn(IMAGES))
+            loss = F.cross_entropy(logits.float(), torch.arange(4)) + penalty
+        optimiser.zero_grad()
+        loss.backward()
+        seen |= {name: True for name, p in tuned_parameters(model).items() if p.grad is not None and p.grad.any()}
+        optimiser.step()
+    assert {name for name, p in tuned_parameters(model).items() if p.numel()} == set(seen)
+    assert all(torch.equal(p, model.get_parameter(name)) for name, p in frozen.items())
+    other = make(method, family)
+    load_tuned(other, {name: t.detach().clone() for name, t in tuned_state(model).items()}, "checkpoint")
+    images = torch.randn(IMAGES)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(images).logits, other.eval()(images).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", ["adaptformer", "bitfit", "full", "layernorm", "lora", "partial"])
+def test_a_method_without_prompts_starts_as_the_backbone(method, family):
+    """Before the first step the head reads what it would read from the frozen backbone."""
+    model, images = make(method, family).eval(), torch.randn(IMAGES)
+    with torch.no_grad():
+        expected = model.head(encode(make_vit(family).eval(), images))
+        torch.testing.assert_close(model(images).logits, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if hasattr(kind, "merged")])
+def test_merging_changes_no_logit(method, family):
+    """A plain ViT of timm with the tuned tensors in its weights gives the logits within 1e-5."""
+    model, images = make(method, family).eval(), torch.randn(IMAGES)
+    with torch.no_grad():
+        for parameter in tuned_parameters(model).values():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        before, merged = model(images).logits, model.merged()
+        torch.testing.assert_close(merged(images), before, rtol=0, atol=1e-5)
+        assert merged.state_dict().keys() == {*make_vit(family).state_dict(), "head.weight", "head.bias"}
+        assert torch.equal(model(images).logits, before)
