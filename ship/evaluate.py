@@ -1,7 +1,8 @@
-"""Statistics of accuracies: means, deviations, intervals. Pure functions of numbers; accuracies are 0-1."""
+"""Statistics of accuracies: means, deviations, intervals, tests. Pure functions of numbers; accuracies are 0-1."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -19,6 +20,17 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+class Comparison(NamedTuple):
+    """One method against another on the same images."""
+
+    difference: float
+    """of the mean accuracies, first minus second"""
+    low: float
+    high: float
+    p: float
+    """two-sided, of no difference; not yet corrected for other comparisons"""
 
 
 def accuracy(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
@@ -57,9 +69,62 @@ def interval(hits: npt.NDArray[np.bool_], level: float = 0.95, resamples: int = 
     seeds being right, so resampling n images is one multinomial draw over the S + 1 values of k. Where all images
     agree the interval has no width: a percentile bootstrap sees no variance there.
     """
-    seeds, images = hits.shape
+    seeds = hits.shape[0]
     counts = np.bincount(hits.sum(axis=0), minlength=seeds + 1)
+    return _bootstrap(counts, np.arange(seeds + 1) / seeds, level, resamples, seed)
+
+
+def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
+    """Difference in accuracy, its 95 % bootstrap interval over images, and an exact test, from hits (S, n) each.
+
+    An image's difference is the number of seeds that are right with the first method less that with the second. The
+    test is that of random signs: were the methods alike, each image's difference would as likely be its negative.
+    With one seed it is McNemar's exact test. As for the interval, images are drawn and seeds are given.
+    """
+    if first.shape != second.shape or not first.size:
+        raise BadInput(f"paired test: expected hits of the same seeds and images, got {first.shape}, {second.shape}")
+    seeds = first.shape[0]
+    differences = first.sum(axis=0, dtype=np.int64) - second.sum(axis=0, dtype=np.int64)
+    counts = np.bincount(differences + seeds, minlength=2 * seeds + 1)
+    found = _bootstrap(counts, np.arange(-seeds, seeds + 1) / seeds)
+    return Comparison(float(differences.mean()) / seeds, found.low, found.high, _random_signs(differences))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p values corrected for their number (Holm 1979), in the order given."""
+    corrected, largest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(sorted(range(len(values)), key=lambda i: values[i])):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def _bootstrap(
+    counts: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile interval of the mean over images, of which `counts` have each of the `values`."""
+    images = counts.sum()
     draws = np.random.default_rng(seed).multinomial(images, counts / images, size=resamples)
-    means = draws @ np.arange(seeds + 1) / (images * seeds)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(draws @ values / images, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def _random_signs(differences: npt.NDArray[np.int64]) -> float:
+    """Chance that the sum with random signs is at least as far from 0: the sizes' binomials, convolved."""
+    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
+    chances = np.ones(1)
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        steps = np.zeros(2 * size * count + 1)  # from -size * count to size * count
+        steps[:: 2 * size] = [math.exp(_log_binomial(count, k) - count * math.log(2)) for k in range(count + 1)]
+        chances = np.convolve(chances, steps)
+    reach = len(chances) // 2
+    far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(differences.sum()))
+    return min(1.0, float(chances[far].sum()))
+
+
+def _log_binomial(count: int, chosen: int) -> float:
+    return math.lgamma(count + 1) - math.lgamma(chosen + 1) - math.lgamma(count - chosen + 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from ship.errors import BadInput
-from ship.evaluate import accuracy, group_mean, group_means, interval, mean_std, task_mean
+from ship.evaluate import accuracy, group_mean, group_means, holm, interval, mean_std, paired, task_mean
 
 ACCURACIES = {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.2}
 GROUPS = {"a": "natural", "b": "natural", "c": "natural", "d": "structured"}
@@ -84,3 +87,43 @@ def test_seeds_that_err_on_other_images_narrow_the_interval():
 def test_interval_is_the_same_every_time():
     """Its random numbers have a fixed seed."""
     assert interval(hits(0.6, 300)) == interval(hits(0.6, 300))
+
+
+@pytest.mark.parametrize("images", [1, 30, 900])
+def test_paired_test_of_one_seed_is_mcnemars(images):
+    """The binomial test of the images on which exactly one of the two is right."""
+    first, second = np.random.default_rng(images).random((2, 1, images)) < np.array([[[0.8]], [[0.7]]])
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    expected = binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    assert paired(first, second).p == pytest.approx(expected, rel=1e-9)
+
+
+def test_paired_test_of_seeds_counts_all_signs():
+    """Against the enumeration of 2^n signs."""
+    first, second = np.random.default_rng(3).random((2, 3, 10)) < np.array([[[0.9]], [[0.4]]])
+    differences = first.sum(0).astype(int) - second.sum(0)
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=10)]
+    assert paired(first, second).p == pytest.approx(np.mean(np.array(sums) >= abs(differences.sum())), rel=1e-9)
+
+
+def test_paired_difference_turns_its_sign_with_the_order():
+    """And a method does not differ from itself."""
+    first, second = np.random.default_rng(4).random((2, 2, 500)) < np.array([[[0.8]], [[0.7]]])
+    forth, back = paired(first, second), paired(second, first)
+    assert forth.difference == pytest.approx(first.mean() - second.mean())
+    assert (back.difference, back.p) == pytest.approx((-forth.difference, forth.p))
+    assert forth.low < forth.difference < forth.high
+    assert paired(first, first) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_paired_test_refuses_other_images():
+    """Hits of other shapes are not pairs."""
+    with pytest.raises(BadInput, match="paired test: expected"):
+        paired(hits(0.5, 10), hits(0.5, 11))
+
+
+def test_holm_multiplies_by_what_is_left():
+    """Worked by hand; never above one, and in the order of p."""
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

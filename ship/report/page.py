@@ -16,7 +16,9 @@ from ship.config import Params
 from ship.errors import BadInput
 from ship.evaluate import GROUPS
 from ship.report import figures
+from ship.report.published import published
 from ship.report.tables import (
+    PAIRED,
     PLOTS,
     TABLE,
     expected_runs,
@@ -73,6 +75,8 @@ def write_page(
         "environment": _common([about["environment"] for about in abouts]),
         "images": {task: _images(root, task) for task in tasks},
         "figures": _overview(tables, table, methods, means),
+        "comparisons": _comparisons(tables / PAIRED, tasks, methods),
+        "published": published(tasks),
         "curves": _curves(tables, tasks, methods),
         "hierarchies": _hierarchies(params, root, tasks, methods),
         "costs": _costs(params, root, methods),
@@ -173,6 +177,13 @@ def _overview(
     if len(points) > 1:
         found["parameters"] = figures.against_parameters(points, methods)
     return {name: Markup(svg) for name, svg in found.items()}  # noqa: S704  # matplotlib has escaped its texts
+
+
+def _comparisons(path: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
+    """The paired tests between the methods of the page, on its tasks."""
+    table = pd.read_csv(path)
+    shown = table["task"].isin(tasks) & table["first"].isin(methods) & table["second"].isin(methods)
+    return [{str(key): value for key, value in row.items()} for row in table[shown].to_dict("records")]
 
 
 def _curves(tables: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[Markup]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pandas as pd
 from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
 from ship.config import Params
 from ship.errors import BadInput
-from ship.evaluate import group_mean, group_means, interval, mean_std, task_mean
+from ship.evaluate import group_mean, group_means, holm, interval, mean_std, paired, task_mean
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
+PAIRED = Path("results", "paired.csv")
 PLOTS = Path("results", "plots")
 
 Frame = pd.DataFrame
@@ -54,6 +56,7 @@ def aggregate(params: Params, root: Path = Path(), into: Path | None = None, *, 
     summary = summarise(results, hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     _write_csv(into / TABLE, summary, "%.6f")
+    _write_csv(into / PAIRED, compare(hits), "%.6g")
     _write_csv(into / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
     _write_csv(into / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
     _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
@@ -82,6 +85,24 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
             | {name: int(first[name]) for name in counts}
         )
     return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
+
+
+def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
+    """A row per task and pair of methods that have the same seeds; p corrected over all rows after Holm."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for run in hits:
+        seeds.setdefault((run.task, run.method), []).append(run.seed)
+    rows = []
+    for (task, first), (other, second) in combinations(seeds, 2):
+        shared = seeds[task, first]
+        if task != other or shared != seeds[other, second]:
+            continue
+        runs = [Run(task, method, seed) for method in (first, second) for seed in shared]
+        stacked = _aligned([hits[run] for run in runs], f"{task} {first} {second}")
+        found = paired(*np.split(stacked, 2))
+        rows.append({"task": task, "first": first, "second": second, **found._asdict(), "seeds": len(shared)})
+    table = pd.DataFrame(rows, columns=["task", "first", "second", "difference", "low", "high", "p", "seeds"])
+    return table.assign(p_holm=holm([float(p) for p in table["p"]]))
 
 
 def method_means(summary: Frame, method: str, tasks: Sequence[str]) -> dict[str, Any]:
@@ -160,7 +181,7 @@ def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_
     """Hits (S, n) of S seeds, which must be on the same images in the same order."""
     for other in hits[1:]:
         if not other.index.equals(hits[0].index):
-            raise BadInput(f"{what}: expected the same test images for every seed, got others (rerun them)")
+            raise BadInput(f"{what}: expected the same test images for every run, got others (rerun them)")
     return np.stack([column.to_numpy() for column in hits])
 
 

@@ -12,7 +12,7 @@ from ship.artifacts import Run, read_json, write_json
 from ship.errors import BadInput
 from ship.report.tables import aggregate, markdown_table, missing_runs, parameters, percent, text_table
 
-FILES = ("metrics.json", "table.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
+FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
 
 
 def test_metrics_are_means_of_what_the_runs_say(finished):
@@ -43,6 +43,19 @@ def test_table_follows_the_grid(finished):
     pairs = list(zip(table["task"], table["method"], strict=True))
     assert pairs == [(task, method) for task in grid.tasks for method in grid.methods]
     assert ((table["low"] < table["accuracy"]) & (table["accuracy"] < table["high"])).all()
+
+
+def test_every_pair_of_methods_is_compared_on_every_task(finished):
+    """By the difference of the table's accuracies, in the order of the grid; corrected p is never below p."""
+    table = finished.table.set_index(["task", "method"])["accuracy"]
+    found = pd.read_csv(finished.root / "results/paired.csv")
+    pairs = [("linear", "vpt"), ("linear", "ship"), ("vpt", "ship")]
+    expected = [(task, *pair) for task in finished.params.grid.tasks for pair in pairs]
+    assert list(found[["task", "first", "second"]].itertuples(index=False, name=None)) == expected
+    for row in found.itertuples():
+        assert row.difference == pytest.approx(table[row.task, row.first] - table[row.task, row.second], abs=3e-6)
+        assert row.low <= row.difference <= row.high
+    assert (found["p_holm"] >= found["p"]).all()
 
 
 def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
@@ -95,7 +108,7 @@ def test_seeds_must_have_seen_the_same_images(fresh):
     """Else their hits cannot be averaged image by image."""
     path = fresh.root / Run("digits", "ship", 1).folder / "predictions.parquet"
     pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
-    with pytest.raises(BadInput, match="digits ship: expected the same test images for every seed"):
+    with pytest.raises(BadInput, match="digits ship: expected the same test images for every run"):
         aggregate(fresh.params, fresh.root)
 
 

@@ -2,7 +2,10 @@ rule backbone:
     """The frozen backbone in one file: weights under timm's names, normalisation, input size."""
     input:
         code=code(
-            "models/backbones.py", "models/vit.py", "models/weights/*.safetensors", "artifacts.py"
+            "models/backbones.py",
+            "models/vit.py",
+            "models/weights/*.safetensors",
+            "artifacts.py",
         ),
     output:
         weights=BACKBONE,

@@ -9,6 +9,7 @@ rule aggregate:
     output:
         metrics="results/metrics.json",
         table="results/table.csv",
+        paired="results/paired.csv",
         accuracy="results/plots/accuracy.csv",
         curves="results/plots/curves.csv",
         affinity="results/plots/affinity.csv",
@@ -25,8 +26,15 @@ rule aggregate:
 rule report:
     """One page that shows the table, the protocol, the curves, the hierarchies and the costs."""
     input:
-        code=code("report/*.py", "report/templates/*", "evaluate.py", "methods/*.py"),
+        code=code(
+            "report/*.py",
+            "report/*.csv",
+            "report/templates/*",
+            "evaluate.py",
+            "methods/*.py",
+        ),
         table="results/table.csv",
+        paired="results/paired.csv",
         accuracy="results/plots/accuracy.csv",
         curves="results/plots/curves.csv",
         hierarchies=expand("hierarchy/{task}.json", **GRID),
