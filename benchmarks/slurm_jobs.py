@@ -64,7 +64,7 @@ def experiment(folder: Path, runs: int) -> Path:
         folder, {**settings, **backbone, "train.epochs": 1, "train.warmup_epochs": 0, "compute.device": "auto"}
     )
     (folder / "profiles/slurm/site.yaml").write_text(
-        "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\njobs: 100\n"
+        "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\nruns_per_job: 1\njobs: 100\n"
     )
     subprocess.run(
         ["snakemake", "--cores", "2", "--quiet", "all", "--", "hierarchy/digits.json"],

@@ -247,6 +247,16 @@ def test_two_runs_share_a_gpu(project, reference):
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
+def test_short_runs_share_a_job(project, reference):
+    """Three of them, one after another, on one GPU."""
+    describe(project, runs_per_job=3)
+    write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
+    targets = [f"results/runs/digits/vpt/{seed}.json" for seed in range(3)]
+    said = finish(project, start(project, "--", *targets))
+    assert len(re.findall(r"submitted with SLURM jobid", said)) == 1
+    assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
+
+
 class TestDoctor:
     """Every check is a line, and the exit code tells whether all hold."""
 
