@@ -130,6 +130,8 @@ def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
     assert {job["Comment"] for job in trainings} >= {"rule_train_wildcards_digits_ship_0"}
     spans = [(time(job["StartTime"]), time(job["EndTime"])) for job in trainings]
     assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) <= sum(slurm.gpus.values())
+    assert not jobs("prepare")  # what downloads runs on the head node
+    assert not jobs("backbone")
     assert "Nothing to be done" in finish(folder, start(folder))
 
 
