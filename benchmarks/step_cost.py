@@ -22,6 +22,7 @@ from ship.models.vit import embed, pool
 from ship.train import make_optimiser
 
 STARTS = [0, 2, 4, 6, 8, 11]  # the published hierarchy of cifar100
+PROMPTED = {"cvpt", "ship", "vpt"}  # the others have their default options
 
 
 def bare_step(vit: nn.Module, images: torch.Tensor) -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     depth, width = len(bare.blocks), bare.embed_dim
     levels = torch.tensor([sum(start <= block for start in STARTS) for block in range(depth)])
     facts = {"affinity": (levels[:, None] == levels).float(), "prototypes": torch.randn(200, width)}
-    options = {"prompt_length": args.prompt_length} if args.method != "linear" else {}
+    options = {"prompt_length": args.prompt_length} if args.method in PROMPTED else {}
     model = build(args.method, timm.create_model(args.model), 100, options, facts).train()
     optimiser = make_optimiser(model, Train())
     images, labels = torch.randn(args.batch, 3, 224, 224), torch.randint(100, (args.batch,))
