@@ -21,75 +21,56 @@ from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 
 
-class Full(nn.Module):
+class Selective(nn.Module):
+    """logits = head(pool(vit(images))) with a frozen vit, of which the methods below tune a part."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+
+class Full(Selective):
     """Tuned: the whole backbone, and the head."""
 
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
-
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__()
-        self.vit = freeze(vit).requires_grad_()
-        self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
+        super().__init__(vit, num_classes)
+        self.vit.requires_grad_()
 
 
-class Partial(nn.Module):
+class Partial(Selective):
     """Tuned: the last `blocks` blocks, 12 D^2 + 13 D each for a plain ViT, the final norm 2 D, the head."""
 
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
-
     def __init__(self, vit: VisionTransformer, num_classes: int, *, blocks: Positive = 1) -> None:
-        super().__init__()
+        super().__init__(vit, num_classes)
         if not 1 <= blocks <= len(vit.blocks):
             raise BadInput(f"partial: blocks: expected 1 to {len(vit.blocks)}, got {blocks}")
-        self.vit = freeze(vit)
         for module in (*vit.blocks[-blocks:], vit.norm, vit.fc_norm):
             module.requires_grad_()
-        self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
 
 
-class BitFit(nn.Module):
+class BitFit(Selective):
     """Tuned: every bias of the backbone, 11 D L + 2 D for a plain ViT, and the head."""
 
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
-
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__()
-        self.vit = freeze(vit)
+        super().__init__(vit, num_classes)
         for module in vit.modules():
             if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
                 module.bias.requires_grad_()
-        self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
 
 
-class LayerNorm(nn.Module):
+class LayerNorm(Selective):
     """Tuned: every layer norm of the backbone, 4 D L + 2 D for a plain ViT, and the head."""
 
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
-
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
-        super().__init__()
-        self.vit = freeze(vit)
+        super().__init__(vit, num_classes)
         for module in vit.modules():
             if isinstance(module, nn.LayerNorm):
                 module.requires_grad_()
-        self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
