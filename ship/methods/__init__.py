@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from ship.complaints import complaint
 from ship.errors import BadInput, unknown
-from ship.methods.adapters import AdaptFormer
+from ship.methods.adapters import AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
 from ship.methods.lora import LoRA
 from ship.methods.mlp import MLP
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
+from ship.methods.ssf import SSF
 from ship.methods.vpt import VPT
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -27,12 +28,15 @@ METHODS: dict[str, type[nn.Module]] = {
     "bitfit": BitFit,
     "cvpt": CVPT,
     "full": Full,
+    "houlsby": Houlsby,
     "layernorm": LayerNorm,
     "linear": Linear,
     "lora": LoRA,
     "mlp": MLP,
     "partial": Partial,
+    "pfeiffer": Pfeiffer,
     "ship": SHIP,
+    "ssf": SSF,
     "vpt": VPT,
 }
 

@@ -1,4 +1,9 @@
-"""Adapters: small bottlenecks beside the frozen layers.
+"""Adapters: small bottlenecks after or beside the frozen layers.
+
+Houlsby (Houlsby et al., ICML 2019): a bottleneck A with a skip of its own after attention and after the MLP, before
+their residuals are added, z <- z + A(SA(LN1 z)), z <- z + A(MLP(LN2 z)), A(x) = x + GELU(x W_down) W_up.
+Pfeiffer (Pfeiffer et al., EACL 2021): the second alone. Both papers have post-norm transformers; LayerScale and
+stochastic depth, where a backbone has them, act on what leaves the bottleneck. All start as the backbone: W_up is 0.
 
 AdaptFormer (Chen et al., NeurIPS 2022): a bottleneck beside the MLP, which reads the same normalised tokens,
 z <- z + MLP(LN2 z) + s ReLU(LN2(z) W_down) W_up. Not in the paper: its branch takes neither LayerScale nor stochastic
@@ -10,12 +15,59 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.config import Positive, Rate
 from ship.methods.base import Output, linear_head
-from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
+from ship.models.vit import (
+    add_attention,
+    add_mlp,
+    attend,
+    embed,
+    freeze,
+    pool,
+    project_out,
+    project_qkv,
+)
+
+
+class Pfeiffer(nn.Module):
+    """Tuned: L (2 D R + R + D) for bottlenecks of width R, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        self.after_mlp = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.GELU()) for _ in vit.blocks)
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        z = embed(self.vit, images)
+        for i, (block, adapter) in enumerate(zip(self.vit.blocks, self.after_mlp, strict=True)):
+            z = self._attend(i, block, z)
+            out = block.mlp(block.norm2(z))
+            z = z + block.drop_path2(block.ls2(out + adapter(out)))
+        return Output(self.head(pool(self.vit, z)))
+
+    def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:  # noqa: ARG002  # Houlsby's differ from block to block
+        """Tokens z (B, N, D) after the attention half of block i."""
+        return add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+
+
+class Houlsby(Pfeiffer):
+    """Tuned: 2 L (2 D R + R + D) for bottlenecks of width R, and the head."""
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64) -> None:
+        super().__init__(vit, num_classes, bottleneck=bottleneck)
+        self.after_attention = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.GELU()) for _ in vit.blocks)
+
+    def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:
+        out = project_out(block, attend(*project_qkv(block, block.norm1(z))))
+        return z + block.drop_path1(block.ls1(out + self.after_attention[i](out)))
 
 
 class AdaptFormer(nn.Module):
@@ -30,7 +82,7 @@ class AdaptFormer(nn.Module):
         super().__init__()
         self.vit = freeze(vit)
         self.scale = scale
-        self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck) for _ in vit.blocks)
+        self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.ReLU()) for _ in vit.blocks)
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -42,10 +94,10 @@ class AdaptFormer(nn.Module):
         return Output(self.head(pool(self.vit, z)))
 
 
-def _bottleneck(width: int, inner: int) -> nn.Sequential:
-    """Down, ReLU, up; it starts as zero, so that the model starts as the backbone."""
+def _bottleneck(width: int, inner: int, activation: nn.Module) -> nn.Sequential:
+    """Down, activation, up; it starts as zero, so that the model starts as the backbone."""
     down, up = nn.Linear(width, inner), nn.Linear(inner, width)
     nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
     for tensor in (down.bias, up.weight, up.bias):
         nn.init.zeros_(tensor)
-    return nn.Sequential(down, nn.ReLU(), up)
+    return nn.Sequential(down, activation, up)

@@ -1,8 +1,10 @@
-"""AdaptFormer equals its formula."""
+"""Adapters equal their formulas."""
 
+import pytest
 import torch
+import torch.nn.functional as F
 
-from ship.methods.adapters import AdaptFormer
+from ship.methods.adapters import AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.base import tuned_parameters
 from ship.models.vit import embed, pool
 
@@ -20,4 +22,25 @@ def test_the_branch_stands_beside_the_mlp(tiny_vit):
             h = block.norm2(z)
             branch = (h @ down.weight.T + down.bias).clamp(min=0) @ up.weight.T + up.bias
             z = z + block.mlp(h) + 0.3 * branch
+        torch.testing.assert_close(model(images).logits, model.head(pool(tiny_vit, z)), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Pfeiffer, Houlsby])
+def test_the_bottlenecks_stand_after_the_layers(tiny_vit, kind):
+    """A(x) = x + GELU(x W_down + b_down) W_up + b_up after the MLP, with Houlsby after attention too."""
+    model = kind(tiny_vit, 3, bottleneck=5).eval()
+    images = torch.randn(2, 3, 16, 16)
+
+    def adapted(x, adapter):
+        down, _, up = adapter
+        return x + F.gelu(x @ down.weight.T + down.bias) @ up.weight.T + up.bias
+
+    with torch.no_grad():
+        for parameter in tuned_parameters(model).values():
+            parameter.normal_()
+        z = embed(tiny_vit, images)
+        for i, block in enumerate(tiny_vit.blocks):
+            attended = block.attn(block.norm1(z))
+            z = z + (adapted(attended, model.after_attention[i]) if kind is Houlsby else attended)
+            z = z + adapted(block.mlp(block.norm2(z)), model.after_mlp[i])
         torch.testing.assert_close(model(images).logits, model.head(pool(tiny_vit, z)), rtol=1e-4, atol=1e-4)

@@ -19,6 +19,7 @@ OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": 
 OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in range(1, 6)]
 OPTIONS |= {name: [{}] for name in ("bitfit", "full", "layernorm")}
 OPTIONS |= {"adaptformer": [{"bottleneck": 5}], "partial": [{"blocks": 1}, {"blocks": 3}]}
+OPTIONS |= {"houlsby": [{"bottleneck": 5}], "pfeiffer": [{"bottleneck": 5}], "ssf": [{}]}
 OPTIONS["mlp"] = [{"width": 8}]
 OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
 OPTIONS["ship"] = [
@@ -141,12 +142,15 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "bitfit": lambda options, statistics: 4 * 11 * 24 + 2 * 24,
     "cvpt": lambda options, statistics: 4 * options["prompt_length"] * 24,
     "full": lambda options, statistics: 4 * BLOCK + (48 + 1) * 24 + (1 + 17) * 24 + 2 * 24,
+    "houlsby": lambda options, statistics: 2 * 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "layernorm": lambda options, statistics: 4 * 4 * 24 + 2 * 24,
     "linear": lambda options, statistics: 0,
     "lora": lambda options, statistics: 4 * 24 * (4 * options["rank"] + 2 * options.get("dora", False)),
     "mlp": lambda options, statistics: 24 * 8 + 8 + 8 * CLASSES - 24 * CLASSES,
     "partial": lambda options, statistics: options["blocks"] * BLOCK + 2 * 24,
+    "pfeiffer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "ship": lambda options, statistics: 24 * ship_prompts(options, statistics),
+    "ssf": lambda options, statistics: 22 * 24 * 4 + 4 * 24,
     "vpt": lambda options, statistics: 24 * options["prompt_length"] * (4 if options["deep"] else 1),
 }
 
