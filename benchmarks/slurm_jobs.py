@@ -67,7 +67,7 @@ def experiment(folder: Path, runs: int) -> Path:
         "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\nruns_per_job: 1\njobs: 100\n"
     )
     subprocess.run(
-        ["snakemake", "--cores", "2", "--quiet", "all", "--", "hierarchy/digits.json"],
+        ["snakemake", "--cores", "2", "--quiet", "all", "--", "results/settings/digits/ship.json"],
         cwd=folder,
         env=environment_of(folder),
         check=True,
@@ -77,7 +77,7 @@ def experiment(folder: Path, runs: int) -> Path:
 
 def measure(name: str, folder: Path, command: list[str], runs: int) -> None:
     """Time a way to make all runs."""
-    for made in ("runs", "results"):
+    for made in ("runs", "results/runs"):
         shutil.rmtree(folder / made, ignore_errors=True)
     targets = [f"results/runs/digits/ship/{seed}.json" for seed in range(runs)] if command[0] == "snakemake" else []
     start = time.monotonic()

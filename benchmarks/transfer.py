@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ship import config
 from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, read_json
+from ship.chosen import write_settings
 from ship.data.prepare import prepare
 from ship.measure import measure_features, measure_hierarchy
 from ship.models.backbones import fetch
@@ -89,6 +90,7 @@ def measure(params: config.Params, task: str) -> None:
 
 def result(params: config.Params, run: Run) -> float:
     if not run.result.exists():
+        write_settings(params, run.task, run.method)
         execute(params, run, lambda _: None)
     return float(read_json(run.result)["accuracy"])
 

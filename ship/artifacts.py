@@ -107,6 +107,16 @@ def hierarchy_file(task: str, suffix: str = ".safetensors") -> Path:
     return Path("hierarchy", f"{task}{suffix}")
 
 
+def settings_file(task: str, method: str) -> Path:
+    """The settings that every run of a row on a task has, and how they were chosen; small enough for git."""
+    return Path("results", "settings", task, f"{method}.json")
+
+
+def search_folder(task: str, method: str) -> Path:
+    """What an unfinished search goes on from; there only until it is finished."""
+    return Path("searches", task, method)
+
+
 class Run(NamedTuple):
     """A run's place in the tree, in every folder that speaks of runs."""
 

@@ -84,6 +84,27 @@ def hierarchy(task: Task, params: Settings = PARAMS) -> None:
 
 
 @app.command()
+def tune(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
+    """Settle a row's settings on a task: by its search on the images of val, where it has one."""
+    from ship.chosen import write_settings
+
+    read = config.load(params)
+    _named(read.tasks, task, "tasks")
+    search = _named(read.methods, method, "methods").search
+    if search is None:  # without the seconds that torch takes to load
+        write_settings(read, task, method)
+        return
+    from ship.tune import tune as run
+
+    with _progress(search.total, f"{task} {method}") as show:
+
+        def tell(trial: int, epochs: int, record: Epoch) -> None:
+            show(trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{search.total}, {_line(record, epochs)}")
+
+        run(read, task, method, tell)
+
+
+@app.command()
 def train(
     task: Task,
     method: MethodName,
@@ -91,13 +112,14 @@ def train(
     params: Settings = PARAMS,
 ) -> None:
     """Tune on the training images, then predict the test images once. Goes on where a killed run stopped."""
+    from ship.chosen import read_settings
     from ship.run import execute
 
     read = config.load(params)
     run = Run(task, method, seed)
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
-    epochs = read.train_of(method, task).epochs
+    epochs = read_settings(task, method).recipe.epochs
     with _progress(epochs, f"{task} {method} {seed}") as show:
         execute(read, run, lambda record: show(record.epoch + 1, _line(record, epochs)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -51,6 +52,6 @@ def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:
             kind = kind.model_fields[part].annotation
         else:  # dict[str, a group]
             kind = get_args(kind)[1]
-        while get_origin(kind) is Annotated:
+        while get_origin(kind) in {Annotated, UnionType}:  # of a group that may be absent, the group
             kind = get_args(kind)[0]
     return kind

@@ -19,6 +19,7 @@ class Compute(NamedTuple):
     device: torch.device
     autocast: torch.autocast
     threads: int
+    precision: str
 
 
 def set_up(settings: config.Compute) -> Compute:
@@ -32,7 +33,7 @@ def set_up(settings: config.Compute) -> Compute:
     torch.set_num_threads(settings.threads)
     device = torch.device("cuda" if cuda else "cpu")
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
-    return Compute(device, autocast, settings.threads)
+    return Compute(device, autocast, settings.threads, settings.precision)
 
 
 def environment(compute: Compute) -> dict[str, str]:

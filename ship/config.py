@@ -6,28 +6,22 @@ Snakemake, by DVC and by every `ship` command, so a key stands in one place and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from ship.complaints import first_line
 from ship.errors import BadInput, unknown
+from ship.fields import Name, Positive, Seed, Settings
+from ship.rows import Method, Train
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Rate = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Triple = tuple[float, float, float]
-
-
-class Settings(BaseModel):
-    """A group of keys. Unknown keys and wrong types are refused; values never change after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+Chosen = Mapping[str, Any]  # values by options.KEY or train.KEY
+NOTHING: Chosen = MappingProxyType({})
 
 
 class Grid(Settings):
@@ -99,41 +93,6 @@ class Hierarchy(Settings):
     seed: Annotated[Seed, Field(description="of k-means")] = 0
 
 
-class Train(Settings):
-    """The recipe: AdamW, linear warm-up, cosine."""
-
-    epochs: Positive = 100
-    batch_size: Positive = 64
-    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
-    weight_decay: Rate = 1e-4
-    warmup_epochs: Count = 10
-    warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
-    floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
-    drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> Train:
-        if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}")
-        return self
-
-
-class Method(Settings):
-    """A row of the comparison: a method, its options, and where its recipe differs."""
-
-    method: Annotated[Name, Field(description="a key of METHODS")]
-    options: Annotated[dict[str, Any], Field(description="keyword arguments of the method")] = {}
-    train: Annotated[dict[str, Any], Field(description="keys of `train` that differ for this row")] = {}
-    tasks: Annotated[dict[str, Override], Field(description="options and train keys that differ for one task")] = {}
-
-
-class Override(Settings):
-    """What differs for one task within a row."""
-
-    options: dict[str, Any] = {}
-    train: dict[str, Any] = {}
-
-
 class Compute(Settings):
     """How it is computed. Each of these changes bits, so each is a setting."""
 
@@ -152,6 +111,10 @@ class Params(Settings):
     methods: dict[Name, Method]
     hierarchy: Hierarchy = Hierarchy()
     train: Train = Train()
+    protocol: Annotated[
+        Literal["last-epoch", "best-test-epoch"],
+        Field(description="last-epoch: test is read once; best-test-epoch: a leaky figure beside it, as in papers"),
+    ] = "last-epoch"
     compute: Compute = Compute()
 
     @model_validator(mode="after")
@@ -165,26 +128,33 @@ class Params(Settings):
                 raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
         if len(set(self.grid.seeds)) < len(self.grid.seeds):
             raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
-        for row in self.methods:
-            for task in [None, *self.methods[row].tasks]:
-                self.train_of(row, task)
+        for name, row in self.methods.items():
+            for task in [None, *row.tasks]:
+                self.train_of(name, task)
+            for key, values in row.search.candidates.items() if row.search else ():
+                for value in values:
+                    self.train_of(name, None, {key: value})
         return self
 
-    def options_of(self, method: str, task: str | None = None) -> dict[str, Any]:
-        """Keyword arguments of the row `method` on `task`."""
+    def options_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> dict[str, Any]:
+        """Keyword arguments of the row `method` on `task`; what a search has `chosen` goes before all."""
         row = self.methods[method]
         own = row.tasks[task].options if task in row.tasks else {}
-        return {**row.options, **own}
+        return {**row.options, **own, **_under("options.", chosen)}
 
-    def train_of(self, method: str, task: str | None = None) -> Train:
-        """The recipe of the row `method` on `task`: `train`, then the row's keys, then the task's within the row."""
+    def train_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> Train:
+        """The recipe: `train`, then the row's keys, then the task's within the row, then what a search has `chosen`."""
         row = self.methods[method]
-        own = row.tasks[task].train if task in row.tasks else {}
+        own, found = row.tasks[task].train if task in row.tasks else {}, _under("train.", chosen)
         try:
-            return Train(**{**self.train.model_dump(), **row.train, **own})
+            return Train(**{**self.train.model_dump(), **row.train, **own, **found})
         except ValidationError as error:
-            place = f"methods.{method}" + (f".tasks.{task}" if own else "") + ".train"
+            place = f"methods.{method}" + (".search" if found else f".tasks.{task}" if own else "") + ".train"
             raise ValueError(first_line(error, Train, place)) from None
+
+
+def _under(prefix: str, chosen: Chosen) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
 
 
 class _Loader(yaml.SafeLoader):

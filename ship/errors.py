@@ -13,6 +13,10 @@ class BadInput(Exception):
     """
 
 
+class Diverged(BadInput):
+    """Losses that are not finite: the settings do not train."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
     """An error for `name`, which is none of `known`, with the nearest name as a hint."""
     names = sorted(known)

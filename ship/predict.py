@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ship.errors import Diverged
 from ship.methods.base import Output
 
 
@@ -23,6 +24,19 @@ class Predictions(NamedTuple):
     """(n,), of the predicted class"""
     losses: Tensor
     """(n,), cross-entropy"""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that are predicted right, six decimals."""
+        return round((self.classes == self.labels).double().mean().item(), 6)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, six decimals. Raises Diverged where it is not finite."""
+        mean = self.losses.double().mean()
+        if not mean.isfinite():
+            raise Diverged(f"train: expected finite losses on the images to predict, got {mean:g} (lower train.lr)")
+        return round(mean.item(), 6)
 
 
 @torch.inference_mode()

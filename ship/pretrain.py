@@ -20,11 +20,12 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from ship.artifacts import read_tensors, write_tensors
-from ship.config import Count, Fraction, Positive, Rate, Settings, Triple
+from ship.config import Triple
 from ship.data.formula import formulas
 from ship.data.painted import Painted, painted
 from ship.data.scenes import INK, PLACE
 from ship.errors import BadInput
+from ship.fields import Count, Fraction, Positive, Rate, Settings
 from ship.models.student import Student, groups, losses, wake
 
 LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them

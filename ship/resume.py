@@ -4,67 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 import ship
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    read_tensors,
-    sha256,
-    write_tensors,
-)
+from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.compute import Compute, environment
-from ship.config import Params
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.train import Epoch
 
 _log = logging.getLogger(__name__)
 
 
-def resume_file(run: Run) -> Path:
-    """There from the first finished epoch until the run is."""
-    return run.folder / "resume.safetensors"
+class Progress(NamedTuple):
+    """How far a fit has come."""
+
+    log: list[Epoch]
+    watched: list[float]
+    """what was measured after each epoch beside training, where something was"""
 
 
-def clear(run: Run) -> None:
-    """Remove what only an unfinished run needs, and the drafts that a kill in the middle of a write left."""
-    drafts = [*run.folder.glob(".*.part"), *run.result.parent.glob(f".{run.result.name}.*.part")]
-    for path in [resume_file(run), *drafts]:
-        path.unlink(missing_ok=True)
-
-
-def identity(params: Params, run: Run, compute: Compute) -> str:
-    """Digest of everything that decides the bits of a run: settings, inputs, code, environment."""
-    files = [data_folder(run.task) / name for name in ("train.parquet", "val.parquet", "task.json")]
-    files += [backbone_file(params.backbone.name), features_file(run.task), hierarchy_file(run.task)]
+def identity(settings: Sequence[object], files: Sequence[Path], compute: Compute) -> str:
+    """Digest of everything that decides the bits of a fit: settings, input files, code, how it is computed."""
     code = sorted(Path(ship.__file__).parent.rglob("*.py"))
-    row, recipe = params.methods[run.method], params.train_of(run.method, run.task)
-    settings = [
-        run,
-        row.method,
-        params.options_of(run.method, run.task),
-        recipe.model_dump(),
-        params.compute.model_dump(),
-    ]
     digests = [sha256(path) for path in [*files, *code]]
-    return hashlib.sha256(repr([settings, digests, environment(compute)]).encode()).hexdigest()
+    how = [compute.threads, compute.precision, environment(compute)]
+    return hashlib.sha256(repr([settings, digests, how]).encode()).hexdigest()
 
 
-def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str) -> list[Epoch]:
-    """Put the model and the optimiser where a killed run left them; the records of its epochs, none for a new run."""
+def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str) -> Progress:
+    """Put the model and the optimiser where a killed fit left them; how far it had come, nowhere for a new one."""
     if not path.exists():
-        return []
+        return Progress([], [])
     state, about = read_tensors(path)
     if about["identity"] != mark:
         _log.info("%s: left by a run with other settings, inputs or code: starting anew", path)
-        return []
+        return Progress([], [])
     slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
     load_tuned(model, state, str(path))
     for name, parameter in tuned_parameters(model).items():
@@ -73,13 +52,13 @@ def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark:
         if kept:  # a tensor of no elements has no gradient, and so no state
             optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
     _log.info("%s: going on after epoch %d of it", path, len(about["log"]))
-    return [Epoch(*record) for record in about["log"]]
+    return Progress([Epoch(*record) for record in about["log"]], about["watched"])
 
 
-def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str, log: list[Epoch]) -> None:
-    """Write what it takes to go on after the last epoch of `log`."""
+def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str, progress: Progress) -> None:
+    """Write what it takes to go on from here."""
     state = {**tuned_state(model), **_optimiser_state(model, optimiser)}
-    write_tensors(path, state, {"identity": mark, "log": log})
+    write_tensors(path, state, {"identity": mark, **progress._asdict()})
 
 
 def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

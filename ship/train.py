@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ship.config import Train
 from ship.data.seeds import derive_seed
-from ship.errors import BadInput
+from ship.errors import Diverged
 from ship.methods.base import Output, tuned_parameters
+from ship.rows import Train
 
 Batches = Iterable[tuple[Tensor, Tensor]]
 
@@ -72,7 +72,7 @@ def train(
     from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped.
 
     Raises:
-        BadInput: The loss is not finite; names epoch and step.
+        Diverged: The loss is not finite; names epoch and step.
     """
     for epoch in range(first_epoch, recipe.epochs):
         torch.manual_seed(derive_seed(seed, epoch))
@@ -94,11 +94,11 @@ def train(
 
 
 def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:
-    """The epoch's means of (loss, penalty, hits), one row a step. Raises BadInput where a loss is not finite."""
+    """The epoch's means of (loss, penalty, hits), one row a step. Raises Diverged where a loss is not finite."""
     broken = (~seen[:, 0].isfinite()).nonzero()
     if len(broken):
         step = int(broken[0])
-        raise BadInput(
+        raise Diverged(
             f"train: expected a finite loss, got {seen[step, 0]:g} at epoch {epoch + 1}, step {step + 1} "
             f"(lower the learning rate, now {recipe.lr:g})"
         )

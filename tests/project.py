@@ -27,6 +27,7 @@ TINY = {
     },
     "hierarchy": {"prototypes": 8},
     "train": {"epochs": 3, "batch_size": 16, "warmup_epochs": 1},
+    "protocol": "last-epoch",
     "compute": {"device": "cpu", "threads": 1},
 }
 

@@ -31,6 +31,26 @@ BAD = [
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
     ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
+    ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),
+    ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
+    ("methods.ship.search", {"trial": 3}, r"methods\.ship\.search\.trial: expected one of .*'trials'"),
+    ("methods.ship.search", {"choices": {"lr": [1]}}, r"ship\.search: expected keys as options\.KEY or train\.KEY"),
+    ("methods.ship.search", {"choices": {"train.lr": [0.1]}}, r"ship\.search: expected trials with the sampler tpe"),
+    (
+        "methods.ship.search",
+        {"sampler": "grid", "trials": 3, "choices": {"train.lr": [0.1]}},
+        r"expected choices alone",
+    ),
+    (
+        "methods.ship.search",
+        {"sampler": "grid", "choices": {"train.lr": [0.1, "x"]}},
+        r"methods\.ship\.search\.train\.lr: expected a number, got 'x'",
+    ),
+    (
+        "methods.ship.search",
+        {"trials": 2, "ranges": {"train.lr": {"low": 1.0, "high": 0.1}}},
+        r"ship\.search\.ranges\.train\.lr: expected low below high, got 1 and 0\.1",
+    ),
     ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
     ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
 ]

@@ -6,6 +6,7 @@ from project import TINY, changed, write_params
 
 from ship import config
 from ship.artifacts import Run, data_folder
+from ship.chosen import write_settings
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 from ship.measure import measure_features, measure_hierarchy
@@ -24,6 +25,8 @@ def params(tmp_path, monkeypatch):
     fetch(params.backbone, tmp_path / "backbones/test_vit.safetensors")
     measure_features(params, "digits")
     measure_hierarchy(params, "digits")
+    for method in params.methods:
+        write_settings(params, "digits", method)
     return params
 
 

@@ -13,13 +13,14 @@ from project import ROOT, command, contents, write_params
 
 from ship import config
 from ship.artifacts import Run, data_folder, read_tensors
+from ship.chosen import write_settings
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 from ship.measure import measure_features, measure_hierarchy
 from ship.models.backbones import fetch
 from ship.run import execute
 
-LEFT = ("runs/**/*", "results/**/*")
+LEFT = ("runs/**/*", "results/runs/**/*")
 TASK = "digits"
 
 
@@ -33,7 +34,14 @@ def prepare_all(folder, monkeypatch, settings=None):
     fetch(params.backbone, folder / "backbones" / f"{params.backbone.name}.safetensors")
     measure_features(params, TASK)
     measure_hierarchy(params, TASK)
+    settle(params)
     return params
+
+
+def settle(params):
+    """Write the settings of every row."""
+    for method in params.grid.methods:
+        write_settings(params, TASK, method)
 
 
 def quiet(record):
@@ -128,12 +136,10 @@ def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     def interrupt(record):
         raise KeyboardInterrupt
 
+    settle(config.parse(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}}))
     with pytest.raises(KeyboardInterrupt):
-        execute(
-            config.parse(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}}),
-            Run(TASK, "vpt", 0),
-            interrupt,
-        )
+        execute(params, Run(TASK, "vpt", 0), interrupt)
+    settle(params)
     execute(params, Run(TASK, "vpt", 0), quiet)
     assert expected == contents(tmp_path, *LEFT)
 
@@ -154,6 +160,35 @@ def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
     frame.assign(label=(frame.label + 1) % 10).to_parquet(path)
     execute(params, run, quiet)
     assert tuned == (run.folder / "tuned.safetensors").read_bytes()
+
+
+def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatch):
+    """With best-test-epoch the result says more, at least the honest accuracy; the rest is the same to the byte."""
+    run, found = Run(TASK, "vpt", 0), []
+    for protocol in ("last-epoch", "best-test-epoch"):
+        execute(prepare_all(tmp_path / protocol, monkeypatch, {"protocol": protocol}), run, quiet)
+        found.append((json.loads(run.result.read_text()), contents(tmp_path / protocol, "runs/**/*")))
+    (honest, files), (leaky, others) = found
+    assert leaky.pop("best_test_epoch_accuracy") >= leaky["accuracy"]
+    assert leaky == honest
+    assert all(others[path] == files[path] for path in files if not path.endswith("run.json"))
+
+
+def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypatch):
+    """The best test epoch may lie before a kill."""
+    params = prepare_all(tmp_path, monkeypatch, {"protocol": "best-test-epoch"})
+    run = Run(TASK, "vpt", 0)
+    execute(params, run, quiet)
+    whole = run.result.read_bytes()
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    for _ in range(params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            execute(params, run, interrupt)
+    execute(params, run, interrupt)
+    assert run.result.read_bytes() == whole
 
 
 def test_seeds_differ(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -102,6 +103,7 @@ def stream(
 
 
 def _open(path: Path) -> pq.ParquetFile:
+    sys.audit("open", str(path), "rb", 0)  # as Python's own open does: pyarrow opens files by itself
     try:
         return pq.ParquetFile(path)
     except FileNotFoundError:

@@ -18,7 +18,7 @@ from typing import ClassVar
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Positive, Rate
+from ship.fields import Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import (
     add_attention,

@@ -15,8 +15,8 @@ from typing import ClassVar
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Fraction, Positive
 from ship.errors import BadInput
+from ship.fields import Fraction, Positive
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.vit import (
     add_attention,

@@ -13,7 +13,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Fraction, Positive, Rate
+from ship.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 

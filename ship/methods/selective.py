@@ -15,8 +15,8 @@ from typing import ClassVar
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Positive
 from ship.errors import BadInput
+from ship.fields import Positive
 from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 

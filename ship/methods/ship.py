@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ship.config import Count, Positive, Rate
 from ship.errors import BadInput
+from ship.fields import Count, Positive, Rate
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.statistics import first_blocks
 from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_qkv

@@ -111,7 +111,8 @@ def test_a_stage_tracks_the_settings_of_its_rule(repository, stages):
         for address, stage in stages.items()
     }
     assert tracked["prepare@digits"] == {"tasks.digits", "data_root"}
-    assert tracked["train@digits-ship-0"] == {"methods.ship", "train", "compute"}
+    assert tracked["tune@digits-ship"] == {"methods.ship", "train", "compute"}
+    assert tracked["train@digits-ship-0"] == {"methods.ship", "train", "protocol", "compute"}
 
 
 def test_the_committed_lock_is_that_of_the_committed_experiment(tmp_path):
@@ -131,7 +132,7 @@ def leaves(tree, prefix=()):
             yield (*prefix, key), value
 
 
-OTHER = {"device": "auto", "weights": "pretrained", "method": "linear", "data_root": "elsewhere"}
+OTHER = {"device": "auto", "protocol": "best-test-epoch", "weights": "pretrained", "method": "linear", "data_root": "elsewhere"}
 
 
 def other(raw, keys, value):
@@ -172,4 +173,4 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
         rows = [row for row in summary(folder) if row["status"] == "params changed" and row["rule"] != "report"]
         assert stale_in_dvc(folder) == {owner[row["output_file"]] for row in rows}, ".".join(keys)
         found |= {row["rule"] for row in rows}
-    assert found == {"prepare", "backbone", "features", "hierarchy", "train"}
+    assert found == {"prepare", "backbone", "features", "hierarchy", "tune", "train"}

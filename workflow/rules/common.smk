@@ -69,6 +69,15 @@ MODELS = [
     "artifacts.py",
 ]
 
+FITTING = [
+    "methods/*.py",
+    "train.py",
+    "predict.py",
+    "fit.py",
+    "resume.py",
+    "chosen.py",
+]
+
 
 wildcard_constraints:
     task="|".join(map(re.escape, PARAMS.tasks)),

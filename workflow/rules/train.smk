@@ -1,9 +1,8 @@
 rule train:
     """One run, backbone x task x method x seed: tune on the training images, predict the test images once."""
     input:
-        code=code(
-            *MODELS, "methods/*.py", "train.py", "predict.py", "run.py", "resume.py"
-        ),
+        code=code(*MODELS, *FITTING, "run.py"),
+        settings="results/settings/{task}/{method}.json",
         backbone=BACKBONE,
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
@@ -25,6 +24,6 @@ rule train:
     resources:
         gpu=GPUS,
     params:
-        settings=settings("methods.{method}", "train", "compute"),
+        settings=settings("methods.{method}", "train", "protocol", "compute"),
     shell:
         "ship train {wildcards.task:q} {wildcards.method:q} {wildcards.seed} > {log:q} 2>&1"

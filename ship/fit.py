@@ -1,0 +1,134 @@
+"""A method fitted to a task's training images: what a run and a trial of a search share.
+
+It knows the training splits by name and no other: whoever wants another split predicted names its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_json, read_tensors
+from ship.compute import Compute
+from ship.data.images import batches, normalise, pixels, read_split, stream
+from ship.methods import build
+from ship.methods.base import Output
+from ship.models import backbones
+from ship.predict import Predictions, predict
+from ship.resume import Progress, identity, resume, save
+from ship.rows import Train
+from ship.train import Epoch, make_optimiser, train
+
+TRAINING = ("train", "val")
+PREDICTION_BATCH = 64
+
+
+class Setup(NamedTuple):
+    """Everything that is chosen about a fit."""
+
+    backbone: str
+    task: str
+    method: str
+    """a key of METHODS"""
+    options: dict[str, Any]
+    recipe: Train
+    seed: int
+    splits: tuple[str, ...] = TRAINING
+    """the first of TRAINING, or both"""
+
+
+class Prepared(NamedTuple):
+    """All that a fit needs, read and built."""
+
+    model: nn.Module
+    forward: Callable[[Tensor], Output]
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    steps: int
+    preprocessing: backbones.Preprocessing
+    classes: list[str]
+
+
+def prepare(setup: Setup, compute: Compute) -> Prepared:
+    """The model with its fresh tuned parameters, and the training images that it sees."""
+    recipe, folder = setup.recipe, data_folder(setup.task)
+    vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
+    classes = read_json(folder / "task.json")["classes"]
+    statistics = read_tensors(hierarchy_file(setup.task))[0]
+    torch.manual_seed(setup.seed)
+    model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
+    model.to(compute.device)
+    split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
+    labels = torch.from_numpy(split.labels)
+    if model.trains_on == "pooled":  # features are those of train, then val
+        inputs = read_tensors(features_file(setup.task))[0]["pooled"][: len(labels)]
+        forward = model.on_pooled
+    else:
+        inputs = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+        forward = model
+
+    def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in batches(inputs, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
+            yield (normalise(x, preprocessing.mean, preprocessing.std) if x.dtype == torch.uint8 else x), y
+
+    steps = max(1, len(labels) // recipe.batch_size)
+    return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
+
+
+def fit(
+    setup: Setup,
+    prepared: Prepared,
+    compute: Compute,
+    path: Path,
+    show: Callable[[Epoch], None],
+    watch: Callable[[], float] | None = None,
+) -> Progress:
+    """Train to the end, leaving in `path` after each epoch what it takes to go on, and going on from what is there.
+
+    What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
+    """
+    model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
+    mark = identity([*setup, watch is not None], inputs(setup), compute)
+    progress = resume(path, model, optimiser, mark)
+    records = train(
+        model,
+        prepared.forward,
+        prepared.batches,
+        optimiser,
+        setup.recipe,
+        seed=setup.seed,
+        steps=prepared.steps,
+        autocast=compute.autocast,
+        first_epoch=len(progress.log),
+    )
+    for record in records:
+        progress.log.append(record)
+        if watch is not None:
+            progress.watched.append(watch())
+        save(path, model, optimiser, mark, progress)
+        show(record)
+    return progress
+
+
+def inputs(setup: Setup) -> list[Path]:
+    """The files that decide the bits of a fit."""
+    folder = data_folder(setup.task)
+    data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
+    return [*data, backbone_file(setup.backbone), features_file(setup.task), hierarchy_file(setup.task)]
+
+
+def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:
+    """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
+    prepared.model.eval()
+    keys: list[str] = []
+    size, mean, std, interpolation = prepared.preprocessing
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for names, images, labels in stream(path, size, interpolation, PREDICTION_BATCH, compute.threads):
+            keys.extend(names)
+            yield normalise(images.to(compute.device), mean, std), labels.to(compute.device)
+
+    return predict(prepared.model, pairs(), compute.autocast), keys

@@ -1,0 +1,161 @@
+"""Choosing a row's settings on a task: train on `train`, compare on `val`, and never see `test`.
+
+Every trial has the row's recipe and the search's seed, and is judged after its last epoch. A proposal follows from
+the search's seed, the trial's number and the trials before it alone, so a search that was killed goes on with the same
+bits. Hierarchy and prototypes are those that the runs use: of the images of train and val, without labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ship.artifacts import data_folder, read_json, search_folder, write_json
+from ship.chosen import write_settings
+from ship.compute import Compute, set_up
+from ship.config import Chosen, Params
+from ship.data.sealing import seal
+from ship.data.seeds import derive_seed
+from ship.errors import BadInput, Diverged
+from ship.fit import TRAINING, Setup, fit, inputs, predictions, prepare
+from ship.methods import check_options
+from ship.resume import identity
+from ship.rows import Search
+from ship.train import Epoch
+
+_log = logging.getLogger(__name__)
+
+
+class Trial(NamedTuple):
+    """One set of settings, and what came of it."""
+
+    settings: dict[str, Any]
+    """by options.KEY or train.KEY"""
+    accuracy: float | None
+    """on the images of val; None where training diverged"""
+    loss: float | None
+    """cross-entropy on the images of val"""
+
+
+def tune(params: Params, task: str, method: str, show: Callable[[int, int, Epoch], None]) -> None:
+    """Write the settings of a row on a task: those of the best trial of its search, on val.
+
+    `show` is told the trial's number, how many epochs it has, and each of them. The test split is sealed before
+    anything is read, for as long as the process lives.
+    """
+    search = params.methods[method].search
+    if search is None:
+        raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
+    seal(data_folder(task) / "test.parquet")
+    _check(params, task, method, search)
+    compute, folder = set_up(params.compute), search_folder(task, method)
+    base = _setup(params, task, method, search, {})
+    mark = identity([base, search], inputs(base), compute)
+    trials = _left(folder / "trials.json", mark)
+    for number in range(len(trials), search.total):
+        settings = propose(search, trials, number)
+        setup = _setup(params, task, method, search, settings)
+        tell = partial(show, number, setup.recipe.epochs)
+        trials.append(_try(setup, settings, compute, folder / "resume.safetensors", tell))
+        write_json(folder / "trials.json", {"identity": mark, "trials": trials})
+    best = choose(trials, f"params.yaml: methods.{method}.search")
+    about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **search.model_dump(), "chosen": best}
+    about["trials"] = [trial._asdict() for trial in trials]
+    write_settings(params, task, method, trials[best].settings, about)
+    shutil.rmtree(folder)
+
+
+def propose(search: Search, trials: list[Trial], number: int) -> Chosen:
+    """The settings of a trial: the next combination of a grid, or what the sampler makes of the trials before."""
+    if search.sampler == "grid":
+        combination = next(itertools.islice(itertools.product(*search.choices.values()), number, None))
+        return dict(zip(search.choices, combination, strict=True))
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = derive_seed(search.seed, number) % 2**32
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
+    if search.sampler == "tpe":
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(1, search.total // 3))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = _space(search)
+    for trial in trials:
+        state = optuna.trial.TrialState.FAIL if trial.accuracy is None else optuna.trial.TrialState.COMPLETE
+        drawn = {key: _index(search, key, value) for key, value in trial.settings.items()}
+        study.add_trial(optuna.create_trial(state=state, value=trial.accuracy, params=drawn, distributions=space))
+    found = study.ask(space).params
+    return {
+        key: search.choices[key][value] if key in search.choices else search.ranges[key].value(value)
+        for key, value in found.items()
+    }
+
+
+def choose(trials: list[Trial], place: str) -> int:
+    """Number of the best trial: highest accuracy, then lowest loss, then first. Raises BadInput where all diverged."""
+    judged = [(-t.accuracy, t.loss, number) for number, t in enumerate(trials) if t.accuracy is not None]
+    if not judged:
+        raise BadInput(f"{place}: expected a trial with finite losses, got none among {len(trials)} (lower train.lr)")
+    return min(judged)[2]
+
+
+def _setup(params: Params, task: str, method: str, search: Search, chosen: Chosen) -> Setup:
+    """A trial: the row's settings with what it has `chosen`, trained on `train` alone."""
+    try:
+        options, recipe = params.options_of(method, task, chosen), params.train_of(method, task, chosen)
+    except ValueError as error:
+        raise BadInput(f"params.yaml: {error}") from None
+    kind = params.methods[method].method
+    return Setup(params.backbone.name, task, kind, options, recipe, search.seed, TRAINING[:1])
+
+
+def _check(params: Params, task: str, method: str, search: Search) -> None:
+    """Raise BadInput unless the method takes its own options, and every value that it may be given."""
+    row, place = params.methods[method], f"params.yaml: methods.{method}"
+    check_options(row.method, params.options_of(method, task), place)
+    for key, values in search.candidates.items():
+        for value in values if key.startswith("options.") else ():
+            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+
+
+def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:
+    """Fit to the end, then read val once; going on from what a killed search left in `path`."""
+    prepared = prepare(setup, compute)
+    try:
+        fit(setup, prepared, compute, path, show)
+        found, _ = predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)
+        accuracy, loss = found.accuracy, found.loss
+    except Diverged as error:
+        _log.info("%s", error)
+        accuracy, loss = None, None
+    path.unlink(missing_ok=True)
+    return Trial(dict(settings), accuracy, loss)
+
+
+def _left(path: Path, mark: str) -> list[Trial]:
+    """The trials that a killed search with the same settings, inputs and code had finished."""
+    if not path.exists():
+        return []
+    found = read_json(path)
+    if found["identity"] != mark:
+        _log.info("%s: left by a search with other settings, inputs or code: starting anew", path)
+        return []
+    _log.info("%s: going on after %d trials of it", path, len(found["trials"]))
+    return [Trial(*trial) for trial in found["trials"]]
+
+
+def _space(search: Search) -> dict[str, Any]:
+    """What Optuna draws from: the place of a choice in its list, or a number of a range."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    choices = {key: CategoricalDistribution(range(len(values))) for key, values in search.choices.items()}
+    return choices | {key: FloatDistribution(r.low, r.high, log=r.log) for key, r in search.ranges.items()}
+
+
+def _index(search: Search, key: str, value: Any) -> Any:
+    """The inverse of what `propose` makes of a draw."""
+    return search.choices[key].index(value) if key in search.choices else value

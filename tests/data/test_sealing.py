@@ -1,0 +1,35 @@
+"""A sealed file cannot be opened by this process any more."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from ship.data.images import read_split
+from ship.data.sealing import seal
+from ship.errors import BadInput
+
+
+def test_every_way_to_a_sealed_file_is_closed(tmp_path, monkeypatch):
+    """By another spelling of its path, by a link, by Python or by our reader; its neighbours stay open."""
+    for name in ("test.parquet", "val.parquet"):
+        pd.DataFrame({"key": ["a"], "image": [b"x"], "label": [0]}).to_parquet(tmp_path / name)
+    (tmp_path / "link").symlink_to(tmp_path / "test.parquet")
+    monkeypatch.chdir(tmp_path)
+    seal(tmp_path / "test.parquet")
+    for path in (tmp_path / "test.parquet", tmp_path / "link", tmp_path / "." / ".." / tmp_path.name / "test.parquet"):
+        with pytest.raises(BadInput, match="a search never sees test"):
+            path.read_bytes()
+        with pytest.raises(BadInput, match="a search never sees test"):
+            read_split(path)
+    assert read_split(tmp_path / "val.parquet").keys == ["a"]
+
+
+def test_a_seal_binds_its_own_process(tmp_path):
+    """Others still read."""
+    path = tmp_path / "test.parquet"
+    path.write_text("still here")
+    seal(path)
+    done = subprocess.run([sys.executable, "-c", f"print(open({str(path)!r}).read())"], capture_output=True, check=True)
+    assert done.stdout == b"still here\n"

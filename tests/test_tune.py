@@ -1,0 +1,207 @@
+"""A search: what it proposes, what it chooses, what it may see, and that a kill changes nothing."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from project import command, write_params
+
+from ship import config, tune
+from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
+from ship.chosen import write_settings
+from ship.data.prepare import prepare
+from ship.errors import BadInput
+from ship.measure import measure_features, measure_hierarchy
+from ship.models.backbones import fetch
+from ship.rows import Search
+from ship.run import execute
+from ship.tune import Trial, choose, propose
+
+TASK = "digits"
+PACKAGE = Path(tune.__file__).parent
+SEARCH = {
+    "methods.vpt.search": {
+        "trials": 4,
+        "choices": {"options.prompt_length": [1, 3]},
+        "ranges": {"train.lr": {"low": 0.001, "high": 0.1, "log": True}},
+    }
+}
+GRID = {
+    "methods.linear.search": {"sampler": "grid", "choices": {"train.lr": [0.01, 1e-5], "train.weight_decay": [0.0]}}
+}
+
+
+def make(folder, monkeypatch, settings=SEARCH):
+    """Everything that a search on TASK needs, in `folder`, which becomes the working directory; the experiment."""
+    folder.mkdir(exist_ok=True)
+    write_params(folder, settings)
+    monkeypatch.chdir(folder)
+    params = config.load()
+    prepare(TASK, params.tasks[TASK], params.data_root, data_folder(TASK))
+    fetch(params.backbone, folder / "backbones" / f"{params.backbone.name}.safetensors")
+    measure_features(params, TASK)
+    measure_hierarchy(params, TASK)
+    return params
+
+
+def quiet(trial, epochs, record):
+    """Show nothing."""
+
+
+def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monkeypatch):
+    """The run has the chosen recipe, and what was not searched from its row."""
+    params = make(tmp_path, monkeypatch, GRID)
+    tune.tune(params, TASK, "linear", quiet)
+    found = read_json(settings_file(TASK, "linear"))
+    assert [trial["settings"]["train.lr"] for trial in found["search"]["trials"]] == [0.01, 1e-5]
+    accuracies = [trial["accuracy"] for trial in found["search"]["trials"]]
+    assert accuracies[found["search"]["chosen"]] == max(accuracies)
+    done = command("ship", "train", TASK, "linear", "0", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    used = read_json(Run(TASK, "linear", 0).folder / "run.json")
+    assert (used["train"], used["options"]) == (found["train"], found["options"])
+    assert used["train"]["lr"] == found["search"]["trials"][found["search"]["chosen"]]["settings"]["train.lr"]
+    assert used["train"]["epochs"] == params.train.epochs
+
+
+def test_a_row_without_search_keeps_its_settings(tmp_path, monkeypatch):
+    """As params.yaml has them for the task; the command needs nothing but params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, {"methods.vpt.tasks": {TASK: {"options": {"prompt_length": 7}}}})
+    done = command("ship", "tune", TASK, "vpt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, params = read_json(settings_file(TASK, "vpt")), config.load()
+    assert found == {"options": {"prompt_length": 7}, "train": params.train_of("vpt").model_dump(), "search": None}
+
+
+def test_a_search_is_the_same_wherever_and_however_often_it_is_killed(tmp_path, monkeypatch):
+    """Stopped after every epoch of every trial in turn."""
+    params = make(tmp_path / "whole", monkeypatch)
+    tune.tune(params, TASK, "vpt", quiet)
+    whole = settings_file(TASK, "vpt").read_bytes()
+    make(tmp_path / "broken", monkeypatch)
+    seen = []
+
+    def interrupt(trial, epochs, record):
+        seen.append((trial, record.epoch))
+        raise KeyboardInterrupt
+
+    for _ in range(4 * params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            tune.tune(params, TASK, "vpt", interrupt)
+    tune.tune(params, TASK, "vpt", interrupt)
+    assert seen == [(trial, epoch) for trial in range(4) for epoch in range(params.train.epochs)]
+    assert settings_file(TASK, "vpt").read_bytes() == whole
+    assert not search_folder(TASK, "vpt").exists()
+
+
+def test_what_another_search_left_is_not_used(tmp_path, monkeypatch):
+    """With other settings it starts anew."""
+    params = make(tmp_path, monkeypatch, GRID)
+    tune.tune(params, TASK, "linear", quiet)
+    expected = settings_file(TASK, "linear").read_bytes()
+    folder = search_folder(TASK, "linear")
+    folder.mkdir(parents=True)
+    (folder / "trials.json").write_text(json.dumps({"identity": "another", "trials": [[{"train.lr": 9.0}, 1.0, 0.0]]}))
+    tune.tune(params, TASK, "linear", quiet)
+    assert settings_file(TASK, "linear").read_bytes() == expected
+
+
+def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
+    """Nor does it matter whether there is a test split at all."""
+    make(tmp_path, monkeypatch)
+    path = data_folder(TASK) / "test.parquet"
+    frame, found = pd.read_parquet(path), []
+    for labels in (frame.label, (frame.label + 1) % 10):
+        frame.assign(label=labels).to_parquet(path)
+        done = command("ship", "tune", TASK, "vpt", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        found.append(settings_file(TASK, "vpt").read_bytes())
+    path.unlink()
+    path.mkdir()  # which nobody can read
+    done = command("ship", "tune", TASK, "vpt", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found.append(settings_file(TASK, "vpt").read_bytes())
+    assert found[0] == found[1] == found[2]
+
+
+def test_the_process_of_a_search_cannot_open_the_test_split(tmp_path, monkeypatch):
+    """Not by mistake either: once a search has begun, every read of it is refused."""
+    params = make(tmp_path, monkeypatch, GRID)
+
+    def peek(trial, epochs, record):
+        execute(params, Run(TASK, "vpt", 0), lambda record: None)
+
+    write_settings(params, TASK, "vpt")
+    with pytest.raises(BadInput, match=r"test\.parquet: .*a search never sees test"):
+        tune.tune(params, TASK, "linear", peek)
+
+
+def test_prepared_images_are_read_in_one_place():
+    """The one that announces what it opens, so that a seal holds."""
+    opened = {path.name for path in PACKAGE.rglob("*.py") if "ParquetFile(" in path.read_text()}
+    read = {path.name for path in PACKAGE.rglob("*.py") if "read_parquet(" in path.read_text()}
+    assert (opened, read) == ({"images.py"}, {"tables.py"})  # which reads predictions
+
+
+def test_proposals_follow_from_seed_number_and_history():
+    """Twice the same; another seed, number or history, another proposal; all within the space."""
+    search = Search(
+        trials=9, choices={"options.a": ["x", "y"]}, ranges={"train.lr": {"low": 1e-4, "high": 1.0, "log": True}}
+    )
+    trials, found = [], []
+    for number in range(9):
+        settings = propose(search, trials, number)
+        assert settings == propose(search, trials, number)
+        assert settings["options.a"] in {"x", "y"}
+        assert 1e-4 <= settings["train.lr"] <= 1.0
+        assert settings["train.lr"] == float(f"{settings['train.lr']:.3g}")
+        found.append(settings["train.lr"])
+        trials.append(Trial(settings, None if number == 2 else settings["train.lr"], 1.0))
+    assert len(set(found)) == 9
+    assert sum(found[3:]) / 6 > sum(found[:3]) / 3  # it has learnt that more is better
+    other = Search(trials=9, seed=1, choices=search.choices, ranges=search.ranges)
+    assert propose(other, [], 0) != propose(search, [], 0)
+
+
+def test_whole_numbers_stay_whole():
+    """And within their ends."""
+    search = Search(trials=20, sampler="random", ranges={"options.n": {"low": 2, "high": 5, "whole": True}})
+    found = {propose(search, [], number)["options.n"] for number in range(20)}
+    assert found == {2, 3, 4, 5}
+    assert all(type(value) is int for value in found)
+
+
+def test_the_best_is_the_most_accurate_then_the_surest_then_the_first():
+    """Those that diverged are passed over."""
+    trials = [Trial({}, None, None), Trial({}, 0.5, 0.9), Trial({}, 0.5, 0.7), Trial({}, 0.4, 0.1), Trial({}, 0.5, 0.7)]
+    assert choose(trials, "here") == 2
+    with pytest.raises(BadInput, match="here: expected a trial with finite losses, got none among 1"):
+        choose(trials[:1], "here")
+
+
+def test_a_trial_that_diverges_does_not_end_the_search(tmp_path, monkeypatch):
+    """It has no accuracy."""
+    params = make(
+        tmp_path, monkeypatch, {"methods.vpt.search": {"sampler": "grid", "choices": {"train.lr": [1e30, 0.01]}}}
+    )
+    tune.tune(params, TASK, "vpt", quiet)
+    found = read_json(settings_file(TASK, "vpt"))
+    assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [True, False]
+    assert found["train"]["lr"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"options.prompt_len": [1]}, r"methods\.vpt\.search\.options\.prompt_len: expected one"),
+        ({"options.prompt_length": [1, "x"]}, r"search\.options\.prompt_length: expected .* got 'x'"),
+    ],
+)
+def test_options_that_the_method_does_not_take_are_named(tmp_path, monkeypatch, choices, message):
+    """Before anything is trained."""
+    write_params(tmp_path, {"methods.vpt.search": {"sampler": "grid", "choices": choices}})
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=message):
+        tune.tune(config.load(), TASK, "vpt", quiet)
