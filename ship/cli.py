@@ -156,14 +156,14 @@ def table(
     """Print the table of methods and tasks, from what `aggregate` left."""
     import pandas as pd
 
-    from ship.report import tables
+    from ship.report import tables, text
 
     if not tables.TABLE.is_file():
         raise BadInput(
             f"{tables.TABLE}: expected the table of an experiment, found none (snakemake, or ship aggregate)"
         )
     summary = pd.read_csv(tables.TABLE)
-    print(tables.markdown_table(summary) if markdown else tables.text_table(summary), end="")
+    print(text.markdown_table(summary) if markdown else text.text_table(summary), end="")
 
 
 @app.command()

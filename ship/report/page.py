@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,18 @@ from ship.errors import BadInput
 from ship.evaluate import GROUPS
 from ship.report import figures
 from ship.report.published import published
+from ship.report.settings import all_options, row_settings, text
 from ship.report.tables import (
+    LEAKY,
     PAIRED,
     PLOTS,
     TABLE,
     expected_runs,
     method_means,
     missing_runs,
-    parameters,
-    percent,
+    ranking,
 )
+from ship.report.text import parameters, percent, rank
 
 PAGE = Path("report", "index.html")
 Missing = tuple[str, str, int, str]
@@ -64,10 +65,13 @@ def write_page(
         "tasks": tasks,
         "methods": methods,
         "means": means,
+        "ranks": ranking(table, params.grid.tasks),
+        "leaky": _leaky(table, methods, params.grid.tasks),
         "headline": headline(means),
         "best": _best(table, means),
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
-        "tuned": {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods},
+        "tuned": _mean_by_method(table, "tuned_parameters"),
+        "added": _mean_by_method(table, "tuned_parameters_without_head"),
         "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
         "missing": _missing(params, root, missing),
         "runs": len(expected_runs(params)),
@@ -80,7 +84,8 @@ def write_page(
         "curves": _curves(tables, tasks, methods),
         "hierarchies": _hierarchies(params, root, tasks, methods),
         "costs": _costs(params, root, methods),
-        "settings": {method: _settings(params, method) for method in methods},
+        "searched": [method for method in methods if params.methods[method].search],
+        "settings": {method: row_settings(params, root, method) for method in methods},
     }
     write_text(out, _template().render(context))
 
@@ -113,7 +118,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "parameters": parameters}
+    environment.filters |= {"percent": percent, "parameters": parameters, "rank": rank}
     return environment.get_template("page.html.j2")
 
 
@@ -135,6 +140,16 @@ def _best(table: pd.DataFrame, means: Mapping[str, Mapping[str, Any]]) -> dict[s
     return best | {kind: max((found[kind] for found in means.values() if kind in found), default=2.0) for kind in kinds}
 
 
+def _mean_by_method(table: pd.DataFrame, column: str) -> dict[str, float]:
+    """Mean over tasks."""
+    return {str(method): float(rows[column].mean()) for method, rows in table.groupby("method")}
+
+
+def _leaky(table: pd.DataFrame, methods: Sequence[str], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Means of the best test epochs, where the protocol was to look at them."""
+    return {method: method_means(table, method, tasks, LEAKY) for method in methods} if LEAKY in table else {}
+
+
 def _missing(params: Params, root: Path, given: Sequence[Missing]) -> list[Missing]:
     """All runs of the grid without a result, with the reasons that were given."""
     reasons = {Run(*entry[:3]): entry[3] for entry in given}
@@ -144,18 +159,7 @@ def _missing(params: Params, root: Path, given: Sequence[Missing]) -> list[Missi
 def _common(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Every key with its values: one where all runs agree."""
     keys = dict.fromkeys(key for part in parts for key in part)
-    return {key: " or ".join(dict.fromkeys(_text(part[key]) for part in parts if key in part)) for key in keys}
-
-
-def _text(value: object) -> str:
-    """A setting as params.yaml would show it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_text(part) for part in value)
-    return str(value)
+    return {key: " or ".join(dict.fromkeys(text(part[key]) for part in parts if key in part)) for key in keys}
 
 
 def _images(root: Path, task: str) -> dict[str, int]:
@@ -198,7 +202,7 @@ def _hierarchies(params: Params, root: Path, tasks: Sequence[str], methods: Sequ
     floor = min((value for about in read.values() for line in about["affinity"] for value in line), default=0.0)
     found = []
     for task, about in read.items():
-        options = {method: _options(params, method, task) for method in methods}
+        options = {method: all_options(params, root, method, task) for method in methods}
         cuts = {m: float(given["threshold"]) for m, given in options.items() if "threshold" in given}
         rows = [(method, cut, levels(about["hierarchies"], cut)) for method, cut in cuts.items()]
         first = rows[0][2] if rows else [0]
@@ -218,24 +222,3 @@ def _costs(params: Params, root: Path, methods: Sequence[str]) -> list[dict[str,
             peak = float(rows["max_rss"].max()) * 2**20
             found.append({"method": method, "runs": len(parts), "seconds": float(rows["s"].mean()), "peak": peak})
     return found
-
-
-def _options(params: Params, method: str, task: str | None = None) -> dict[str, Any]:
-    """Every option of a row, defaults included."""
-    from ship.methods import METHODS
-
-    signature = inspect.signature(METHODS[params.methods[method].method]).parameters.values()
-    defaults = {option.name: option.default for option in signature if option.default is not option.empty}
-    return {**defaults, **params.options_of(method, task)}
-
-
-def _settings(params: Params, method: str) -> dict[str, Any]:
-    """A row as it was run: options, recipe, and what differs for single tasks."""
-    row = params.methods[method]
-    special = {task: {**own.options, **own.train} for task, own in row.tasks.items() if task in params.grid.tasks}
-    return {
-        "method": row.method,
-        "options": {key: _text(value) for key, value in _options(params, method).items()},
-        "train": {key: _text(value) for key, value in params.train_of(method).model_dump().items()},
-        "tasks": {task: {key: _text(value) for key, value in own.items()} for task, own in special.items()},
-    }

@@ -1,4 +1,4 @@
-"""Every run's result in one table, as files for DVC and as text for people."""
+"""Every run's result in one table, as the files that DVC compares."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
 PAIRED = Path("results", "paired.csv")
 PLOTS = Path("results", "plots")
+WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
+LEAKY = "accuracy_best_test_epoch_leaky"  # its mean over seeds
 
 Frame = pd.DataFrame
 
@@ -79,10 +81,12 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
         mean, std = mean_std([float(value) for value in runs["accuracy"]])
         first = runs.iloc[0]
         counts = ("test_images", "tuned_parameters", "tuned_parameters_without_head")
+        leaky = {LEAKY: runs[WATCHED].mean(skipna=False)} if WATCHED in runs else {}
         rows.append(
             {"task": task, "group": first["group"], "method": method, "accuracy": mean, "std": std}
             | {"low": low, "high": high, "seeds": len(seeds)}
             | {name: int(first[name]) for name in counts}
+            | leaky
         )
     return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
 
@@ -105,10 +109,10 @@ def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
     return table.assign(p_holm=holm([float(p) for p in table["p"]]))
 
 
-def method_means(summary: Frame, method: str, tasks: Sequence[str]) -> dict[str, Any]:
+def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str = "accuracy") -> dict[str, Any]:
     """Of one method: `tasks`, `groups`, and over all `tasks` `group_mean` and `task_mean`; none where a task lacks."""
-    rows = summary[summary["method"] == method]
-    accuracies = dict(zip(rows["task"], rows["accuracy"].astype(float), strict=True))
+    rows = summary[(summary["method"] == method) & summary[column].notna()]
+    accuracies = dict(zip(rows["task"], rows[column].astype(float), strict=True))
     groups = dict(zip(summary["task"], summary["group"], strict=True))
     found: dict[str, Any] = {"tasks": accuracies}
     if set(tasks) <= set(accuracies):
@@ -117,54 +121,24 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str]) -> dict[str,
     return found
 
 
+def ranking(summary: Frame, tasks: Sequence[str]) -> dict[str, float]:
+    """Mean over the tasks of the rank of each method that has them all, among these methods.
+
+    1 is the highest accuracy (mean over seeds); equal ones share the mean of their ranks.
+    """
+    found = {str(method): method_means(summary, str(method), tasks)["tasks"] for method in summary["method"].unique()}
+    complete = pd.DataFrame({method: values for method, values in found.items() if set(tasks) <= set(values)})
+    return {str(method): float(rank) for method, rank in complete.rank(axis=1, ascending=False).mean().items()}
+
+
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
-    """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals."""
+    """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals; leaky ones apart."""
     methods = sorted(summary["method"].unique())
-    return {"accuracy": {method: _rounded(method_means(summary, method, tasks)) for method in methods}}
-
-
-def text_table(summary: Frame, width: int = 100) -> str:
-    """For a terminal: percent, methods as rows, tasks as columns; columns beyond `width` go on below."""
-    header, *rows = table_cells(summary)
-    columns = [[str(cell) for cell in column] for column in zip(header, *rows, strict=True)]
-    sizes = [max(map(len, column)) for column in columns]
-    parts, chosen = [], [0]
-    for index in range(1, len(columns)):
-        if len(chosen) > 1 and sum(sizes[i] + 2 for i in [*chosen, index]) - 2 > width:
-            parts.append(chosen)
-            chosen = [0]
-        chosen.append(index)
-    return "\n\n".join(_lines(columns, sizes, part) for part in [*parts, chosen]) + "\n"
-
-
-def markdown_table(summary: Frame) -> str:
-    """The same table for a document."""
-    header, *rows = table_cells(summary)
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [header, rule, *rows])
-
-
-def table_cells(summary: Frame) -> list[list[str]]:
-    """Header and a row per method: accuracy on each task in percent, both means, tuned parameters (mean over tasks)."""
-    tasks = list(summary["task"].unique())
-    cells = [["accuracy, %", *tasks, "group mean", "task mean", "tuned"]]
-    for method in summary["method"].unique():
-        means = method_means(summary, method, tasks)
-        values = [*(means["tasks"].get(task) for task in tasks), means.get("group_mean"), means.get("task_mean")]
-        tuned = summary.loc[summary["method"] == method, "tuned_parameters"].mean()
-        cells.append([method, *(percent(value) for value in values), parameters(float(tuned))])
-    return cells
-
-
-def percent(value: float | None) -> str:
-    """0.8413 as 84.1; a dash where there is no value."""
-    return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
-
-
-def parameters(count: float) -> str:
-    """1 234 567 as 1.23 M, 76 543 as 76.5 K."""
-    scaled, unit = (count / 1e6, " M") if count >= 999_500 else (count / 1e3, " K")
-    return f"{count:.0f}" if count < 999.5 else f"{scaled:#.3g}".rstrip(".") + unit
+    columns = [column for column in ("accuracy", LEAKY) if column in summary]
+    return {
+        column: {method: _rounded(method_means(summary, method, tasks, column)) for method in methods}
+        for column in columns
+    }
 
 
 def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
@@ -207,17 +181,6 @@ def _rounded(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _rounded(tree[key]) for key in sorted(tree)}
     return round(tree, 6)
-
-
-def _lines(columns: Sequence[Sequence[str]], sizes: Sequence[int], chosen: Sequence[int]) -> str:
-    """The `chosen` columns as lines: the first to the left, the others to the right."""
-    rows = zip(*(columns[i] for i in chosen), strict=True)
-    widths = [sizes[i] for i in chosen]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(size) for cell, size in zip(row, widths, strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
-    return "\n".join(lines)
 
 
 def _write_csv(path: Path, frame: Frame, float_format: str) -> None:

@@ -9,7 +9,7 @@ import experiment
 import pytest
 
 from ship import config
-from ship.artifacts import Run
+from ship.artifacts import Run, read_json, settings_file, write_json
 from ship.errors import BadInput
 from ship.report.page import headline, levels, write_page
 from ship.report.tables import aggregate
@@ -164,3 +164,34 @@ def test_levels_are_those_of_the_next_threshold(threshold, blocks):
     """Each hierarchy holds up to its threshold, that one included."""
     found = [(0.8, [0]), (0.9, [0, 2]), (2.0, [0, 1, 2])]
     assert levels([{"threshold": t, "first_blocks": b} for t, b in found], threshold) == blocks
+
+
+def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path):
+    """For each task, with the accuracy on val that chose it; a fixed row says that nothing is known of its choice."""
+    raw = fresh.params.model_dump()
+    ranges = {"options.threshold": {"low": 0.5, "high": 1.0}}
+    raw["methods"]["ship"] = {"method": "ship", "search": {"trials": 2, "ranges": ranges}}
+    params = config.parse(raw)
+    for number, task in enumerate(params.grid.tasks):
+        trials = [{"settings": {"options.threshold": 0.8 + number / 20}, "accuracy": 0.625, "loss": 1.0}] * 2
+        search = {"trials": trials, "chosen": 1}
+        write_json(fresh.root / settings_file(task, "ship"), {"options": {}, "train": {}, "search": search})
+    aggregate(params, fresh.root)
+    write_page(params, fresh.root, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "The settings of ship were chosen for each task on val" in page
+    assert "How the settings of the other rows were chosen is not recorded here" in page
+    assert page.count("62.5 %, the best of 2 trials") == 3
+    assert "threshold 0.85" in page
+
+
+def test_leaky_figures_are_marked_on_the_page(fresh, tmp_path):
+    """In a column of their own, with a word of warning."""
+    for path in (fresh.root / "results/runs").rglob("*.json"):
+        write_json(path, {**read_json(path), "best_test_epoch_accuracy": 0.987})
+    aggregate(fresh.params, fresh.root)
+    write_page(fresh.params, fresh.root, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("98.7") == 3
+    assert "(leaky)" in page
+    assert "The test split is read after every epoch" in page

@@ -132,7 +132,13 @@ def leaves(tree, prefix=()):
             yield (*prefix, key), value
 
 
-OTHER = {"device": "auto", "protocol": "best-test-epoch", "weights": "pretrained", "method": "linear", "data_root": "elsewhere"}
+OTHER = {
+    "device": "auto",
+    "protocol": "best-test-epoch",
+    "weights": "pretrained",
+    "method": "linear",
+    "data_root": "elsewhere",
+}
 
 
 def other(raw, keys, value):

@@ -39,6 +39,7 @@ rule report:
         curves="results/plots/curves.csv",
         hierarchies=expand("hierarchy/{task}.json", **GRID),
         about=expand("runs/{task}/{method}/{seed}/run.json", **GRID),
+        chosen=expand("results/settings/{task}/{method}.json", **GRID),
     output:
         page="report/index.html",
     log:

@@ -1,0 +1,69 @@
+"""The settings of each row as the page shows them: options, recipe, and what was chosen or differs for single tasks."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+from ship.artifacts import read_json, settings_file
+from ship.config import Params
+from ship.report.text import percent
+
+
+def all_options(params: Params, root: Path, method: str, task: str) -> dict[str, Any]:
+    """Every option of a row on a task, defaults and chosen ones included."""
+    return {**_defaults(params, method), **params.options_of(method, task, _chosen(root, method, task))}
+
+
+def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
+    """A row as text: `method`, `options` and `train` of the row, and what `tasks` have that it has not."""
+    row, tasks = params.methods[method], {}
+    for task in params.grid.tasks:
+        own = row.tasks.get(task)
+        special = {**own.options, **own.train} if own else {}
+        if found := _search(root, method, task):
+            best = found["trials"][found["chosen"]]
+            special |= {key.partition(".")[2]: value for key, value in best["settings"].items()}
+            special |= {"accuracy on val": f"{percent(best['accuracy'])} %, the best of {len(found['trials'])} trials"}
+        if special:
+            tasks[task] = _as_text(special)
+    return {
+        "method": row.method,
+        "options": _as_text({**_defaults(params, method), **params.options_of(method)}),
+        "train": _as_text(params.train_of(method).model_dump()),
+        "tasks": tasks,
+    }
+
+
+def text(value: object) -> str:
+    """A setting as params.yaml would show it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(text(part) for part in value)
+    return str(value)
+
+
+def _search(root: Path, method: str, task: str) -> dict[str, Any] | None:
+    path = root / settings_file(task, method)
+    return read_json(path)["search"] if path.exists() else None
+
+
+def _chosen(root: Path, method: str, task: str) -> dict[str, Any]:
+    """By options.KEY or train.KEY; nothing where nothing was searched."""
+    found = _search(root, method, task)
+    return found["trials"][found["chosen"]]["settings"] if found else {}
+
+
+def _defaults(params: Params, method: str) -> dict[str, Any]:
+    from ship.methods import METHODS
+
+    signature = inspect.signature(METHODS[params.methods[method].method]).parameters.values()
+    return {option.name: option.default for option in signature if option.default is not option.empty}
+
+
+def _as_text(values: dict[str, Any]) -> dict[str, str]:
+    return {key: text(value) for key, value in values.items()}

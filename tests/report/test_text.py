@@ -1,0 +1,54 @@
+"""The table as text, and numbers as people read them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ship.report.text import markdown_table, parameters, percent, text_table
+
+
+def test_text_table_shows_percent_and_names_both_means(finished):
+    """Methods as rows, tasks as columns, all columns of a kind aligned."""
+    lines = text_table(finished.table).splitlines()
+    assert lines[0].split("  ")[-2:] == ["mean rank", " tuned"]
+    assert "group mean  task mean" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ["linear", "vpt", "ship"]
+    assert len({len(line) for line in lines}) == 1
+    digits = finished.table.query("task == 'digits' and method == 'ship'")["accuracy"].item()
+    assert lines[3].split()[1] == f"{100 * digits:.1f}"
+
+
+def test_text_table_goes_on_below_where_it_is_too_wide(finished):
+    """Every part repeats the methods."""
+    text = text_table(finished.table, width=40)
+    assert max(map(len, text.splitlines())) <= 40
+    assert text.count("ship") == len(text.strip().split("\n\n"))
+
+
+def test_markdown_table_is_one(finished):
+    """As many cells in every row."""
+    lines = markdown_table(finished.table).splitlines()
+    assert len(lines) == 5
+    assert {line.count("|") for line in lines} == {9}
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (650, "650"),
+        (1930, "1.93 K"),
+        (12_000, "12.0 K"),
+        (123_456, "123 K"),
+        (999_900, "1.00 M"),
+        (85.8e6, "85.8 M"),
+    ],
+)
+def test_parameters_have_three_digits(count, text):
+    """With their unit."""
+    assert parameters(count) == text
+
+
+def test_percent_has_a_dash_for_nothing():
+    """And one decimal."""
+    assert [percent(0.8413), percent(1), percent(None), percent(float("nan"))] == ["84.1", "100.0", "-", "-"]
