@@ -193,5 +193,5 @@ def test_leaky_figures_are_marked_on_the_page(fresh, tmp_path):
     write_page(fresh.params, fresh.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert page.count("98.7") == 3
-    assert "(leaky)" in page
+    assert "leaky task mean" in page
     assert "The test split is read after every epoch" in page
