@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_json, read_tensors
 from ship.compute import Compute
 from ship.data.images import batches, normalise, pixels, read_split, stream
+from ship.errors import BadInput
 from ship.methods import build
 from ship.methods.base import Output
 from ship.models import backbones
+from ship.models.vit import perturb
 from ship.predict import Predictions, predict
 from ship.resume import Progress, identity, resume, save
 from ship.rows import Train
@@ -56,6 +58,8 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
+    if recipe.noise:
+        perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
     statistics = read_tensors(hierarchy_file(setup.task))[0]
     torch.manual_seed(setup.seed)
@@ -63,6 +67,8 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     model.to(compute.device)
     split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
     labels = torch.from_numpy(split.labels)
+    if recipe.noise and model.trains_on == "pooled":
+        raise BadInput(f"train.noise: expected 0 for {setup.method}, which trains on features, got {recipe.noise:g}")
     if model.trains_on == "pooled":  # features are those of train, then val
         inputs = read_tensors(features_file(setup.task))[0]["pooled"][: len(labels)]
         forward = model.on_pooled

@@ -83,14 +83,32 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             with autocast:
-                logits, penalty = forward(inputs)
-                loss = F.cross_entropy(logits.float(), labels) + penalty
+                logits, loss, penalty = objective(forward, inputs, labels, recipe.consistency)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
             hits = (logits.detach().argmax(dim=1) == labels).float().mean()
             seen.append(torch.stack([loss.detach(), torch.as_tensor(penalty, device=loss.device).detach(), hits]))
         yield _record(epoch, rate, torch.stack(seen).double().cpu(), recipe)
+
+
+def objective(
+    forward: Callable[[Tensor], Output], inputs: Tensor, labels: Tensor, consistency: float
+) -> tuple[Tensor, Tensor, Tensor | float]:
+    """Logits (B, C), the loss to minimise, and the penalty in it.
+
+    With `consistency` there are two passes, each with noise of its own: cross-entropy and penalty are means of both,
+    and the penalty has `consistency` times the squared distance of their logits, mean over images. After PACE (Ni et
+    al., NeurIPS 2024), which puts the noise on what adapters add; here it is on all that a block adds
+    (`models.vit.perturb`), so that every method can take it.
+    """
+    passes = [forward(inputs) for _ in range(2 if consistency else 1)]
+    logits = [output.logits.float() for output in passes]
+    loss = torch.stack([F.cross_entropy(each, labels) for each in logits]).mean()
+    penalty = sum(output.penalty for output in passes) / len(passes)
+    if consistency:
+        penalty = penalty + consistency * (logits[0] - logits[1]).square().sum(dim=1).mean()
+    return logits[0], loss + penalty, penalty
 
 
 def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:

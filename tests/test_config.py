@@ -31,6 +31,7 @@ BAD = [
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
     ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
+    ("train.consistency", 0.1, r"train: expected noise above 0 beside consistency 0\.1, got 0"),
     ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),
     ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
     ("methods.ship.search", {"trial": 3}, r"methods\.ship\.search\.trial: expected one of .*'trials'"),

@@ -191,6 +191,14 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
     assert run.result.read_bytes() == whole
 
 
+def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
+    """Features were computed once, without noise."""
+    params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
+    execute(params, Run(TASK, "ship", 0), quiet)
+    with pytest.raises(BadInput, match=r"train\.noise: expected 0 for linear, which trains on features, got 0\.5"):
+        execute(params, Run(TASK, "linear", 0), quiet)
+
+
 def test_seeds_differ(tmp_path, monkeypatch):
     """Two seeds are two runs."""
     params = prepare_all(tmp_path, monkeypatch)

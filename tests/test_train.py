@@ -4,13 +4,15 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ship.config import Train
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
-from ship.methods.base import tuned_parameters
+from ship.methods.base import Output, load_tuned, tuned_parameters, tuned_state
 from ship.methods.vpt import VPT
-from ship.train import learning_rate, make_optimiser, train
+from ship.models.vit import perturb
+from ship.train import learning_rate, make_optimiser, objective, train
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
 OFF = torch.autocast("cpu", enabled=False)
@@ -93,3 +95,42 @@ def test_vectors_do_not_decay(tiny_vit):
 def test_seeds_differ_for_every_pair():
     """(1, 23) and (12, 3) are different streams."""
     assert len({derive_seed(a, b) for a in range(30) for b in range(30)}) == 900
+
+
+def test_without_consistency_the_objective_is_cross_entropy_and_penalty():
+    """To the bit, gradient included, in one pass."""
+    logits, labels, passes = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0]), []
+
+    def forward(inputs):
+        passes.append(inputs)
+        return Output(logits * 1.5, logits.square().sum() * 0.1)
+
+    _, loss, penalty = objective(forward, torch.zeros(4), labels, 0.0)
+    found = torch.autograd.grad(loss, logits)[0]
+    plain = F.cross_entropy(logits * 1.5, labels) + logits.square().sum() * 0.1
+    assert torch.equal(loss, plain)
+    assert torch.equal(found, torch.autograd.grad(plain, logits)[0])
+    assert torch.equal(penalty, logits.square().sum() * 0.1)
+    assert len(passes) == 1
+
+
+def test_consistency_is_the_squared_distance_of_two_passes():
+    """Mean over images; cross-entropy and penalty are means of both passes."""
+    first, second = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 0.0], [0.0, 5.0]])
+    outputs = iter([Output(first, 0.5), Output(second, 1.5)])
+    labels = torch.tensor([0, 1])
+    logits, loss, penalty = objective(lambda _: next(outputs), torch.zeros(2), labels, 0.2)
+    assert torch.equal(logits, first)
+    assert penalty == pytest.approx(1.0 + 0.2 * (1 + 9) / 2)
+    assert loss == pytest.approx((F.cross_entropy(first, labels) + F.cross_entropy(second, labels)) / 2 + penalty)
+
+
+def test_a_noisy_method_trains_on_and_predicts_without_noise(tiny_vit):
+    """The penalty is positive in training; in evaluation the model is the same as without."""
+    plain, images = VPT(copy.deepcopy(tiny_vit), 3, prompt_length=2).eval(), torch.randn(2, 3, 16, 16)
+    perturb(tiny_vit, 0.5)
+    model = VPT(tiny_vit, 3, prompt_length=2).eval()
+    load_tuned(model, tuned_state(plain), "here")
+    assert torch.equal(model(images).logits, plain(images).logits)
+    records = list(run(model, recipe=RECIPE.model_copy(update={"noise": 0.5, "consistency": 1.0})))
+    assert all(record.penalty > 0 for record in records)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -42,6 +43,28 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
     return vit.requires_grad_(False)
+
+
+class Noise(nn.Module):
+    """In training, every image's channels (B, N, D) scaled by factors (B, 1, D) drawn from N(1, deviation^2)."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.deviation = deviation
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Tokens (B, N, D); as they are in evaluation."""
+        if not self.training:
+            return z
+        return z * (1 + self.deviation * torch.randn(len(z), 1, z.shape[-1], dtype=z.dtype, device=z.device))
+
+
+def perturb(vit: VisionTransformer, deviation: float) -> None:
+    """Put noise on what each half of each block adds, where stochastic depth acts: every method passes there."""
+    blocks: Any = vit.blocks
+    for block in blocks:
+        block.drop_path1 = nn.Sequential(Noise(deviation), block.drop_path1)
+        block.drop_path2 = nn.Sequential(Noise(deviation), block.drop_path2)
 
 
 def embed(vit: VisionTransformer, images: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ship.errors import BadInput
 from ship.methods import METHODS, build, check_options
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.models.statistics import affinity, features, first_blocks
+from ship.models.vit import perturb
 
 CLASSES = 7
 PRESETS = Path(__file__).parents[2] / "presets"
@@ -76,6 +77,18 @@ class TestContract:
             logits = model.train(mode)(torch.randn(3, 3, 16, 16)).logits
             assert logits.shape == (3, CLASSES)
             assert logits.isfinite().all()
+
+    def test_it_passes_where_noise_is_put(self, make, tiny_vit, name, options):
+        """Two passes in training differ; in evaluation nothing does. Those that train on features see none."""
+        images, plain = torch.randn(3, 3, 16, 16), make(name, options).eval()
+        if plain.trains_on == "pooled":
+            return
+        perturb(tiny_vit, 0.3)
+        model = make(name, options)
+        load_tuned(model, tuned_state(plain), "here")
+        assert torch.equal(model.eval()(images).logits, plain(images).logits)
+        model.train()
+        assert not torch.equal(model(images).logits, model(images).logits)
 
     def test_a_step_leaves_the_backbone_alone(self, make, name, options):
         """Training changes tuned tensors and no frozen one."""
