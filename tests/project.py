@@ -11,6 +11,13 @@ from pathlib import Path
 
 import yaml
 
+from ship import config
+from ship.artifacts import backbone_file, data_folder
+from ship.chosen import write_settings
+from ship.data.prepare import prepare
+from ship.measure import measure_features, measure_hierarchy
+from ship.models.backbones import fetch
+
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "grid": {"tasks": ["digits", "textures"], "methods": ["linear", "vpt", "ship"], "seeds": [0]},
@@ -81,3 +88,22 @@ def contents(folder, *patterns):
     """{relative path: bytes} of the files that match."""
     paths = sorted({path for pattern in patterns for path in Path(folder).glob(pattern) if path.is_file()})
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def measured(folder, monkeypatch, task, settings=None):
+    """The tiny experiment with all that fits on `task` need, in `folder`, where the test then works; its parameters."""
+    folder.mkdir(exist_ok=True)
+    write_params(folder, settings)
+    monkeypatch.chdir(folder)
+    params = config.load()
+    prepare(task, params.tasks[task], params.data_root, data_folder(task))
+    fetch(params.backbone, backbone_file(params.backbone.name))
+    measure_features(params, task)
+    measure_hierarchy(params, task)
+    return params
+
+
+def settle(params, task):
+    """Write the settings of every row on `task`, as they stand in `params`."""
+    for method in params.methods:
+        write_settings(params, task, method)

@@ -2,14 +2,10 @@
 
 import pandas as pd
 import pytest
-from project import TINY, changed, write_params
+from project import TINY, measured, settle
 
-from ship import config
-from ship.artifacts import Run, data_folder
-from ship.chosen import write_settings
-from ship.data.prepare import prepare
+from ship.artifacts import Run
 from ship.errors import BadInput
-from ship.measure import measure_features, measure_hierarchy
 from ship.models.backbones import fetch
 from ship.restore import classify, restore
 from ship.run import execute
@@ -18,15 +14,8 @@ from ship.run import execute
 @pytest.fixture
 def params(tmp_path, monkeypatch):
     """The tiny experiment, with all that a run on digits needs, in the working directory."""
-    write_params(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    params = config.parse(changed())
-    prepare("digits", params.tasks["digits"], ".", data_folder("digits"))
-    fetch(params.backbone, tmp_path / "backbones/test_vit.safetensors")
-    measure_features(params, "digits")
-    measure_hierarchy(params, "digits")
-    for method in params.methods:
-        write_settings(params, "digits", method)
+    params = measured(tmp_path, monkeypatch, "digits")
+    settle(params, "digits")
     return params
 
 

@@ -9,15 +9,11 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from project import ROOT, command, contents, write_params
+from project import ROOT, command, contents, measured, settle
 
 from ship import config
 from ship.artifacts import Run, data_folder, read_tensors
-from ship.chosen import write_settings
-from ship.data.prepare import prepare
 from ship.errors import BadInput
-from ship.measure import measure_features, measure_hierarchy
-from ship.models.backbones import fetch
 from ship.run import execute
 
 LEFT = ("runs/**/*", "results/runs/**/*")
@@ -26,22 +22,9 @@ TASK = "digits"
 
 def prepare_all(folder, monkeypatch, settings=None):
     """Everything that a run on TASK needs, in `folder`, which becomes the working directory; the experiment."""
-    folder.mkdir(exist_ok=True)
-    write_params(folder, settings)
-    monkeypatch.chdir(folder)
-    params = config.load()
-    prepare(TASK, params.tasks[TASK], params.data_root, data_folder(TASK))
-    fetch(params.backbone, folder / "backbones" / f"{params.backbone.name}.safetensors")
-    measure_features(params, TASK)
-    measure_hierarchy(params, TASK)
-    settle(params)
+    params = measured(folder, monkeypatch, TASK, settings)
+    settle(params, TASK)
     return params
-
-
-def settle(params):
-    """Write the settings of every row."""
-    for method in params.grid.methods:
-        write_settings(params, TASK, method)
 
 
 def quiet(record):
@@ -136,10 +119,10 @@ def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     def interrupt(record):
         raise KeyboardInterrupt
 
-    settle(config.parse(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}}))
+    settle(config.parse(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}}), TASK)
     with pytest.raises(KeyboardInterrupt):
         execute(params, Run(TASK, "vpt", 0), interrupt)
-    settle(params)
+    settle(params, TASK)
     execute(params, Run(TASK, "vpt", 0), quiet)
     assert expected == contents(tmp_path, *LEFT)
 

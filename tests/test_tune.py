@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import command, write_params
+from project import command, measured, write_params
 
 from ship import config, tune
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
 from ship.chosen import write_settings
-from ship.data.prepare import prepare
 from ship.errors import BadInput
-from ship.measure import measure_features, measure_hierarchy
-from ship.models.backbones import fetch
 from ship.rows import Search
 from ship.run import execute
 from ship.tune import Trial, choose, propose
@@ -32,26 +29,13 @@ GRID = {
 }
 
 
-def make(folder, monkeypatch, settings=SEARCH):
-    """Everything that a search on TASK needs, in `folder`, which becomes the working directory; the experiment."""
-    folder.mkdir(exist_ok=True)
-    write_params(folder, settings)
-    monkeypatch.chdir(folder)
-    params = config.load()
-    prepare(TASK, params.tasks[TASK], params.data_root, data_folder(TASK))
-    fetch(params.backbone, folder / "backbones" / f"{params.backbone.name}.safetensors")
-    measure_features(params, TASK)
-    measure_hierarchy(params, TASK)
-    return params
-
-
 def quiet(trial, epochs, record):
     """Show nothing."""
 
 
 def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monkeypatch):
     """The run has the chosen recipe, and what was not searched from its row."""
-    params = make(tmp_path, monkeypatch, GRID)
+    params = measured(tmp_path, monkeypatch, TASK, GRID)
     tune.tune(params, TASK, "linear", quiet)
     found = read_json(settings_file(TASK, "linear"))
     assert [trial["settings"]["train.lr"] for trial in found["search"]["trials"]] == [0.01, 1e-5]
@@ -77,10 +61,10 @@ def test_a_row_without_search_keeps_its_settings(tmp_path, monkeypatch):
 
 def test_a_search_is_the_same_wherever_and_however_often_it_is_killed(tmp_path, monkeypatch):
     """Stopped after every epoch of every trial in turn."""
-    params = make(tmp_path / "whole", monkeypatch)
+    params = measured(tmp_path / "whole", monkeypatch, TASK, SEARCH)
     tune.tune(params, TASK, "vpt", quiet)
     whole = settings_file(TASK, "vpt").read_bytes()
-    make(tmp_path / "broken", monkeypatch)
+    measured(tmp_path / "broken", monkeypatch, TASK, SEARCH)
     seen = []
 
     def interrupt(trial, epochs, record):
@@ -98,7 +82,7 @@ def test_a_search_is_the_same_wherever_and_however_often_it_is_killed(tmp_path, 
 
 def test_what_another_search_left_is_not_used(tmp_path, monkeypatch):
     """With other settings it starts anew."""
-    params = make(tmp_path, monkeypatch, GRID)
+    params = measured(tmp_path, monkeypatch, TASK, GRID)
     tune.tune(params, TASK, "linear", quiet)
     expected = settings_file(TASK, "linear").read_bytes()
     folder = search_folder(TASK, "linear")
@@ -110,7 +94,7 @@ def test_what_another_search_left_is_not_used(tmp_path, monkeypatch):
 
 def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
     """Nor does it matter whether there is a test split at all."""
-    make(tmp_path, monkeypatch)
+    measured(tmp_path, monkeypatch, TASK, SEARCH)
     path = data_folder(TASK) / "test.parquet"
     frame, found = pd.read_parquet(path), []
     for labels in (frame.label, (frame.label + 1) % 10):
@@ -128,7 +112,7 @@ def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
 
 def test_the_process_of_a_search_cannot_open_the_test_split(tmp_path, monkeypatch):
     """Not by mistake either: once a search has begun, every read of it is refused."""
-    params = make(tmp_path, monkeypatch, GRID)
+    params = measured(tmp_path, monkeypatch, TASK, GRID)
 
     def peek(trial, epochs, record):
         execute(params, Run(TASK, "vpt", 0), lambda record: None)
@@ -183,9 +167,8 @@ def test_the_best_is_the_most_accurate_then_the_surest_then_the_first():
 
 def test_a_trial_that_diverges_does_not_end_the_search(tmp_path, monkeypatch):
     """It has no accuracy."""
-    params = make(
-        tmp_path, monkeypatch, {"methods.vpt.search": {"sampler": "grid", "choices": {"train.lr": [1e30, 0.01]}}}
-    )
+    rates = {"sampler": "grid", "choices": {"train.lr": [1e30, 0.01]}}
+    params = measured(tmp_path, monkeypatch, TASK, {"methods.vpt.search": rates})
     tune.tune(params, TASK, "vpt", quiet)
     found = read_json(settings_file(TASK, "vpt"))
     assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [True, False]
