@@ -19,6 +19,7 @@ SMALL = {
     "train.epochs": 400,
     "compute.device": "auto",  # asks for a GPU, and is content with none
 }
+SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
 SITE = {"partition": "cpu", "gpu_partition": "gpu"}
 SNAKEMAKE = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 KEPT = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
@@ -138,6 +139,23 @@ def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
 def time(text):
     """Slurm's way to write a time."""
     return datetime.fromisoformat(text)
+
+
+def test_a_cancelled_search_goes_on(slurm, tmp_path):
+    """`scancel` in its second trial: the settings of an undisturbed search, and the first trial is not made again."""
+    settings, chosen = {**SMALL, "methods.vpt.search": SEARCH}, "results/settings/digits/vpt.json"
+    folder, alone = (make_project(tmp_path / name, settings) for name in ("project", "alone"))
+    done = command("snakemake", "--cores", "2", "--", chosen, cwd=alone)
+    assert done.returncode == 0, done.stderr
+    describe(folder)
+    process = start(folder, chosen)
+    cluster.wait((folder / "searches/digits/vpt/trials.json").exists, "a first trial", 240)
+    cluster.run("scancel", running("tune"))
+    finish(folder, process)
+    assert [job["JobState"] for job in jobs("tune")][-2:] == ["CANCELLED", "COMPLETED"]
+    assert jobs("tune")[-1]["TresPerJob"] == "gres:gpu:1"
+    assert "going on after 1 trials of it" in (folder / "logs/tune/digits/vpt.log").read_text()
+    assert (folder / chosen).read_bytes() == (alone / chosen).read_bytes()
 
 
 class TestDisturbed:
