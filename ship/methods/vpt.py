@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ship.fields import Fraction, Positive
 from ship.methods.base import Output, glorot, linear_head, uniform
-from ship.models.vit import attend, embed, finish_block, freeze, pool, project_qkv
+from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_qkv
 
 
 class VPT(nn.Module):
@@ -50,7 +50,9 @@ class VPT(nn.Module):
 
     def _shallow(self, z: Tensor) -> Tensor:
         joined = torch.cat([z, self._drawn(0, len(z))], dim=1)
-        return self.vit.blocks(joined)[:, : z.shape[1]]
+        for block in self.vit.blocks:
+            joined = pass_block(block, joined)
+        return joined[:, : z.shape[1]]
 
     def _deep(self, z: Tensor) -> Tensor:
         for i, block in enumerate(self.vit.blocks):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.models.vit import embed, pool
+from ship.models.vit import embed, pass_block, pool
 
 
 @torch.no_grad()
@@ -19,7 +19,7 @@ def features(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
     z = embed(vit, images)
     tokens = []
     for block in vit.blocks:
-        z = block(z)
+        z = pass_block(block, z)
         tokens.append(z[:, 0] if vit.has_class_token else z.mean(dim=1))
     return torch.stack(tokens), pool(vit, z)
 

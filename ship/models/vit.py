@@ -81,7 +81,12 @@ def project_qkv(block: Block, h: Tensor) -> QKV:
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D) for N queries."""
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # fused, its way back takes six times as long there
+        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        gathered = logits.softmax(dim=-1, dtype=torch.float32) @ v
+    else:
+        gathered = F.scaled_dot_product_attention(q, k, v)
+    return gathered.transpose(1, 2).flatten(2)
 
 
 def project_q(block: Block, z: Tensor) -> Tensor:
@@ -126,6 +131,11 @@ def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
     return add_mlp(block, add_attention(block, z, attended))
 
 
+def pass_block(block: Block, z: Tensor) -> Tensor:
+    """Tokens z (B, N, D) after the block as it is: they attend to each other."""
+    return finish_block(block, z, attend(*project_qkv(block, block.norm1(z))))
+
+
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
     """What the head reads, (B, D): final norm and the backbone's own pooling of the last block's tokens."""
     return vit.forward_head(vit.norm(z), pre_logits=True)
@@ -133,7 +143,10 @@ def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
 
 def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
     """What the head reads, (B, D), of normalised images (B, 3, S, S), through the blocks as they are."""
-    return pool(vit, vit.blocks(embed(vit, images)))
+    z = embed(vit, images)
+    for block in vit.blocks:
+        z = pass_block(block, z)
+    return pool(vit, z)
 
 
 def class_attention(block: Block, image: QKV) -> Tensor:
