@@ -81,7 +81,7 @@ def project_qkv(block: Block, h: Tensor) -> QKV:
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D) for N queries."""
-    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # fused, its way back takes six times as long there
+    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # the fused kernel's way back is slow there
         logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         gathered = logits.softmax(dim=-1, dtype=torch.float32) @ v
     else:

@@ -60,3 +60,17 @@ def test_freezing_leaves_nothing_to_train(tiny_vit):
     """No tensor of the backbone asks for a gradient, and its head is gone."""
     freeze(tiny_vit)
     assert [name for name, p in tiny_vit.named_parameters() if p.requires_grad or name.startswith("head")] == []
+
+
+def test_attention_in_bf16_is_that_of_float64_but_for_rounding():
+    """Forwards and back, with more keys than queries, where autocast is on and the softmax is written out."""
+    parts = [torch.randn(2, 3, n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 9, 9)]
+    exact = attend(*parts)
+    expected = torch.autograd.grad(exact.square().sum(), parts)
+    rounded = [part.detach().bfloat16().requires_grad_() for part in parts]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(*rounded)
+    assert found.shape == (2, 5, 24)
+    torch.testing.assert_close(found.double(), exact, rtol=0.05, atol=0.03)
+    for mine, theirs in zip(torch.autograd.grad(found.float().square().sum(), rounded), expected, strict=True):
+        torch.testing.assert_close(mine.double(), theirs, rtol=0.05, atol=0.1)
