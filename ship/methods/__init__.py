@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ship.complaints import complaint
 from ship.errors import BadInput, unknown
-from ship.methods.adapters import AdaptFormer, Houlsby, Pfeiffer
+from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
 from ship.methods.lora import LoRA
@@ -24,6 +24,7 @@ from ship.methods.vpt import VPT
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 METHODS: dict[str, type[nn.Module]] = {
+    "adapter_plus": AdapterPlus,
     "adaptformer": AdaptFormer,
     "bitfit": BitFit,
     "cvpt": CVPT,
