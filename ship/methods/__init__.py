@@ -15,7 +15,7 @@ from ship.errors import BadInput, unknown
 from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
-from ship.methods.lora import LoRA
+from ship.methods.lora import OFT, LoRA, VeRA
 from ship.methods.mlp import MLP
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
@@ -34,10 +34,12 @@ METHODS: dict[str, type[nn.Module]] = {
     "linear": Linear,
     "lora": LoRA,
     "mlp": MLP,
+    "oft": OFT,
     "partial": Partial,
     "pfeiffer": Pfeiffer,
     "ship": SHIP,
     "ssf": SSF,
+    "vera": VeRA,
     "vpt": VPT,
 }
 
