@@ -17,6 +17,7 @@ from ship.methods.cvpt import CVPT
 from ship.methods.linear import Linear
 from ship.methods.lora import OFT, LoRA, VeRA
 from ship.methods.mlp import MLP
+from ship.methods.repadapter import RepAdapter
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
 from ship.methods.ssf import SSF
@@ -37,6 +38,7 @@ METHODS: dict[str, type[nn.Module]] = {
     "oft": OFT,
     "partial": Partial,
     "pfeiffer": Pfeiffer,
+    "repadapter": RepAdapter,
     "ship": SHIP,
     "ssf": SSF,
     "vera": VeRA,

@@ -25,6 +25,7 @@ OPTIONS["adapter_plus"] = [{"rank": 5}]
 OPTIONS["mlp"] = [{"width": 8}]
 OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
 OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
+OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -166,6 +167,7 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "oft": lambda options, statistics: 2 * 4 * 24 * (options["block_size"] - 1),
     "partial": lambda options, statistics: options["blocks"] * BLOCK + 2 * 24,
     "pfeiffer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
+    "repadapter": lambda options, statistics: 2 * 4 * (24 * 6 + 6 + 24 * 6 // options["groups"] + 24),
     "ship": lambda options, statistics: 24 * ship_prompts(options, statistics),
     "ssf": lambda options, statistics: 22 * 24 * 4 + 4 * 24,
     "vera": lambda options, statistics: 2 * 4 * (options["rank"] + 24),
