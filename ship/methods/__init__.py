@@ -14,6 +14,7 @@ from ship.complaints import complaint
 from ship.errors import BadInput, unknown
 from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.cvpt import CVPT
+from ship.methods.fact import FacTTensorTrain, FacTTucker
 from ship.methods.linear import Linear
 from ship.methods.lora import OFT, LoRA, VeRA
 from ship.methods.mlp import MLP
@@ -29,6 +30,8 @@ METHODS: dict[str, type[nn.Module]] = {
     "adaptformer": AdaptFormer,
     "bitfit": BitFit,
     "cvpt": CVPT,
+    "fact_tk": FacTTucker,
+    "fact_tt": FacTTensorTrain,
     "full": Full,
     "houlsby": Houlsby,
     "layernorm": LayerNorm,

@@ -9,7 +9,6 @@ paper but in its authors' program. Both have biases, which the paper's count (0.
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.fields import Fraction, Positive, Rate
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Output, linear_head, merge
 from ship.models.vit import encode, freeze
 
 
@@ -55,11 +54,7 @@ class RepAdapter(nn.Module):
 
     def merged(self) -> VisionTransformer:
         """A plain ViT of timm with the adapters in its weights: `merged()(images)` are the logits (B, C)."""
-        vit = copy.deepcopy(self.vit)
-        for owner, name in _places(vit):
-            setattr(owner, name, getattr(owner, name).folded())
-        vit.head = copy.deepcopy(self.head)
-        return vit
+        return merge(self.vit, _places, self.head)
 
 
 class Adapted(nn.Module):

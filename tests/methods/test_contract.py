@@ -26,6 +26,7 @@ OPTIONS["mlp"] = [{"width": 8}]
 OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
 OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
 OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
+OPTIONS |= {"fact_tk": [{"rank": 5}], "fact_tt": [{"rank": 5}]}
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -158,6 +159,8 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "adaptformer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "bitfit": lambda options, statistics: 4 * 11 * 24 + 2 * 24,
     "cvpt": lambda options, statistics: 4 * options["prompt_length"] * 24,
+    "fact_tk": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5 + 5**3,
+    "fact_tt": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5**2,
     "full": lambda options, statistics: 4 * BLOCK + (48 + 1) * 24 + (1 + 17) * 24 + 2 * 24,
     "houlsby": lambda options, statistics: 2 * 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "layernorm": lambda options, statistics: 4 * 4 * 24 + 2 * 24,

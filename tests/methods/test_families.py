@@ -19,7 +19,7 @@ FAMILIES = {
 }
 IMAGES = (4, 3, 16, 16)
 STARTS_AS_BACKBONE = ["adaptformer", "bitfit", "full", "houlsby", "layernorm", "lora", "partial", "pfeiffer"]
-STARTS_AS_BACKBONE += ["oft", "repadapter", "vera"]
+STARTS_AS_BACKBONE += ["fact_tk", "fact_tt", "oft", "repadapter", "vera"]
 MERGING = [(name, {}) for name, kind in METHODS.items() if hasattr(kind, "merged")] + [("lora", {"dora": True})]
 
 
