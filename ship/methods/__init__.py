@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ship.complaints import complaint
 from ship.errors import BadInput, unknown
 from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
+from ship.methods.convpass import Convpass
 from ship.methods.cvpt import CVPT
 from ship.methods.fact import FacTTensorTrain, FacTTucker
 from ship.methods.linear import Linear
@@ -29,6 +30,7 @@ METHODS: dict[str, type[nn.Module]] = {
     "adapter_plus": AdapterPlus,
     "adaptformer": AdaptFormer,
     "bitfit": BitFit,
+    "convpass": Convpass,
     "cvpt": CVPT,
     "fact_tk": FacTTucker,
     "fact_tt": FacTTensorTrain,

@@ -27,6 +27,7 @@ OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
 OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
 OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
 OPTIONS |= {"fact_tk": [{"rank": 5}], "fact_tt": [{"rank": 5}]}
+OPTIONS["convpass"] = [{"bottleneck": 5}]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -158,6 +159,7 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
     "adaptformer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "bitfit": lambda options, statistics: 4 * 11 * 24 + 2 * 24,
+    "convpass": lambda options, statistics: 2 * 4 * (2 * 24 * 5 + 5 + 24 + 9 * 5**2 + 5),
     "cvpt": lambda options, statistics: 4 * options["prompt_length"] * 24,
     "fact_tk": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5 + 5**3,
     "fact_tt": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5**2,

@@ -18,8 +18,10 @@ FAMILIES = {
     "DeiT-III": {"no_embed_class": True, "init_values": 1.0},
 }
 IMAGES = (4, 3, 16, 16)
-STARTS_AS_BACKBONE = ["adaptformer", "bitfit", "full", "houlsby", "layernorm", "lora", "partial", "pfeiffer"]
-STARTS_AS_BACKBONE += ["fact_tk", "fact_tt", "oft", "repadapter", "vera"]
+STARTS_AS_BACKBONE = [
+    *["adaptformer", "bitfit", "convpass", "fact_tk", "fact_tt", "full", "houlsby", "layernorm", "lora", "oft"],
+    *["partial", "pfeiffer", "repadapter", "vera"],
+]
 MERGING = [(name, {}) for name, kind in METHODS.items() if hasattr(kind, "merged")] + [("lora", {"dora": True})]
 
 
