@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 from ship.complaints import complaint
 from ship.errors import BadInput, unknown
-from ship.methods.adapters import AdaptFormer, Houlsby, Pfeiffer
+from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
+from ship.methods.convpass import Convpass
 from ship.methods.cvpt import CVPT
+from ship.methods.fact import FacTTensorTrain, FacTTucker
 from ship.methods.linear import Linear
-from ship.methods.lora import LoRA
+from ship.methods.lora import OFT, LoRA, VeRA
 from ship.methods.mlp import MLP
+from ship.methods.repadapter import RepAdapter
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 from ship.methods.ship import SHIP
 from ship.methods.ssf import SSF
@@ -24,19 +27,26 @@ from ship.methods.vpt import VPT
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 METHODS: dict[str, type[nn.Module]] = {
+    "adapter_plus": AdapterPlus,
     "adaptformer": AdaptFormer,
     "bitfit": BitFit,
+    "convpass": Convpass,
     "cvpt": CVPT,
+    "fact_tk": FacTTucker,
+    "fact_tt": FacTTensorTrain,
     "full": Full,
     "houlsby": Houlsby,
     "layernorm": LayerNorm,
     "linear": Linear,
     "lora": LoRA,
     "mlp": MLP,
+    "oft": OFT,
     "partial": Partial,
     "pfeiffer": Pfeiffer,
+    "repadapter": RepAdapter,
     "ship": SHIP,
     "ssf": SSF,
+    "vera": VeRA,
     "vpt": VPT,
 }
 

@@ -3,11 +3,16 @@
 Houlsby (Houlsby et al., ICML 2019): a bottleneck A with a skip of its own after attention and after the MLP, before
 their residuals are added, z <- z + A(SA(LN1 z)), z <- z + A(MLP(LN2 z)), A(x) = x + GELU(x W_down) W_up.
 Pfeiffer (Pfeiffer et al., EACL 2021): the second alone. Both papers have post-norm transformers; LayerScale and
-stochastic depth, where a backbone has them, act on what leaves the bottleneck. All start as the backbone: W_up is 0.
+stochastic depth, where a backbone has them, act on what leaves the bottleneck. Both start as the backbone: W_up is 0.
 
 AdaptFormer (Chen et al., NeurIPS 2022): a bottleneck beside the MLP, which reads the same normalised tokens,
 z <- z + MLP(LN2 z) + s ReLU(LN2(z) W_down) W_up. Not in the paper: its branch takes neither LayerScale nor stochastic
-depth, where a backbone has them.
+depth, where a backbone has them. It starts as the backbone.
+
+Adapter+ (Steitz & Roth, "Adapters Strike Back", CVPR 2024): a bottleneck after the whole block, MLP and its residual
+included, with a tuned scale of each channel, z <- z + DP(s * (GELU(z W_down) W_up)), s = 1 at the start; both matrices
+start after Houlsby, normal with deviation 0.01, cut at two deviations, biases 0. Ranks of the paper: 1 to 32. Its
+stochastic depth DP is 0.1 in every block; here it has the rate of the block's own, drawn apart.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -91,6 +97,31 @@ class AdaptFormer(nn.Module):
         for block, adapter in zip(self.vit.blocks, self.adapters, strict=True):
             z = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
             z = add_mlp(block, z) + self.scale * adapter(block.norm2(z))
+        return Output(self.head(pool(self.vit, z)))
+
+
+class AdapterPlus(nn.Module):
+    """Tuned: L (2 D R + R + 2 D) for rank R, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, rank: Positive = 8) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, rank, nn.GELU()) for _ in vit.blocks)
+        for layer in self.adapters.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.01, a=-0.02, b=0.02)
+        self.scales = nn.ParameterList(torch.ones(vit.embed_dim) for _ in vit.blocks)
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        z = embed(self.vit, images)
+        for block, adapter, scale in zip(self.vit.blocks, self.adapters, self.scales, strict=True):
+            z = block(z)
+            z = z + block.drop_path2(scale * adapter(z))
         return Output(self.head(pool(self.vit, z)))
 
 

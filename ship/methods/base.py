@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
@@ -36,6 +39,17 @@ def uniform(*shape: int, bound: float) -> nn.Parameter:
 def glorot(fan: float) -> float:
     """sqrt(6 / fan), the bound of Glorot's uniform initialisation."""
     return math.sqrt(6 / fan)
+
+
+def merge(
+    vit: VisionTransformer, places: Callable[[VisionTransformer], list[tuple[Any, str]]], head: nn.Module
+) -> VisionTransformer:
+    """A plain ViT of timm: a copy of `vit` with `head`, in which what stands at `places` is `folded()`."""
+    vit = copy.deepcopy(vit)
+    for owner, name in places(vit):
+        setattr(owner, name, getattr(owner, name).folded())
+    vit.head = copy.deepcopy(head)
+    return vit
 
 
 def tuned_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,49 +1,48 @@
-"""LoRA (Hu et al., ICLR 2022) and DoRA (Liu et al., ICML 2024) on queries and values, by Hugging Face `peft`.
+"""LoRA and its relatives on the frozen attention's projections, by Hugging Face `peft`.
 
-timm keeps the query, key and value projections in one layer; it is taken apart first, so that each has its own low-rank
-update, as in the papers. The update is scaled by alpha / rank.
+LoRA (Hu et al., ICLR 2022): W + (alpha / R) B A for queries and values. DoRA (Liu et al., ICML 2024): the same with a
+tuned magnitude of each output. VeRA (Kopiczko et al., ICLR 2024): W + diag(b) B diag(d) A for queries and values, where
+A and B are random, frozen and the same for all; they follow from a fixed seed and are not saved.
+OFT (Qiu et al., NeurIPS 2023): W R for queries, keys, values and output, R block-diagonal and orthogonal by Cayley's
+transform (I + Q)(I - Q)^-1 of skew-symmetric blocks Q, exact as in the paper and not `peft`'s default series. The paper
+says how many blocks there are, here it is how wide they are; its constrained form (COFT) is left out.
+
+timm keeps the query, key and value projections in one layer; it is taken apart first, so that each has its own update,
+as in the papers.
 """
 
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.errors import BadInput
 from ship.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 
+if TYPE_CHECKING:
+    from peft import PeftConfig  # takes seconds, which other methods need not spend
 
-class LoRA(nn.Module):
-    """Tuned: 4 D R L for rank R, 2 D L more for DoRA's magnitudes, and the head."""
+
+class Injected(nn.Module):
+    """logits = head(pool(vit(images))) with projections that `peft` has wrapped as `settings` say."""
 
     statistics: ClassVar[tuple[str, ...]] = ()
     trains_on: ClassVar[str] = "images"
 
-    def __init__(
-        self,
-        vit: VisionTransformer,
-        num_classes: int,
-        *,
-        rank: Positive = 8,
-        alpha: Rate = 8.0,
-        dropout: Fraction = 0.0,
-        dora: bool = False,
-    ) -> None:
-        from peft import LoraConfig, inject_adapter_in_model  # takes seconds, which other methods need not spend
+    def __init__(self, vit: VisionTransformer, num_classes: int, settings: PeftConfig) -> None:
+        from peft import get_peft_model
 
         super().__init__()
         self.vit = freeze(vit)
         for block in vit.blocks:
             block.attn.qkv = Apart(block.attn.qkv)
-        settings = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=["qkv.q", "qkv.v"]
-        )
-        inject_adapter_in_model(settings, vit)
+        get_peft_model(vit, settings)  # changes vit in place; VeRA cannot be injected otherwise
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -55,9 +54,66 @@ class LoRA(nn.Module):
         vit = copy.deepcopy(self.vit)
         for block in vit.blocks:
             block.attn.qkv = block.attn.qkv.together()
+            block.attn.proj = _merged(block.attn.proj)
         del vit.peft_config
         vit.head = copy.deepcopy(self.head)
         return vit
+
+
+class LoRA(Injected):
+    """Tuned: 4 D R L for rank R, 2 D L more for DoRA's magnitudes, and the head."""
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        num_classes: int,
+        *,
+        rank: Positive = 8,
+        alpha: Rate = 8.0,
+        dropout: Fraction = 0.0,
+        dora: bool = False,
+    ) -> None:
+        from peft import LoraConfig
+
+        settings = LoraConfig(
+            r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=["qkv.q", "qkv.v"]
+        )
+        super().__init__(vit, num_classes, settings)
+
+
+class VeRA(Injected):
+    """Tuned: 2 L (R + D) for rank R, and the head."""
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        num_classes: int,
+        *,
+        rank: Positive = 256,
+        initial: Rate = 0.1,
+        dropout: Fraction = 0.0,
+    ) -> None:
+        from peft import VeraConfig
+
+        settings = VeraConfig(
+            r=rank, d_initial=initial, vera_dropout=dropout, projection_prng_key=0, target_modules=["qkv.q", "qkv.v"]
+        )
+        super().__init__(vit, num_classes, settings)
+
+
+class OFT(Injected):
+    """Tuned: 2 L D (S - 1) for blocks of size S, and the head."""
+
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, block_size: Positive = 8) -> None:
+        from peft import OFTConfig
+
+        if block_size < 2 or vit.embed_dim % block_size:
+            raise BadInput(
+                f"oft: block_size: expected a divisor of the width {vit.embed_dim} and at least 2, got {block_size}"
+            )
+        targets = ["qkv.q", "qkv.k", "qkv.v", "attn.proj"]
+        settings = OFTConfig(oft_block_size=block_size, use_cayley_neumann=False, target_modules=targets)
+        super().__init__(vit, num_classes, settings)
 
 
 class Apart(nn.Module):

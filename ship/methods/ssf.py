@@ -7,14 +7,13 @@ into the operation before them, so that `merged` costs nothing at inference. A n
 
 from __future__ import annotations
 
-import copy
 from typing import Any, ClassVar
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Output, linear_head, merge
 from ship.models.vit import encode, freeze
 
 PLACES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")  # of a block
@@ -39,11 +38,7 @@ class SSF(nn.Module):
 
     def merged(self) -> VisionTransformer:
         """A plain ViT of timm with scales and shifts in its weights: `merged()(images)` are the logits (B, C)."""
-        vit = copy.deepcopy(self.vit)
-        for owner, name in _places(vit):
-            setattr(owner, name, getattr(owner, name).folded())
-        vit.head = copy.deepcopy(self.head)
-        return vit
+        return merge(self.vit, _places, self.head)
 
 
 class Scaled(nn.Module):

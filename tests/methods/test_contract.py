@@ -21,8 +21,13 @@ OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in ra
 OPTIONS |= {name: [{}] for name in ("bitfit", "full", "layernorm")}
 OPTIONS |= {"adaptformer": [{"bottleneck": 5}], "partial": [{"blocks": 1}, {"blocks": 3}]}
 OPTIONS |= {"houlsby": [{"bottleneck": 5}], "pfeiffer": [{"bottleneck": 5}], "ssf": [{}]}
+OPTIONS["adapter_plus"] = [{"rank": 5}]
 OPTIONS["mlp"] = [{"width": 8}]
 OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
+OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
+OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
+OPTIONS |= {"fact_tk": [{"rank": 5}], "fact_tt": [{"rank": 5}]}
+OPTIONS["convpass"] = [{"bottleneck": 5}]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -151,19 +156,26 @@ def ship_prompts(options, statistics):
 
 BLOCK = 12 * 24**2 + 13 * 24  # weights, biases and norms of a block
 TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
+    "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
     "adaptformer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "bitfit": lambda options, statistics: 4 * 11 * 24 + 2 * 24,
+    "convpass": lambda options, statistics: 2 * 4 * (2 * 24 * 5 + 5 + 24 + 9 * 5**2 + 5),
     "cvpt": lambda options, statistics: 4 * options["prompt_length"] * 24,
+    "fact_tk": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5 + 5**3,
+    "fact_tt": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5**2,
     "full": lambda options, statistics: 4 * BLOCK + (48 + 1) * 24 + (1 + 17) * 24 + 2 * 24,
     "houlsby": lambda options, statistics: 2 * 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "layernorm": lambda options, statistics: 4 * 4 * 24 + 2 * 24,
     "linear": lambda options, statistics: 0,
     "lora": lambda options, statistics: 4 * 24 * (4 * options["rank"] + 2 * options.get("dora", False)),
     "mlp": lambda options, statistics: 24 * 8 + 8 + 8 * CLASSES - 24 * CLASSES,
+    "oft": lambda options, statistics: 2 * 4 * 24 * (options["block_size"] - 1),
     "partial": lambda options, statistics: options["blocks"] * BLOCK + 2 * 24,
     "pfeiffer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
+    "repadapter": lambda options, statistics: 2 * 4 * (24 * 6 + 6 + 24 * 6 // options["groups"] + 24),
     "ship": lambda options, statistics: 24 * ship_prompts(options, statistics),
     "ssf": lambda options, statistics: 22 * 24 * 4 + 4 * 24,
+    "vera": lambda options, statistics: 2 * 4 * (options["rank"] + 24),
     "vpt": lambda options, statistics: 24 * options["prompt_length"] * (4 if options["deep"] else 1),
 }
 

@@ -18,7 +18,11 @@ FAMILIES = {
     "DeiT-III": {"no_embed_class": True, "init_values": 1.0},
 }
 IMAGES = (4, 3, 16, 16)
-STARTS_AS_BACKBONE = ["adaptformer", "bitfit", "full", "houlsby", "layernorm", "lora", "partial", "pfeiffer"]
+STARTS_AS_BACKBONE = [
+    *["adaptformer", "bitfit", "convpass", "fact_tk", "fact_tt", "full", "houlsby", "layernorm", "lora", "oft"],
+    *["partial", "pfeiffer", "repadapter", "vera"],
+]
+MERGING = [(name, {}) for name, kind in METHODS.items() if hasattr(kind, "merged")] + [("lora", {"dora": True})]
 
 
 def make_vit(family):
@@ -28,10 +32,10 @@ def make_vit(family):
     return VisionTransformer(**sizes, num_classes=0, **FAMILIES[family])
 
 
-def make(method, family):
-    """The method with its default options."""
+def make(method, family, **options):
+    """The method with its default options, or these."""
     vit = make_vit(family)
-    return build(method, vit, 5, {}, {"affinity": 1 - torch.ones(3, 3).triu(1), "prototypes": torch.randn(6, 24)})
+    return build(method, vit, 5, options, {"affinity": 1 - torch.ones(3, 3).triu(1), "prototypes": torch.randn(6, 24)})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -72,10 +76,10 @@ def test_a_method_without_prompts_starts_as_the_backbone(method, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", [name for name, kind in METHODS.items() if hasattr(kind, "merged")])
-def test_merging_changes_no_logit(method, family):
+@pytest.mark.parametrize(("method", "options"), MERGING)
+def test_merging_changes_no_logit(method, options, family):
     """A plain ViT of timm with the tuned tensors in its weights gives the logits within 1e-5."""
-    model, images = make(method, family).eval(), torch.randn(IMAGES)
+    model, images = make(method, family, **options).eval(), torch.randn(IMAGES)
     with torch.no_grad():
         for parameter in tuned_parameters(model).values():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)

@@ -1,26 +1,77 @@
-"""LoRA changes queries and values alone, by the product of its two matrices."""
+"""LoRA and its relatives change the projections that they name, by their formulas."""
 
 import copy
 
+import pytest
 import torch
 
+from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
-from ship.methods.lora import LoRA
+from ship.methods.lora import OFT, LoRA, VeRA
+
+
+def randomised(model):
+    """The model with random tuned tensors, for evaluation."""
+    with torch.no_grad():
+        for parameter in tuned_parameters(model).values():
+            parameter.normal_()
+    return model.eval()
 
 
 def test_the_update_is_the_scaled_product(tiny_vit):
     """W + alpha / rank B A for queries and values; keys stay."""
     before = copy.deepcopy(tiny_vit)
-    model = LoRA(tiny_vit, 3, rank=2, alpha=6.0).eval()
-    with torch.no_grad():
-        for parameter in tuned_parameters(model).values():
-            parameter.normal_()
-        merged = model.merged()
+    model = randomised(LoRA(tiny_vit, 3, rank=2, alpha=6.0))
+    merged = model.merged()
     for old, own, new in zip(before.blocks, model.vit.blocks, merged.blocks, strict=True):
         q, k, v = (new.attn.qkv.weight - old.attn.qkv.weight).chunk(3)
         for part, change in ((own.attn.qkv.q, q), (own.attn.qkv.v, v)):
             torch.testing.assert_close(change, 3 * part.lora_B["default"].weight @ part.lora_A["default"].weight)
         assert not k.any()
+
+
+def test_dora_has_a_magnitude_of_each_output(tiny_vit):
+    """Rows of W + B A have the length that is tuned."""
+    before = copy.deepcopy(tiny_vit)
+    model = randomised(LoRA(tiny_vit, 3, rank=2, alpha=2.0, dora=True))
+    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
+        (old_q, _, _), (new_q, _, _) = old.attn.qkv.weight.chunk(3), new.attn.qkv.weight.chunk(3)
+        part = own.attn.qkv.q
+        changed = old_q + part.lora_B["default"].weight @ part.lora_A["default"].weight
+        magnitude = part.lora_magnitude_vector["default"].weight
+        torch.testing.assert_close(new_q, magnitude[:, None] * changed / changed.norm(dim=1, keepdim=True))
+
+
+def test_vera_scales_the_same_random_matrices(tiny_vit):
+    """W + diag(b) B diag(d) A for queries and values, with A and B of all layers and models the same; keys stay."""
+    before = copy.deepcopy(tiny_vit)
+    shared = VeRA(copy.deepcopy(tiny_vit), 3, rank=5).vit.blocks[0].attn.qkv.q
+    model = randomised(VeRA(tiny_vit, 3, rank=5))
+    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
+        q, k, v = (new.attn.qkv.weight - old.attn.qkv.weight).chunk(3)
+        for part, change in ((own.attn.qkv.q, q), (own.attn.qkv.v, v)):
+            left, right = part.vera_lambda_b["default"], part.vera_lambda_d["default"]
+            product = left[:, None] * shared.vera_B["default"] @ (right[:, None] * shared.vera_A["default"])
+            torch.testing.assert_close(change, product, rtol=1e-4, atol=1e-5)
+        assert not k.any()
+
+
+def test_oft_turns_and_does_not_stretch(tiny_vit):
+    """Every projection changes, and the inner products of its rows do not."""
+    before = copy.deepcopy(tiny_vit)
+    model = randomised(OFT(tiny_vit, 3, block_size=4))
+    for old, new in zip(before.blocks, model.merged().blocks, strict=True):
+        for was, now in ((old.attn.qkv, new.attn.qkv), (old.attn.proj, new.attn.proj)):
+            assert not torch.allclose(was.weight, now.weight)
+            for old_part, part in zip(was.weight.split(24), now.weight.split(24), strict=True):
+                torch.testing.assert_close(part @ part.T, old_part @ old_part.T, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_oft_refuses_blocks_that_do_not_fit(tiny_vit, size):
+    """Blocks of one channel have nothing to turn; all blocks are as wide."""
+    with pytest.raises(BadInput, match=f"oft: block_size: expected a divisor of the width 24 and .* got {size}"):
+        OFT(tiny_vit, 3, block_size=size)
 
 
 def test_the_backbone_is_not_copied(tiny_vit):

@@ -1,0 +1,84 @@
+"""Convpass: convolutional bypasses (Jie & Deng, arXiv 2207.07039, 2022).
+
+Beside attention and beside the MLP stands a bypass that reads the same normalised tokens, z <- z + SA(h) + s B(h): down
+to a few channels, GELU, a 3 x 3 convolution on the grid of the patches, GELU, up. The class token goes through the
+convolution as an image of its own, 1 x 1, and so does every register, which the paper does not have. The convolution
+starts as the identity and the way up as 0, so that the model starts as the backbone.
+
+The paper searches the scale s for each task, here it is an option. Its authors' program has dropout before the way up,
+as here, and approximates GELU by x sigmoid(1.702 x), which we do not. Where a backbone has LayerScale, it acts on its
+own branch alone; stochastic depth has the same rate on both branches and is drawn apart.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.fields import Fraction, Positive, Rate
+from ship.methods.base import Output, linear_head
+from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
+
+
+class Convpass(nn.Module):
+    """Tuned: 2 L (2 D R + R + D + 9 R^2 + R) for bottlenecks of width R, and the head."""
+
+    statistics: ClassVar[tuple[str, ...]] = ()
+    trains_on: ClassVar[str] = "images"
+
+    def __init__(
+        self,
+        vit: VisionTransformer,
+        num_classes: int,
+        *,
+        bottleneck: Positive = 8,
+        scale: Rate = 1.0,
+        dropout: Fraction = 0.1,
+    ) -> None:
+        super().__init__()
+        self.vit = freeze(vit)
+        self.scale = scale
+        grid = vit.patch_embed.grid_size
+        self.beside_attention, self.beside_mlp = (
+            nn.ModuleList(Bypass(vit.embed_dim, bottleneck, grid, dropout) for _ in vit.blocks) for _ in range(2)
+        )
+        self.head = linear_head(vit.num_features, num_classes)
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        z = embed(self.vit, images)
+        for block, first, second in zip(self.vit.blocks, self.beside_attention, self.beside_mlp, strict=True):
+            h = block.norm1(z)
+            z = add_attention(block, z, attend(*project_qkv(block, h))) + self.scale * block.drop_path1(first(h))
+            z = add_mlp(block, z) + self.scale * block.drop_path2(second(block.norm2(z)))
+        return Output(self.head(pool(self.vit, z)))
+
+
+class Bypass(nn.Module):
+    """A bottleneck that convolves the patches on their grid (rows, columns), and every token before them alone."""
+
+    def __init__(self, width: int, inner: int, grid: tuple[int, int], dropout: float) -> None:
+        super().__init__()
+        self.grid = grid
+        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.conv = nn.Conv2d(inner, inner, kernel_size=3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.xavier_uniform_(self.down.weight)
+        nn.init.dirac_(self.conv.weight)
+        biases = [tensor for tensor in self.parameters() if tensor.ndim == 1]
+        for tensor in (self.up.weight, *biases):
+            nn.init.zeros_(tensor)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """The bypass of normalised tokens h (B, N, D), (B, N, D)."""
+        low = F.gelu(self.down(h))
+        rows, columns = self.grid
+        alone, patches = low.split([h.shape[1] - rows * columns, rows * columns], dim=1)
+        # around an image of one pixel there is only padding: the middle of the kernel is all that it meets
+        alone = F.linear(alone, self.conv.weight[:, :, 1, 1], self.conv.bias)
+        patches = self.conv(patches.transpose(1, 2).unflatten(2, self.grid)).flatten(2).transpose(1, 2)
+        return self.up(self.dropout(F.gelu(torch.cat([alone, patches], dim=1))))

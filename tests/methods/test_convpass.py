@@ -1,0 +1,49 @@
+"""Convpass convolves the patches as an image, and every other token as an image of its own."""
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+
+from ship.methods.base import tuned_parameters
+from ship.methods.convpass import Bypass, Convpass
+from ship.models.vit import embed, pool
+
+
+def randomised(module):
+    """The module with random tuned tensors, for evaluation."""
+    with torch.no_grad():
+        for parameter in tuned_parameters(module).values():
+            parameter.normal_(std=0.3)
+    return module.eval()
+
+
+def test_tokens_without_a_place_are_images_of_one_pixel():
+    """Class token and register by torch's convolution of 1 x 1 images, patches by that of a 2 x 3 image."""
+    bypass = randomised(Bypass(6, 4, grid=(2, 3), dropout=0.5))
+    h = torch.randn(5, 2 + 6, 6)
+    low = F.gelu(h @ bypass.down.weight.T + bypass.down.bias)
+    pixels = [bypass.conv(low[:, i, :, None, None])[..., 0, 0] for i in range(2)]
+    image = bypass.conv(low[:, 2:].reshape(5, 2, 3, 4).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).reshape(5, 6, 4)
+    expected = bypass.up(F.gelu(torch.cat([torch.stack(pixels, dim=1), image], dim=1)))
+    torch.testing.assert_close(bypass(h), expected)
+
+
+def test_the_bypasses_stand_beside_attention_and_mlp(tiny_vit):
+    """Both read what the block's own branch reads, z + SA(h) + s B(h) and z + MLP(h) + s B(h)."""
+    model = randomised(Convpass(tiny_vit, 3, bottleneck=4, scale=0.5))
+    images = torch.randn(2, 3, 16, 16)
+    z = embed(tiny_vit, images)
+    for block, first, second in zip(tiny_vit.blocks, model.beside_attention, model.beside_mlp, strict=True):
+        h = block.norm1(z)
+        z = z + block.attn(h) + 0.5 * first(h)
+        h = block.norm2(z)
+        z = z + block.mlp(h) + 0.5 * second(h)
+    torch.testing.assert_close(model(images).logits, model.head(pool(tiny_vit, z)), rtol=1e-4, atol=1e-5)
+
+
+def test_a_grid_may_have_two_sides():
+    """Images that are not square have a grid that is not."""
+    vit = VisionTransformer(img_size=(16, 24), patch_size=4, embed_dim=24, depth=1, num_heads=3, reg_tokens=2)
+    model = randomised(Convpass(vit, 3))
+    assert model.beside_mlp[0].grid == (4, 6)
+    assert model(torch.randn(2, 3, 16, 24)).logits.shape == (2, 3)
