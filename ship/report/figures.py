@@ -50,7 +50,7 @@ def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str]) ->
     tasks = list(table["task"].unique())
     step = 0.8 / max(3, len(methods))
     with mpl.rc_context(_STYLE):
-        figure = Figure((5.2, 0.75 + len(tasks) * max(0.55, 0.17 * len(methods) + 0.1)), layout="constrained")
+        figure = Figure((5.2, 0.75 + len(tasks) * max(0.6, 0.1 * len(methods) + 0.2)), layout="constrained")
         axes = figure.subplots()
         for index, method in enumerate(methods):
             style = _marker(index)
@@ -100,7 +100,7 @@ def against_parameters(points: Mapping[str, tuple[float, float]], methods: Seque
             axes.annotate(method, (x, y), textcoords="offset points", **place)
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1,) if high > 200 * low else (1, 2, 5)))
-        axes.xaxis.set_major_formatter(mpl.ticker.EngFormatter(sep=" "))
+        axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(_counted))
         axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
         axes.grid()
         axes.set_xlabel("tuned parameters, head included")
@@ -111,7 +111,7 @@ def against_parameters(points: Mapping[str, tuple[float, float]], methods: Seque
 def curves(table: pd.DataFrame, task: str, methods: Sequence[str]) -> str:
     """Training accuracy by epoch on one task: a line per method, a band from the lowest seed to the highest."""
     with mpl.rc_context(_STYLE):
-        figure = Figure((3.5, 2.4), layout="constrained")
+        figure = Figure((3.5, max(2.4, 0.21 * len(methods) + 0.5)), layout="constrained")
         axes = figure.subplots()
         ends: dict[str, tuple[float, float]] = {}
         for index, method in enumerate(methods):
@@ -120,7 +120,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str]) -> str:
                 continue
             seeds = 100 * rows.pivot_table(index="epoch", columns="seed", values="accuracy")
             epochs, mean = np.asarray(seeds.index) + 1, seeds.mean(axis=1).to_numpy()
-            colour, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
+            colour, dash = SERIES[index % len(SERIES)], _dash(index)
             if seeds.shape[1] > 1:
                 axes.fill_between(epochs, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.18, linewidth=0)
             axes.plot(epochs, mean, color=colour, linestyle=dash, linewidth=1.6, label=method)
@@ -130,7 +130,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str]) -> str:
         axes.grid(axis="y")
         axes.set_xlabel("epoch")
         axes.set_ylabel("training accuracy, %")
-        heights = _spread([y for _, y in ends.values()], _gap(axes))
+        heights = _spread([y for _, y in ends.values()], _gap(axes), top=axes.get_ylim()[1])
         right = max((x for x, _ in ends.values()), default=1.0)
         for (method, _), y in zip(ends.items(), heights, strict=True):
             colour = SERIES[methods.index(method) % len(SERIES)]
@@ -169,8 +169,20 @@ def affinity(matrix: Sequence[Sequence[float]], task: str, first_blocks: Sequenc
         return _svg(figure, f"Affinity of the blocks on {task}")
 
 
+def _counted(count: float, _: object) -> str:
+    """20000 as 20 K, 5000000 as 5 M."""
+    return f"{count / 1e6:g} M" if count >= 1e6 else f"{count / 1e3:g} K" if count >= 1e3 else f"{count:g}"
+
+
 def _marker(index: int) -> dict[str, Any]:
-    return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[index % len(MARKERS)]}
+    """Colour and marker of a method; each pair once in 64, since a colour that comes again has another marker."""
+    again = index // len(SERIES)
+    return {"color": SERIES[index % len(SERIES)], "marker": MARKERS[(index + again) % len(MARKERS)]}
+
+
+def _dash(index: int) -> tuple[float, tuple[float, ...]]:
+    """The line of a method; a colour that comes again has another."""
+    return DASHES[(index + index // len(SERIES)) % len(DASHES)]
 
 
 def _gap(axes: Axes) -> float:
@@ -179,8 +191,8 @@ def _gap(axes: Axes) -> float:
     return (high - low) * 14 / 72 / (axes.figure.get_figheight() * 0.75)  # type: ignore[union-attr]
 
 
-def _spread(heights: Sequence[float], gap: float) -> list[float]:
-    """The heights, moved apart as little as lets neighbours keep `gap`: labels that would overlap do not."""
+def _spread(heights: Sequence[float], gap: float, top: float = math.inf) -> list[float]:
+    """The heights, moved apart until neighbours keep `gap` and none is above `top`: no label overlaps."""
     order = np.argsort(np.asarray(heights), kind="stable")
     moved = np.asarray(heights, dtype=float)[order]
     for _ in range(200):
@@ -189,6 +201,8 @@ def _spread(heights: Sequence[float], gap: float) -> list[float]:
             if lack > 1e-9:
                 moved[i] -= lack / 2
                 moved[i + 1] += lack / 2
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], top - (len(moved) - 1 - i) * gap)
     result = np.empty_like(moved)
     result[order] = moved
     return [float(value) for value in result]

@@ -15,7 +15,9 @@ from ship.config import Params
 from ship.errors import BadInput
 from ship.evaluate import GROUPS
 from ship.report import figures
+from ship.report.costs import costs
 from ship.report.published import published
+from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, row_settings, text
 from ship.report.tables import (
     LEAKY,
@@ -25,11 +27,12 @@ from ship.report.tables import (
     expected_runs,
     method_means,
     missing_runs,
-    ranking,
 )
-from ship.report.text import parameters, percent, rank
+from ship.report.text import difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
+MEANS = ("group_mean", "task_mean")
+FILTERS = (difference, memory, parameters, percent, points, rank, seconds)
 Missing = tuple[str, str, int, str]
 """task, method, seed, and why the run has left no result"""
 
@@ -59,19 +62,22 @@ def write_page(
     paths = [root / run.folder / "run.json" for run in expected_runs(params)]
     abouts = [read_json(path) for path in paths if path.exists()]
     means = {method: method_means(table, method, params.grid.tasks) for method in methods}
+    ranks = ranking(table, params.grid.tasks)
+    added = _mean_by_method(table, "tuned_parameters_without_head")
     context = {
         "params": params,
         "commit": commit,
         "tasks": tasks,
         "methods": methods,
         "means": means,
-        "ranks": ranking(table, params.grid.tasks),
+        "ranks": ranks,
         "leaky": _leaky(table, methods, params.grid.tasks),
         "headline": headline(means),
-        "best": _best(table, means),
+        "best": _best(means, ranks),
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
         "tuned": _mean_by_method(table, "tuned_parameters"),
-        "added": _mean_by_method(table, "tuned_parameters_without_head"),
+        "added": added,
+        "per_million": {m: points_per_million(means[m].get("group_mean"), added[m]) for m in methods},
         "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
         "missing": _missing(params, root, missing),
         "runs": len(expected_runs(params)),
@@ -83,7 +89,7 @@ def write_page(
         "published": published(tasks),
         "curves": _curves(tables, tasks, methods),
         "hierarchies": _hierarchies(params, root, tasks, methods),
-        "costs": _costs(params, root, methods),
+        "costs": costs(params, root, methods),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},
     }
@@ -118,7 +124,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "parameters": parameters, "rank": rank}
+    environment.filters |= {function.__name__: function for function in FILTERS}
     return environment.get_template("page.html.j2")
 
 
@@ -133,11 +139,19 @@ def _rows_of_grid(path: Path, params: Params) -> pd.DataFrame:
     return ordered.reset_index(drop=True)
 
 
-def _best(table: pd.DataFrame, means: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The highest accuracy of every column of the first table."""
-    best = {str(task): float(rows["accuracy"].max()) for task, rows in table.groupby("task")}
-    kinds = ("group_mean", "task_mean")
-    return best | {kind: max((found[kind] for found in means.values() if kind in found), default=2.0) for kind in kinds}
+def _best(means: Mapping[str, Mapping[str, Any]], ranks: Mapping[str, float]) -> dict[str, Any]:
+    """Shaped as the means of a method: the highest of all methods, and the lowest rank."""
+    return {
+        "tasks": _highest([found["tasks"] for found in means.values()]),
+        "groups": _highest([found.get("groups", {}) for found in means.values()]),
+        "rank": min(ranks.values(), default=None),
+        **_highest([{kind: found[kind] for kind in MEANS if kind in found} for found in means.values()]),
+    }
+
+
+def _highest(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The highest value of every key."""
+    return {key: max(part[key] for part in parts if key in part) for part in parts for key in part}
 
 
 def _mean_by_method(table: pd.DataFrame, column: str) -> dict[str, float]:
@@ -208,17 +222,4 @@ def _hierarchies(params: Params, root: Path, tasks: Sequence[str], methods: Sequ
         first = rows[0][2] if rows else [0]
         svg = figures.affinity(about["affinity"], task, first, floor=min(0.9, int(10 * floor) / 10))
         found.append({"task": task, "rows": rows, "figure": Markup(svg)})  # noqa: S704
-    return found
-
-
-def _costs(params: Params, root: Path, methods: Sequence[str]) -> list[dict[str, Any]]:
-    """Seconds (mean over runs) and peak memory (largest, bytes) of each method that was measured."""
-    found = []
-    for method in methods:
-        paths = [root / run.benchmark for run in expected_runs(params) if run.method == method]
-        parts = [pd.read_csv(path, sep="\t", na_values="-") for path in paths if path.exists()]
-        if parts:
-            rows = pd.concat(parts)
-            peak = float(rows["max_rss"].max()) * 2**20
-            found.append({"method": method, "runs": len(parts), "seconds": float(rows["s"].mean()), "peak": peak})
     return found

@@ -121,16 +121,6 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str 
     return found
 
 
-def ranking(summary: Frame, tasks: Sequence[str]) -> dict[str, float]:
-    """Mean over the tasks of the rank of each method that has them all, among these methods.
-
-    1 is the highest accuracy (mean over seeds); equal ones share the mean of their ranks.
-    """
-    found = {str(method): method_means(summary, str(method), tasks)["tasks"] for method in summary["method"].unique()}
-    complete = pd.DataFrame({method: values for method, values in found.items() if set(tasks) <= set(values)})
-    return {str(method): float(rank) for method, rank in complete.rank(axis=1, ascending=False).mean().items()}
-
-
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
     """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals; leaky ones apart."""
     methods = sorted(summary["method"].unique())

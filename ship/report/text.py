@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ship.report.tables import LEAKY, Frame, method_means, ranking
+from ship.report.ranks import ranking
+from ship.report.tables import LEAKY, Frame, method_means
 
 
 def text_table(summary: Frame, width: int = 100) -> str:
@@ -50,9 +51,35 @@ def percent(value: float | None) -> str:
     return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
 
 
+def difference(value: float) -> str:
+    """0.0312 as +3.1; less than 0 has the sign that is as wide as a plus."""
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
 def rank(value: float | None) -> str:
     """1.333 as 1.3; a dash where there is none."""
     return "-" if value is None else f"{value:.1f}"
+
+
+def points(value: float | None) -> str:
+    """2987.6 as 2988, 0.92653 as 0.927: three digits or all before the point; a dash where there is none."""
+    return "-" if value is None else f"{value:.0f}" if value >= 99.95 else f"{value:#.3g}"
+
+
+def seconds(value: float | None) -> str:
+    """4.96 as 5.0, 83.2 as 83, 5025 as 1 h 24 min; a dash where there is none."""
+    if value is None:
+        return "-"
+    if value < 59.5:
+        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    hours, left = divmod(round(value / 60), 60)
+    return f"{minutes} min {rest} s" if value < 3570 else f"{hours} h {left} min"
+
+
+def memory(count: float | None) -> str:
+    """Bytes in GiB: 955252736 as 0.89 GiB; a dash where there are none."""
+    return "-" if count is None else f"{count / 2**30:.2f} GiB"
 
 
 def parameters(count: float) -> str:

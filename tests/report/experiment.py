@@ -48,30 +48,30 @@ def write(root: Path, settings: Params) -> None:
 
 
 def write_run(root: Path, run: Run, random: np.random.Generator) -> None:
+    """What one run leaves; of a task or a method that is not above, something in between."""
+    level = LEVEL.get(run.method, 0.7) - HARD.get(run.task, 0.0)
     labels = np.arange(IMAGES) % 10
-    hits = random.random(IMAGES) < LEVEL[run.method] - HARD[run.task]
+    hits = random.random(IMAGES) < level
     predictions = np.where(hits, labels, (labels + 1) % 10)
     path = root / run.folder / "predictions.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     table = {"key": [f"test/{i:05d}" for i in range(IMAGES)], "label": labels, "prediction": predictions}
     pd.DataFrame({**table, "probability": np.float32(0.5)}).to_parquet(path, index=False)
     epochs = np.arange(EPOCHS)
-    learnt = (LEVEL[run.method] - HARD[run.task] + 0.08) * (1 - np.exp(-(epochs + 1) / 3)) + random.normal(
-        0, 0.008, EPOCHS
-    )
+    learnt = (level + 0.08) * (1 - np.exp(-(epochs + 1) / 3)) + random.normal(0, 0.008, EPOCHS)
     log = {"epoch": epochs, "lr": 1e-3, "loss": 2 - learnt, "penalty": 0.0, "accuracy": learnt}
     write_text(root / run.folder / "log.csv", pd.DataFrame(log).to_csv(index=False))
     result = {
         **run._asdict(),
-        "group": GROUP[run.task],
+        "group": GROUP.get(run.task, "structured"),
         "backbone": "vit_mini",
         "accuracy": round(float(hits.mean()), 6),
         "loss": 0.7,
         "test_images": IMAGES,
         "train_accuracy": round(float(learnt[-1]), 6),
         "epochs": EPOCHS,
-        "tuned_parameters": TUNED[run.method] + 1930,
-        "tuned_parameters_without_head": TUNED[run.method],
+        "tuned_parameters": TUNED.get(run.method, 10_000) + 1930,
+        "tuned_parameters_without_head": TUNED.get(run.method, 10_000),
     }
     write_json(root / run.result, result)
     backbone = {"name": "vit_mini", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
@@ -88,7 +88,7 @@ def write_run(root: Path, run: Run, random: np.random.Generator) -> None:
             },
         },
     )
-    seconds = {"linear": 3.1, "vpt": 41.5, "ship": 55.0}[run.method]
+    seconds = {"linear": 3.1, "vpt": 41.5, "ship": 55.0}.get(run.method, 30.0)
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{seconds + run.seed}\t0:00:41\t{900 + 10 * run.seed}\n")
 
 

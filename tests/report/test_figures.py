@@ -77,6 +77,22 @@ def test_labels_move_apart_and_keep_their_order():
     assert figures._spread([0.1, 0.5], 0.1) == [0.1, 0.5]
 
 
+def test_labels_stay_below_the_top():
+    """And still keep the gap: a figure is cut off above."""
+    moved = sorted(figures._spread([0.99, 1.0, 0.98, 0.2], 0.1, top=1.0))
+    assert moved[0] == 0.2
+    assert moved[1:] == pytest.approx([0.8, 0.9, 1.0])
+
+
+def test_methods_that_share_a_colour_differ_in_marker_and_dash():
+    """There are eight colours, and more methods."""
+    methods = [f"m{i}" for i in range(20)]
+    markers = {(style["color"], style["marker"]) for style in map(figures._marker, range(20))}
+    assert len(markers) == len(methods)
+    lines = {(i % 8, figures._dash(i)) for i in range(20)}
+    assert len(lines) == len(methods)
+
+
 def test_markup_in_a_name_is_escaped(finished):
     """A name is text."""
     svg = figures.affinity([[1.0]], '<script>"', [0], 0.5)

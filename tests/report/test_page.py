@@ -6,13 +6,16 @@ import re
 from html.parser import HTMLParser
 
 import experiment
+import numpy as np
+import pandas as pd
 import pytest
 
 from ship import config
 from ship.artifacts import Run, read_json, settings_file, write_json
 from ship.errors import BadInput
 from ship.report.page import headline, levels, write_page
-from ship.report.tables import aggregate
+from ship.report.tables import aggregate, expected_runs, method_means
+from ship.report.text import percent, points
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -49,6 +52,11 @@ def check(page: str) -> Checker:
     return checker
 
 
+def section(page: str, name: str) -> str:
+    """What stands under one heading."""
+    return page.split(f'<section id="{name}">')[1].split("</section>", maxsplit=1)[0]
+
+
 def test_page_loads_nothing(page):
     """Every reference stays within the page, and finds its target there."""
     found = check(page)
@@ -79,6 +87,53 @@ def test_page_shows_the_levels_of_every_task(page):
     """At the threshold of the row, and of the task within the row."""
     assert "threshold 0.95: <b>12 levels</b>" in page
     assert "threshold 0.9: <b>4 levels</b>, first blocks 0, 4, 7, 10" in page
+
+
+def test_page_sums_up_each_method(finished, page):
+    """Group means, both means, rank, what is tuned; a probe that tunes the head alone has no points per million."""
+    rows = dict(re.findall(r'<tr><th scope="row">(\w+)</th>(.*?)</tr>', section(page, "results"), re.DOTALL)[:3])
+    cells = {method: re.findall(r"<td[^>]*>(.*?)</td>", row) for method, row in rows.items()}
+    means = method_means(finished.table, "ship", finished.params.grid.tasks)
+    shown = [*means["groups"].values(), means["group_mean"], means["task_mean"]]
+    assert cells["ship"] == [*map(percent, shown), "1.0", "63.4 K", "61.4 K", points(100 * shown[2] / 0.06144)]
+    assert cells["linear"][4:] == ["3.0", "1.93 K", "0", "-"]
+    assert "inf" not in re.findall(r"<td[^>]*>(.*?)</td>", page)
+    assert section(page, "results").count('class="n best"') == 5 + 3  # ship, on every task and in every mean
+
+
+def test_published_rows_stand_apart(tmp_path):
+    """In a section of their own, where nothing is marked: neither ranks nor the best know of them."""
+    raw = experiment.params().model_dump()
+    raw["grid"]["tasks"], raw["tasks"] = ["kitti"], {"kitti": {"group": "structured"}}
+    params = config.parse(raw)
+    params.methods["ship"].tasks.clear()
+    for number, run in enumerate(expected_runs(params)):
+        experiment.write_run(tmp_path, run, np.random.default_rng(number))
+    aggregate(params, tmp_path)
+    write_page(params, tmp_path, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert "VPT-deep" in section(page, "published")
+    assert "best" not in section(page, "published").replace("The best of several", "")
+    assert "VPT-deep" not in page.replace(section(page, "published"), "")
+    ours = pd.read_csv(tmp_path / "results/table.csv")["accuracy"]
+    assert f"highest group mean, {percent(ours.max())}\u00a0%" in page
+
+
+def test_long_tables_are_folded(page, tmp_path):
+    """Short ones are not: a page of nineteen tasks begins with what matters."""
+    assert page.count("<details open>") == 2
+    params = experiment.params(seeds=(0,))
+    raw = params.model_dump()
+    raw["methods"] |= {f"vpt{i}": raw["methods"]["vpt"] for i in range(3)}
+    raw["grid"]["methods"] = list(raw["methods"])
+    wide = config.parse(raw)
+    for number, run in enumerate(expected_runs(wide)):
+        experiment.write_run(tmp_path, run, np.random.default_rng(number))
+    aggregate(wide, tmp_path)
+    write_page(wide, tmp_path, tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "<details open><summary>18 rows" in text
+    assert "<details><summary>45 rows" in text
 
 
 def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from ship.artifacts import Run, read_json, write_json
 from ship.errors import BadInput
-from ship.report.tables import LEAKY, aggregate, missing_runs, ranking
+from ship.report.tables import LEAKY, aggregate, missing_runs
 from ship.report.text import text_table
 
 FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
@@ -119,14 +119,6 @@ def test_predictions_must_be_those_of_the_result(fresh):
     write_json(path, {**read_json(path), "accuracy": 0.123})
     with pytest.raises(BadInput, match=r"1.json: expected the accuracy of predictions.parquet, 0.\d+, got 0.123"):
         aggregate(fresh.params, fresh.root)
-
-
-def test_ranks_are_means_over_tasks_and_ties_share():
-    """1 for the highest accuracy; a method that lacks a task has none, and takes none from others."""
-    accuracies = {"a": (0.9, 0.5), "b": (0.8, 0.5), "c": (0.7, 0.9)}
-    rows = [(task, m, acc[i]) for i, task in enumerate("xy") for m, acc in accuracies.items()]
-    table = pd.DataFrame([*rows, ("x", "d", 1.0)], columns=["task", "method", "accuracy"]).assign(group="own")
-    assert ranking(table, ["x", "y"]) == {"a": (1 + 2.5) / 2, "b": (2 + 2.5) / 2, "c": (3 + 1) / 2}
 
 
 def test_leaky_figures_stand_apart(fresh):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ship.report.text import markdown_table, parameters, percent, text_table
+from ship.report.text import difference, markdown_table, memory, parameters, percent, points, seconds, text_table
 
 
 def test_text_table_shows_percent_and_names_both_means(finished):
@@ -52,3 +52,28 @@ def test_parameters_have_three_digits(count, text):
 def test_percent_has_a_dash_for_nothing():
     """And one decimal."""
     assert [percent(0.8413), percent(1), percent(None), percent(float("nan"))] == ["84.1", "100.0", "-", "-"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (9.94, "9.9 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (125.2, "2 min 5 s"),
+        (3599, "1 h 0 min"),
+        (5030.0, "1 h 24 min"),
+        (90_000, "25 h 0 min"),
+        (None, "-"),
+    ],
+)
+def test_seconds_have_the_unit_of_their_size(value, text):
+    """No minute has 60 seconds, no hour 60 minutes."""
+    assert seconds(value) == text
+
+
+def test_points_memory_and_differences_are_short():
+    """Three digits or all before the point; a dash for nothing; a sign that is as wide as a plus."""
+    assert [points(value) for value in (2987.6, 99.96, 12.34, 0.92653, None)] == ["2988", "100", "12.3", "0.927", "-"]
+    assert [memory(value) for value in (2**30, 955_252_736, None)] == ["1.00 GiB", "0.89 GiB", "-"]
+    assert [difference(value) for value in (0.0312, -0.0312)] == ["+3.1", "\N{MINUS SIGN}3.1"]

@@ -1,0 +1,48 @@
+"""What Snakemake measured, by method."""
+
+from __future__ import annotations
+
+import pytest
+
+from ship import config
+from ship.artifacts import Run, write_text
+from ship.report.costs import costs
+
+
+def write(root, path, seconds, memory="100.5"):
+    write_text(root / path, f"s\th:m:s\tmax_rss\tmax_vms\n{seconds}\t0:00:01\t{memory}\t1\n")
+
+
+def test_seconds_are_the_median_and_memory_the_largest(fresh):
+    """One slow machine among six does not move the figure of a method; a method that was not measured has no row."""
+    for task in fresh.params.grid.tasks:
+        for seed in (0, 1):
+            write(fresh.root, Run(task, "ship", seed).benchmark, 60 + seed, 800)
+            (fresh.root / Run(task, "vpt", seed).benchmark).unlink()
+    write(fresh.root, Run("digits", "ship", 0).benchmark, 5000, 1024)
+    linear, ship = costs(fresh.params, fresh.root, fresh.params.grid.methods)
+    assert ship == {"method": "ship", "runs": 6, "seconds": 61, "search": None, "peak": 2**30}
+    assert linear["method"] == "linear"
+
+
+@pytest.mark.parametrize("nothing", ["-", "NA"])
+def test_a_run_too_short_for_a_look_has_no_memory(fresh, nothing):
+    """Snakemake has a word for that; it is no number."""
+    for task in fresh.params.grid.tasks:
+        for seed in (0, 1):
+            write(fresh.root, Run(task, "linear", seed).benchmark, 0.4, nothing)
+    linear, vpt, _ = costs(fresh.params, fresh.root, fresh.params.grid.methods)
+    assert (linear["seconds"], linear["peak"]) == (0.4, None)
+    assert vpt["peak"] > 2**29
+
+
+def test_a_search_has_its_own_seconds(fresh):
+    """One for each task of a row that searches; what is left of a former search counts for nothing."""
+    raw = fresh.params.model_dump()
+    raw["methods"]["ship"]["search"] = {"sampler": "grid", "choices": {"train.lr": [0.1, 0.2]}}
+    params = config.parse(raw)
+    for number, task in enumerate(params.grid.tasks):
+        write(fresh.root, f"benchmarks/tune/{task}/ship.tsv", 100 * (number + 1))
+        write(fresh.root, f"benchmarks/tune/{task}/vpt.tsv", 1)
+    found = {row["method"]: row["search"] for row in costs(params, fresh.root, params.grid.methods)}
+    assert found == {"linear": None, "vpt": None, "ship": 200}
