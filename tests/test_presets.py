@@ -1,10 +1,18 @@
 """Presets: whole experiments, with some keys set, comments kept."""
 
+from pathlib import Path
+
 import pytest
+import timm
+import torch
 import yaml
 
-from ship import presets
+from ship import config, presets
 from ship.errors import BadInput
+from ship.methods import build
+from ship.methods.base import tuned_parameters
+
+SHIPPED = Path(__file__).parents[1] / "presets"
 
 TEXT = """# A first line.
 grid: {tasks: [digits], methods: [linear], seeds: [0]}
@@ -58,3 +66,41 @@ def test_what_is_refused(preset, setting, message):
 def test_the_overview_has_a_line_a_preset():
     """Name and first comment."""
     assert presets.overview().split(maxsplit=1) == ["small", "A first line."]
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("[!p]*.yaml")), ids=lambda path: path.stem)
+def test_what_differs_for_a_task_names_one_of_the_preset(path):
+    """A name that is written wrong would leave the row's own settings in force."""
+    params = config.load(path)
+    for name, row in params.methods.items():
+        assert row.tasks.keys() <= params.tasks.keys(), name
+
+
+@pytest.mark.parametrize("row", ["vpt", "cvpt_published", "ship_published"])
+def test_settings_of_a_task_are_there_for_all_nineteen(row):
+    """A task that is left out would silently take those of the row."""
+    params = config.load(SHIPPED / "vtab1k.yaml")
+    assert params.methods[row].tasks.keys() == params.tasks.keys()
+    assert len(params.tasks) == 19
+
+
+@pytest.mark.parametrize(
+    ("row", "millions"),
+    [("linear", 0), ("full", 85.8), ("bitfit", 0.1), ("lora", 0.29), ("adaptformer", 0.16), ("ssf", 0.21)],
+)
+def test_rows_are_as_large_as_their_papers_say(row, millions):
+    """Without the head, on ViT-B/16, as the published rows state it."""
+    params = config.load(SHIPPED / "vtab1k.yaml")
+    with torch.device("meta"):
+        vit = timm.create_model("vit_base_patch16_224", num_classes=0)
+        model = build(params.methods[row].method, vit, 10, params.options_of(row), {})
+    head = sum(tensor.numel() for tensor in model.head.parameters())
+    count = sum(tensor.numel() for tensor in tuned_parameters(model).values()) - head
+    assert count / 1e6 == pytest.approx(millions, abs=0.005 if millions < 1 else 0.05)
+
+
+def test_prompts_are_as_many_as_their_papers_say():
+    """VPT-deep on ViT-B/16: 0.56 M on average over the tasks, in agreement with the lengths that were inferred."""
+    params = config.load(SHIPPED / "vtab1k.yaml")
+    lengths = [params.options_of("vpt", task)["prompt_length"] for task in params.tasks]
+    assert 12 * 768 * sum(lengths) / len(lengths) / 1e6 == pytest.approx(0.56, abs=0.01)

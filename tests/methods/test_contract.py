@@ -1,6 +1,7 @@
 """What every method must hold, whatever it computes. A new entry of METHODS is tested here before it has a file."""
 
 import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -197,11 +198,13 @@ def test_options_are_checked_by_the_constructor():
 
 @pytest.mark.parametrize("preset", sorted(PRESETS.glob("[!p]*.yaml")), ids=lambda path: path.stem)
 def test_the_rows_of_a_preset_are_accepted(preset):
-    """Every row names a method and options that it takes, on every task."""
+    """Every row names a method and options that it takes, on every task, with every value that a search may choose."""
     params = config.load(preset)
     for name, row in params.methods.items():
-        for task in params.tasks:
-            check_options(row.method, params.options_of(name, task), f"{preset}: methods.{name}")
+        candidates = row.search.candidates if row.search else {}
+        searched = [{key: value} for key, values in candidates.items() for value in values]
+        for task, chosen in itertools.product(params.tasks, searched or [{}]):
+            check_options(row.method, params.options_of(name, task, chosen), f"{preset}: methods.{name}")
 
 
 def test_a_checkpoint_of_another_model_is_refused(make):
