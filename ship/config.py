@@ -128,8 +128,15 @@ class Params(Settings):
                 raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
         if len(set(self.grid.seeds)) < len(self.grid.seeds):
             raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows(self) -> Params:
         for name, row in self.methods.items():
-            for task in [None, *row.tasks]:
+            self.train_of(name)
+            for task in row.tasks:
+                if task not in self.tasks:
+                    raise ValueError(str(unknown(f"methods.{name}.tasks", task, self.tasks)))
                 self.train_of(name, task)
             for key, values in row.search.candidates.items() if row.search else ():
                 for value in values:

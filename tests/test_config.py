@@ -52,6 +52,7 @@ BAD = [
         {"trials": 2, "ranges": {"train.lr": {"low": 1.0, "high": 0.1}}},
         r"ship\.search\.ranges\.train\.lr: expected low below high, got 1 and 0\.1",
     ),
+    ("methods.ship.tasks", {"digit": {}}, r"methods\.ship\.tasks: expected one of digits, got 'digit'"),
     ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
     ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
 ]
