@@ -23,6 +23,16 @@ STARTS_AS_BACKBONE = [
     *["partial", "pfeiffer", "repadapter", "vera"],
 ]
 MERGING = [(name, {}) for name, kind in METHODS.items() if hasattr(kind, "merged")] + [("lora", {"dora": True})]
+TUNED = {  # without the head, with default options, for depth 3 and width 24
+    "adapter_plus": 3 * (2 * 24 * 8 + 8 + 2 * 24),
+    "convpass": 2 * 3 * (2 * 24 * 8 + 8 + 24 + 9 * 8**2 + 8),
+    "fact_tk": 2 * 24 * 32 + 12 * 3 * 32 + 32**3,
+    "fact_tt": 2 * 24 * 16 + 12 * 3 * 16**2,
+    "lora": 4 * 24 * 8 * 3,
+    "oft": 2 * 3 * 24 * (8 - 1),
+    "repadapter": 2 * 3 * (24 * 8 + 8 + 24 * 8 // 2 + 24),
+    "vera": 2 * 3 * (256 + 24),
+}
 
 
 def make_vit(family):
@@ -63,6 +73,14 @@ def test_a_method_trains_and_comes_back(method, family):
     images = torch.randn(IMAGES)
     with torch.no_grad():
         assert torch.equal(model.eval()(images).logits, other.eval()(images).logits)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", TUNED)
+def test_the_count_does_not_depend_on_the_family(method, family):
+    """Registers, LayerScale, norms and pooling add nothing to the closed formula."""
+    tuned = tuned_parameters(make(method, family))
+    assert sum(p.numel() for p in tuned.values()) == TUNED[method] + 24 * 5 + 5
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -56,6 +56,13 @@ def test_vera_scales_the_same_random_matrices(tiny_vit):
         assert not k.any()
 
 
+def test_the_matrices_of_vera_stay_what_they_are(tiny_vit):
+    """A checkpoint has the scales alone: with other matrices it would mean another model."""
+    part = VeRA(tiny_vit, 3, rank=5).vit.blocks[0].attn.qkv.q
+    torch.testing.assert_close(part.vera_A["default"][0, :3], torch.tensor([-0.0037434, 0.2682218, -0.4115226]))
+    torch.testing.assert_close(part.vera_B["default"][0, :3], torch.tensor([0.4298837, 0.0656173, -0.5344992]))
+
+
 def test_oft_turns_and_does_not_stretch(tiny_vit):
     """Every projection changes, and the inner products of its rows do not."""
     before = copy.deepcopy(tiny_vit)
