@@ -4,7 +4,7 @@ Before attention and before the MLP, after their norms, an adapter without non-l
 A is dense, U sparse, of groups that each read their own part of the bottleneck. Being linear, it merges into the layer
 that comes next: `merged` costs nothing at inference. A starts by Glorot, U and both biases as 0: it starts as the
 backbone. The paper searches the scale s for each task, here it is an option. Dropout on the bottleneck is not in the
-paper but in its authors' program. Both have biases, which the paper's count (0.22 M for ViT-B) leaves out, ours has.
+paper but in its authors' program. Both have biases, which the published 0.22 M for ViT-B seem to leave out; ours count.
 """
 
 from __future__ import annotations
