@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ship.artifacts import read_json, settings_file, write_json
 from ship.config import NOTHING, Chosen, Params
+from ship.errors import BadInput
 from ship.rows import Train
 
 
@@ -17,21 +18,45 @@ class RunSettings(NamedTuple):
     recipe: Train
 
 
-def write_settings(
-    params: Params, task: str, method: str, chosen: Chosen = NOTHING, search: Mapping[str, Any] | None = None
+def write_settings(params: Params, task: str, method: str) -> None:
+    """Write the settings of a row that has no search."""
+    write_json(settings_file(task, method), {**_settings(params, task, method), "search": None})
+
+
+def write_chosen(
+    params: Params, task: str, method: str, trials: Sequence[Mapping[str, Any]], best: int, about: Mapping[str, Any]
 ) -> None:
-    """Write the row's settings on the task, with what was `chosen`, and the `search` that chose it."""
-    write_json(
-        settings_file(task, method),
-        {
-            "options": params.options_of(method, task, chosen),
-            "train": params.train_of(method, task, chosen).model_dump(),
-            "search": search,
-        },
-    )
+    """Write the settings of a row with those of trial number `best`, the `trials`, and what is known `about` them."""
+    search = {**_definition(params, method), **about, "chosen": best, "trials": trials}
+    settings = _settings(params, task, method, trials[best]["settings"])
+    write_json(settings_file(task, method), {**settings, "search": search})
 
 
-def read_settings(task: str, method: str) -> RunSettings:
-    """What `write_settings` wrote. Raises BadInput where nothing was."""
-    found = read_json(settings_file(task, method))
+def read_settings(params: Params, task: str, method: str) -> RunSettings:
+    """What was written of a row on a task. Raises BadInput where nothing was, or of another row than `params` have."""
+    path = settings_file(task, method)
+    found = read_json(path)
+    try:
+        search = found["search"]
+        chosen = search["trials"][search["chosen"]]["settings"] if search else NOTHING
+        searched = {"definition": search["definition"]} if search else {}
+        expected = {**_settings(params, task, method, chosen), **_definition(params, method)}
+        same = {"options": found["options"], "train": found["train"], **searched} == expected
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path}: expected what ship tune writes, got {type(error).__name__}: {error}") from None
+    if not same:
+        raise BadInput(
+            f"{path}: expected the settings that params.yaml has for {method}, got others (ship tune {task} {method})"
+        )
     return RunSettings(found["options"], Train(**found["train"]))
+
+
+def _settings(params: Params, task: str, method: str, chosen: Chosen = NOTHING) -> dict[str, Any]:
+    options = params.options_of(method, task, chosen)
+    return {"options": options, "train": params.train_of(method, task, chosen).model_dump()}
+
+
+def _definition(params: Params, method: str) -> dict[str, Any]:
+    """What was to be searched, where something was."""
+    search = params.methods[method].search
+    return {"definition": search.model_dump()} if search else {}

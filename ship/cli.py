@@ -119,7 +119,7 @@ def train(
     run = Run(task, method, seed)
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
-    epochs = read_settings(task, method).recipe.epochs
+    epochs = read_settings(read, task, method).recipe.epochs
     with _progress(epochs, f"{task} {method} {seed}") as show:
         execute(read, run, lambda record: show(record.epoch + 1, _line(record, epochs)))
 

@@ -133,26 +133,29 @@ class Params(Settings):
     @model_validator(mode="after")
     def _rows(self) -> Params:
         for name, row in self.methods.items():
-            self.train_of(name)
-            for task in row.tasks:
+            for place in [None, *row.tasks]:
+                self.train_of(name, place)
+                for chosen in row.search.combinations("train.") if row.search else ():
+                    self.train_of(name, place, chosen)
+            for task, own in row.tasks.items():
                 if task not in self.tasks:
                     raise ValueError(str(unknown(f"methods.{name}.tasks", task, self.tasks)))
-                self.train_of(name, task)
-            for key, values in row.search.candidates.items() if row.search else ():
-                for value in values:
-                    self.train_of(name, None, {key: value})
+                keys = {*(f"options.{key}" for key in own.options), *(f"train.{key}" for key in own.train)}
+                if row.search and (both := sorted(keys & row.search.candidates.keys())):
+                    key = f"methods.{name}.tasks.{task}.{both[0]}"
+                    raise ValueError(f"{key}: expected it here or in methods.{name}.search, found it in both")
         return self
 
     def options_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> dict[str, Any]:
         """Keyword arguments of the row `method` on `task`; what a search has `chosen` goes before all."""
         row = self.methods[method]
         own = row.tasks[task].options if task in row.tasks else {}
-        return {**row.options, **own, **_under("options.", chosen)}
+        return {**row.options, **own, **under("options.", chosen)}
 
     def train_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> Train:
         """The recipe: `train`, then the row's keys, then the task's within the row, then what a search has `chosen`."""
         row = self.methods[method]
-        own, found = row.tasks[task].train if task in row.tasks else {}, _under("train.", chosen)
+        own, found = row.tasks[task].train if task in row.tasks else {}, under("train.", chosen)
         try:
             return Train(**{**self.train.model_dump(), **row.train, **own, **found})
         except ValidationError as error:
@@ -160,7 +163,8 @@ class Params(Settings):
             raise ValueError(first_line(error, Train, place)) from None
 
 
-def _under(prefix: str, chosen: Chosen) -> dict[str, Any]:
+def under(prefix: str, chosen: Chosen) -> dict[str, Any]:
+    """The values of the keys that start with `prefix`, by the rest of them."""
     return {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
 
 

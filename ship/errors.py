@@ -13,8 +13,8 @@ class BadInput(Exception):
     """
 
 
-class Diverged(BadInput):
-    """Losses that are not finite: the settings do not train."""
+class Unfit(BadInput):
+    """Settings that a method refuses together, or that give losses that are not finite: a search passes them over."""
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_json, read_tensors
 from ship.compute import Compute
 from ship.data.images import batches, normalise, pixels, read_split, stream
-from ship.errors import BadInput
-from ship.methods import build
+from ship.errors import Unfit
+from ship.methods import METHODS, build
 from ship.methods.base import Output
 from ship.models import backbones
 from ship.models.vit import perturb
@@ -57,6 +57,9 @@ class Prepared(NamedTuple):
 def prepare(setup: Setup, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
+    kind: Any = METHODS[setup.method]
+    if recipe.noise and kind.trains_on == "pooled":
+        raise Unfit(f"{setup.method}: expected train.noise and train.consistency 0, since it sees no image, got others")
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     if recipe.noise:
         perturb(vit, recipe.noise)
@@ -67,17 +70,15 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     model.to(compute.device)
     split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
     labels = torch.from_numpy(split.labels)
-    if recipe.noise and model.trains_on == "pooled":
-        raise BadInput(f"train.noise: expected 0 for {setup.method}, which trains on features, got {recipe.noise:g}")
     if model.trains_on == "pooled":  # features are those of train, then val
-        inputs = read_tensors(features_file(setup.task))[0]["pooled"][: len(labels)]
+        examples = read_tensors(features_file(setup.task))[0]["pooled"][: len(labels)]
         forward = model.on_pooled
     else:
-        inputs = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+        examples = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
         forward = model
 
     def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for x, y in batches(inputs, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
+        for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
             yield (normalise(x, preprocessing.mean, preprocessing.std) if x.dtype == torch.uint8 else x), y
 
     steps = max(1, len(labels) // recipe.batch_size)

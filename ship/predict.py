@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ship.errors import Diverged
+from ship.errors import Unfit
 from ship.methods.base import Output
 
 
@@ -32,10 +32,10 @@ class Predictions(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """Mean cross-entropy, six decimals. Raises Diverged where it is not finite."""
+        """Mean cross-entropy, six decimals. Raises Unfit where it is not finite."""
         mean = self.losses.double().mean()
         if not mean.isfinite():
-            raise Diverged(f"train: expected finite losses on the images to predict, got {mean:g} (lower train.lr)")
+            raise Unfit(f"train: expected finite losses on the images to predict, got {mean:g} (lower train.lr)")
         return round(mean.item(), 6)
 
 

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from itertools import islice, product
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ship.fields import Count, Fraction, Name, Positive, Rate, Seed, Settings
 
-Values = Annotated[list[Any], Field(min_length=1)]
+
+def _plain(value: object) -> object:
+    """`value`, if a JSON file can hold it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected a finite number, text, a truth value, null or a list of them, got {value}"
+        ) from None
+    return value
+
+
+def _by_name(tree: dict[str, Any]) -> dict[str, Any]:
+    """In the order of the keys, so that the order in the file decides nothing."""
+    return dict(sorted(tree.items()))
+
+
+Sorted = AfterValidator(_by_name)
+Plain = Annotated[Any, AfterValidator(_plain)]
+Values = Annotated[list[Plain], Field(min_length=1)]
 
 
 class Train(Settings):
@@ -54,9 +76,8 @@ class Range(Settings):
         return self
 
     def value(self, drawn: float) -> int | float:
-        """What is drawn, as it is set: three digits are enough, within the ends."""
-        within = min(max(float(f"{drawn:.3g}"), self.low), self.high)
-        return round(within) if self.whole else within
+        """What is drawn, as it is set: six digits are enough, within the ends."""
+        return round(drawn) if self.whole else min(max(float(f"{drawn:.6g}"), self.low), self.high)
 
 
 class Search(Settings):
@@ -67,15 +88,19 @@ class Search(Settings):
     ] = "tpe"
     trials: Annotated[Positive | None, Field(description="how many; a grid has as many as combinations")] = None
     seed: Annotated[Seed, Field(description="of the sampler and of every trial's training")] = 0
-    choices: dict[str, Values] = Field({}, description="values by options.KEY or train.KEY")
-    ranges: dict[str, Range] = Field({}, description="intervals by options.KEY or train.KEY")
+    choices: Annotated[dict[str, Values], AfterValidator(_by_name)] = Field(
+        {}, description="values by options.KEY or train.KEY"
+    )
+    ranges: Annotated[dict[str, Range], AfterValidator(_by_name)] = Field(
+        {}, description="intervals by options.KEY or train.KEY"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Search:
         if not (self.choices or self.ranges):
             raise ValueError("expected choices or ranges, found neither")
         for key in [*self.choices, *self.ranges]:
-            if key.partition(".")[0] not in {"options", "train"}:
+            if not re.fullmatch(r"(options|train)\.[a-z_]+", key):
                 raise ValueError(f"expected keys as options.KEY or train.KEY, got {key!r}")
         if both := sorted(self.choices.keys() & self.ranges.keys()):
             raise ValueError(f"expected {both[0]} in choices or in ranges, found it in both")
@@ -91,6 +116,11 @@ class Search(Settings):
         ends = {key: [span.value(span.low), span.value(span.high)] for key, span in self.ranges.items()}
         return {**self.choices, **ends}
 
+    def combinations(self, prefix: str) -> list[dict[str, Any]]:
+        """The candidates of the settings under `prefix`, each with each, up to a thousand."""
+        own = {key: values for key, values in self.candidates.items() if key.startswith(prefix)}
+        return [dict(zip(own, each, strict=True)) for each in islice(product(*own.values()), 1000)]
+
     @property
     def total(self) -> int:
         """How many trials there are."""
@@ -101,8 +131,8 @@ class Method(Settings):
     """A row of the comparison: a method, its options, and where its recipe differs."""
 
     method: Annotated[Name, Field(description="a key of METHODS")]
-    options: dict[str, Any] = Field({}, description="keyword arguments of the method")
-    train: dict[str, Any] = Field({}, description="keys of `train` that differ for this row")
+    options: dict[str, Plain] = Field({}, description="keyword arguments of the method")
+    train: dict[str, Plain] = Field({}, description="keys of `train` that differ for this row")
     search: Annotated[Search | None, Field(description="what is chosen; the rest is fixed")] = None
     tasks: dict[str, Override] = Field({}, description="options and train keys that differ for one task")
 
@@ -110,5 +140,5 @@ class Method(Settings):
 class Override(Settings):
     """What differs for one task within a row."""
 
-    options: dict[str, Any] = Field({})
-    train: dict[str, Any] = Field({})
+    options: dict[str, Plain] = Field({})
+    train: dict[str, Plain] = Field({})

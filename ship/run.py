@@ -37,7 +37,7 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     """
     method = params.methods[run.method].method
     check_options(method, params.options_of(run.method, run.task), f"params.yaml: methods.{run.method}")
-    options, recipe = read_settings(run.task, run.method)
+    options, recipe = read_settings(params, run.task, run.method)
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     setup = Setup(params.backbone.name, run.task, method, options, recipe, run.seed)
     prepared = prepare(setup, compute)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ship.data.seeds import derive_seed
-from ship.errors import Diverged
+from ship.errors import Unfit
 from ship.methods.base import Output, tuned_parameters
 from ship.rows import Train
 
@@ -72,7 +72,7 @@ def train(
     from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped.
 
     Raises:
-        Diverged: The loss is not finite; names epoch and step.
+        Unfit: The loss is not finite; names epoch and step.
     """
     for epoch in range(first_epoch, recipe.epochs):
         torch.manual_seed(derive_seed(seed, epoch))
@@ -99,8 +99,8 @@ def objective(
 
     With `consistency` there are two passes, each with noise of its own: cross-entropy and penalty are means of both,
     and the penalty has `consistency` times the squared distance of their logits, mean over images. After PACE (Ni et
-    al., NeurIPS 2024), which puts the noise on what adapters add; here it is on all that a block adds
-    (`models.vit.perturb`), so that every method can take it.
+    al., NeurIPS 2024), which puts the noise on what adapters add; here it is on what the halves of a block add
+    (`models.vit.perturb`), so that every method that sees images can take it.
     """
     passes = [forward(inputs) for _ in range(2 if consistency else 1)]
     logits = [output.logits.float() for output in passes]
@@ -112,11 +112,11 @@ def objective(
 
 
 def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:
-    """The epoch's means of (loss, penalty, hits), one row a step. Raises Diverged where a loss is not finite."""
+    """The epoch's means of (loss, penalty, hits), one row a step. Raises Unfit where a loss is not finite."""
     broken = (~seen[:, 0].isfinite()).nonzero()
     if len(broken):
         step = int(broken[0])
-        raise Diverged(
+        raise Unfit(
             f"train: expected a finite loss, got {seen[step, 0]:g} at epoch {epoch + 1}, step {step + 1} "
             f"(lower the learning rate, now {recipe.lr:g})"
         )

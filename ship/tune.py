@@ -12,16 +12,17 @@ import logging
 import shutil
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ship.artifacts import data_folder, read_json, search_folder, write_json
-from ship.chosen import write_settings
+from ship.chosen import write_chosen
 from ship.compute import Compute, set_up
 from ship.config import Chosen, Params
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
-from ship.errors import BadInput, Diverged
+from ship.errors import BadInput, Unfit
 from ship.fit import TRAINING, Setup, fit, inputs, predictions, prepare
 from ship.methods import check_options
 from ship.resume import identity
@@ -37,9 +38,11 @@ class Trial(NamedTuple):
     settings: dict[str, Any]
     """by options.KEY or train.KEY"""
     accuracy: float | None
-    """on the images of val; None where training diverged"""
+    """on the images of val; None where the settings did not go together or training diverged"""
     loss: float | None
     """cross-entropy on the images of val"""
+    failure: str | None = None
+    """why there is no accuracy"""
 
 
 def tune(params: Params, task: str, method: str, show: Callable[[int, int, Epoch], None]) -> None:
@@ -55,18 +58,19 @@ def tune(params: Params, task: str, method: str, show: Callable[[int, int, Epoch
     _check(params, task, method, search)
     compute, folder = set_up(params.compute), search_folder(task, method)
     base = _setup(params, task, method, search, {})
-    mark = identity([base, search], inputs(base), compute)
+    sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
+    mark = identity([base, search, sampler], inputs(base), compute)
     trials = _left(folder / "trials.json", mark)
     for number in range(len(trials), search.total):
         settings = propose(search, trials, number)
+        tell = partial(show, number, params.train_of(method, task, settings).epochs)
+        known = next((trial for trial in trials if trial.settings == settings), None)
         setup = _setup(params, task, method, search, settings)
-        tell = partial(show, number, setup.recipe.epochs)
-        trials.append(_try(setup, settings, compute, folder / "resume.safetensors", tell))
+        trials.append(known or _try(setup, settings, compute, folder / "resume.safetensors", tell))
         write_json(folder / "trials.json", {"identity": mark, "trials": trials})
     best = choose(trials, f"params.yaml: methods.{method}.search")
-    about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **search.model_dump(), "chosen": best}
-    about["trials"] = [trial._asdict() for trial in trials]
-    write_settings(params, task, method, trials[best].settings, about)
+    about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
+    write_chosen(params, task, method, [trial._asdict() for trial in trials], best, about)
     shutil.rmtree(folder)
 
 
@@ -99,7 +103,7 @@ def choose(trials: list[Trial], place: str) -> int:
     """Number of the best trial: highest accuracy, then lowest loss, then first. Raises BadInput where all diverged."""
     judged = [(-t.accuracy, t.loss, number) for number, t in enumerate(trials) if t.accuracy is not None]
     if not judged:
-        raise BadInput(f"{place}: expected a trial with finite losses, got none among {len(trials)} (lower train.lr)")
+        raise BadInput(f"{place}: expected a trial that ends well, got {len(trials)} others: {trials[0].failure}")
     return min(judged)[2]
 
 
@@ -124,16 +128,16 @@ def _check(params: Params, task: str, method: str, search: Search) -> None:
 
 def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:
     """Fit to the end, then read val once; going on from what a killed search left in `path`."""
-    prepared = prepare(setup, compute)
     try:
+        prepared = prepare(setup, compute)
         fit(setup, prepared, compute, path, show)
         found, _ = predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)
-        accuracy, loss = found.accuracy, found.loss
-    except Diverged as error:
+        trial = Trial(dict(settings), found.accuracy, found.loss)
+    except Unfit as error:
         _log.info("%s", error)
-        accuracy, loss = None, None
+        trial = Trial(dict(settings), None, None, str(error))
     path.unlink(missing_ok=True)
-    return Trial(dict(settings), accuracy, loss)
+    return trial
 
 
 def _left(path: Path, mark: str) -> list[Trial]:
@@ -150,10 +154,13 @@ def _left(path: Path, mark: str) -> list[Trial]:
 
 def _space(search: Search) -> dict[str, Any]:
     """What Optuna draws from: the place of a choice in its list, or a number of a range."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    choices = {key: CategoricalDistribution(range(len(values))) for key, values in search.choices.items()}
-    return choices | {key: FloatDistribution(r.low, r.high, log=r.log) for key, r in search.ranges.items()}
+    found: dict[str, Any] = {key: CategoricalDistribution(range(len(v))) for key, v in search.choices.items()}
+    for key, span in search.ranges.items():
+        whole = span.whole and IntDistribution(int(span.low), int(span.high), log=span.log)
+        found[key] = whole or FloatDistribution(span.low, span.high, log=span.log)
+    return found
 
 
 def _index(search: Search, key: str, value: Any) -> Any:

@@ -132,9 +132,8 @@ def test_unknown_names(tmp_path, arguments, message):
 )
 def test_bad_settings(tmp_path, key, value, arguments, message):
     """Names file and key."""
-    write_params(tmp_path)
-    command("ship", "tune", "digits", "vpt", cwd=tmp_path)
     write_params(tmp_path, {key: value})
+    command("ship", "tune", "digits", "vpt", cwd=tmp_path)
     assert message in refused(tmp_path, *arguments)
 
 

@@ -36,6 +36,22 @@ BAD = [
     ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
     ("methods.ship.search", {"trial": 3}, r"methods\.ship\.search\.trial: expected one of .*'trials'"),
     ("methods.ship.search", {"choices": {"lr": [1]}}, r"ship\.search: expected keys as options\.KEY or train\.KEY"),
+    (
+        "methods.ship.search",
+        {"choices": {"options": [1]}},
+        r"ship\.search: expected keys as options\.KEY or train\.KEY",
+    ),
+    ("methods.ship.options", {"x": float("nan")}, r"methods\.ship\.options\.x: expected a finite number, text"),
+    (
+        "methods.ship.search",
+        {"trials": 2, "choices": {"train.epochs": [12, 20], "train.warmup_epochs": [5, 15]}},
+        r"methods\.ship\.search\.train: expected warmup_epochs below epochs, got 15 and 12",
+    ),
+    (
+        "methods.ship.search",
+        {"trials": 2, "choices": {"train.epochs": [20, 30]}},
+        r"methods\.ship\.tasks\.digits\.train\.epochs: expected it here or in methods\.ship\.search, found it in both",
+    ),
     ("methods.ship.search", {"choices": {"train.lr": [0.1]}}, r"ship\.search: expected trials with the sampler tpe"),
     (
         "methods.ship.search",
@@ -76,6 +92,12 @@ def test_a_bad_value_names_file_and_key(key, value, message):
         config.parse(changed(key, value))
     assert str(error.value).startswith("params.yaml: ")
     assert "\n" not in str(error.value)
+
+
+def test_settings_that_go_together_only_with_each_other_may_be_searched():
+    """Combinations are checked, not values alone."""
+    together = {"trials": 2, "choices": {"train.noise": [0.5, 1.0], "train.consistency": [0.1, 1.0]}}
+    assert config.parse(changed("methods.ship.search", together)).methods["ship"].search.total == 2
 
 
 def test_recipes_are_layered():

@@ -1,6 +1,8 @@
 """A search: what it proposes, what it chooses, what it may see, and that a kill changes nothing."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ from project import command, measured, write_params
 
 from ship import config, tune
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
-from ship.chosen import write_settings
+from ship.chosen import read_settings, write_settings
 from ship.errors import BadInput
 from ship.rows import Search
 from ship.run import execute
@@ -24,6 +26,7 @@ SEARCH = {
         "ranges": {"train.lr": {"low": 0.001, "high": 0.1, "log": True}},
     }
 }
+ONE = {"tasks": [TASK], "methods": ["linear"], "seeds": [0]}
 GRID = {
     "methods.linear.search": {"sampler": "grid", "choices": {"train.lr": [0.01, 1e-5], "train.weight_decay": [0.0]}}
 }
@@ -123,10 +126,18 @@ def test_the_process_of_a_search_cannot_open_the_test_split(tmp_path, monkeypatc
 
 
 def test_prepared_images_are_read_in_one_place():
-    """The one that announces what it opens, so that a seal holds."""
-    opened = {path.name for path in PACKAGE.rglob("*.py") if "ParquetFile(" in path.read_text()}
-    read = {path.name for path in PACKAGE.rglob("*.py") if "read_parquet(" in path.read_text()}
-    assert (opened, read) == ({"images.py"}, {"tables.py"})  # which reads predictions
+    """The one that announces what it opens, so that a seal holds; no part of a search imports the others."""
+    readers = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if reads_tables(path.read_text())}
+    assert readers == {"data/images.py", "data/prepare.py", "report/page.py", "report/tables.py"}
+    searching = "import ship.tune, sys; print(sorted(name for name in sys.modules if name.startswith('ship.')))"
+    loaded = subprocess.run([sys.executable, "-c", searching], capture_output=True, text=True, check=True).stdout
+    assert "ship.data.images" in loaded
+    assert not [name for name in ("ship.data.prepare", "ship.report") if name in loaded]
+
+
+def reads_tables(code):
+    """Whether a module can open parquet files by itself."""
+    return "pyarrow.parquet" in code or "pyarrow.dataset" in code or "read_parquet(" in code
 
 
 def test_proposals_follow_from_seed_number_and_history():
@@ -140,7 +151,6 @@ def test_proposals_follow_from_seed_number_and_history():
         assert settings == propose(search, trials, number)
         assert settings["options.a"] in {"x", "y"}
         assert 1e-4 <= settings["train.lr"] <= 1.0
-        assert settings["train.lr"] == float(f"{settings['train.lr']:.3g}")
         found.append(settings["train.lr"])
         trials.append(Trial(settings, None if number == 2 else settings["train.lr"], 1.0))
     assert len(set(found)) == 9
@@ -150,18 +160,29 @@ def test_proposals_follow_from_seed_number_and_history():
 
 
 def test_whole_numbers_stay_whole():
-    """And within their ends."""
+    """And within their ends, all of which come up."""
     search = Search(trials=20, sampler="random", ranges={"options.n": {"low": 2, "high": 5, "whole": True}})
     found = {propose(search, [], number)["options.n"] for number in range(20)}
     assert found == {2, 3, 4, 5}
+    narrow = Search(trials=20, sampler="random", ranges={"options.n": {"low": 1001, "high": 1009, "whole": True}})
+    assert len({propose(narrow, [], number)["options.n"] for number in range(20)}) > 5
     assert all(type(value) is int for value in found)
+
+
+def test_the_order_of_the_keys_in_the_file_decides_nothing():
+    """Neither what is proposed nor which of equals is chosen."""
+    choices = {"options.b": [1, 2, 3], "options.a": [4, 5, 6]}
+    for sampler in ({"sampler": "grid"}, {"sampler": "tpe", "trials": 4}):
+        one = Search(choices=choices, **sampler)
+        other = Search(choices=dict(reversed(choices.items())), **sampler)
+        assert [propose(one, [], n) for n in range(4)] == [propose(other, [], n) for n in range(4)]
 
 
 def test_the_best_is_the_most_accurate_then_the_surest_then_the_first():
     """Those that diverged are passed over."""
     trials = [Trial({}, None, None), Trial({}, 0.5, 0.9), Trial({}, 0.5, 0.7), Trial({}, 0.4, 0.1), Trial({}, 0.5, 0.7)]
     assert choose(trials, "here") == 2
-    with pytest.raises(BadInput, match="here: expected a trial with finite losses, got none among 1"):
+    with pytest.raises(BadInput, match="here: expected a trial that ends well, got 1 others"):
         choose(trials[:1], "here")
 
 
@@ -173,6 +194,45 @@ def test_a_trial_that_diverges_does_not_end_the_search(tmp_path, monkeypatch):
     found = read_json(settings_file(TASK, "vpt"))
     assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [True, False]
     assert found["train"]["lr"] == 0.01
+
+
+def test_settings_that_do_not_go_together_are_passed_over(tmp_path, monkeypatch):
+    """The constructor refuses them; the trial says why, and the search goes on."""
+    space = {"sampler": "grid", "choices": {"options.bottleneck": [4, 6], "options.groups": [4]}}
+    rows = {"methods.rep": {"method": "repadapter", "search": space}, "grid.methods": ["rep"]}
+    tune.tune(measured(tmp_path, monkeypatch, TASK, rows), TASK, "rep", quiet)
+    found = read_json(settings_file(TASK, "rep"))
+    assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [False, True]
+    assert "expected a divisor of the bottleneck 6" in found["search"]["trials"][1]["failure"]
+    assert found["options"]["bottleneck"] == 4
+
+
+def test_what_was_tried_is_not_computed_again(tmp_path, monkeypatch):
+    """The outcome would be the same."""
+    space = {"sampler": "random", "trials": 5, "choices": {"options.prompt_length": [1, 2]}}
+    params, seen = measured(tmp_path, monkeypatch, TASK, {"methods.vpt.search": space}), []
+    tune.tune(params, TASK, "vpt", lambda trial, epochs, record: seen.append(trial))
+    assert len(set(seen)) == 2
+    assert len(read_json(settings_file(TASK, "vpt"))["search"]["trials"]) == 5
+
+
+def test_settings_of_another_experiment_are_refused(tmp_path, monkeypatch):
+    """Git keeps the file, so it may be older than params.yaml: of the row, of its search, or broken."""
+    params = measured(tmp_path, monkeypatch, TASK, GRID)
+    tune.tune(params, TASK, "linear", quiet)
+    assert read_settings(params, TASK, "linear").options == {}
+    raw = params.model_dump()
+    for change in (
+        {"train": {"epochs": 2}},
+        {"search": None},
+        {"search": {**GRID["methods.linear.search"], "seed": 1}},
+    ):
+        other = config.parse({**raw, "methods": {"linear": {**raw["methods"]["linear"], **change}}, "grid": ONE})
+        with pytest.raises(BadInput, match=r"linear\.json: expected the settings that params\.yaml has for linear"):
+            read_settings(other, TASK, "linear")
+    settings_file(TASK, "linear").write_text('{"options": {}, "train": {}}')
+    with pytest.raises(BadInput, match=r"linear\.json: expected what ship tune writes, got KeyError"):
+        read_settings(params, TASK, "linear")
 
 
 @pytest.mark.parametrize(

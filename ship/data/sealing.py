@@ -8,20 +8,27 @@ from pathlib import Path
 
 from ship.errors import BadInput
 
-_sealed: set[str] = set()
+_sealed: set[Path] = set()
 
 
 def seal(path: Path) -> None:
-    """Refuse to open the file from now on, whoever asks: Python never removes an audit hook.
+    """Refuse to open the file from now on, under whatever name, whoever asks: Python never removes an audit hook.
 
-    It hears what Python opens, and what libraries open by themselves where that is announced (`images.py`).
+    It hears what Python opens, and what a library opens by itself where that is announced, as `images.py` does.
     """
     if not _sealed:
         sys.addaudithook(_refuse)
-    _sealed.add(os.path.realpath(path))
+    _sealed.add(path.absolute())
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     path = arguments[0] if event == "open" else None
-    if isinstance(path, str | bytes | os.PathLike) and os.path.realpath(os.fsdecode(path)) in _sealed:
+    if isinstance(path, str | bytes | os.PathLike) and any(_same(path, sealed) for sealed in _sealed):
         raise BadInput(f"{os.fsdecode(path)}: expected no read of it, since it is sealed: a search never sees test")
+
+
+def _same(path: str | bytes | os.PathLike[str], sealed: Path) -> bool:
+    try:
+        return os.path.samefile(path, sealed)  # noqa: PTH121  # bytes too
+    except (OSError, ValueError):
+        return False

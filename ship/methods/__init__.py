@@ -11,7 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.complaints import complaint
-from ship.errors import BadInput, unknown
+from ship.errors import BadInput, Unfit, unknown
 from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.convpass import Convpass
 from ship.methods.cvpt import CVPT
@@ -75,10 +75,16 @@ def build(
     options: Mapping[str, Any],
     statistics: Mapping[str, Tensor],
 ) -> nn.Module:
-    """The method around `vit`, with random tuned parameters; it takes those `statistics` that it asks for."""
+    """The method around `vit`, with random tuned parameters; it takes those `statistics` that it asks for.
+
+    Raises Unfit where the options do not go together, or not with the backbone.
+    """
     kind: Any = METHODS[method]
     asked = {name: statistics[name] for name in kind.statistics}
-    return kind(vit, num_classes, **asked, **options)
+    try:
+        return kind(vit, num_classes, **asked, **options)
+    except BadInput as error:
+        raise Unfit(str(error)) from None
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:

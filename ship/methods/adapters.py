@@ -32,6 +32,7 @@ from ship.models.vit import (
     attend,
     embed,
     freeze,
+    pass_block,
     pool,
     project_out,
     project_qkv,
@@ -120,7 +121,7 @@ class AdapterPlus(nn.Module):
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
         for block, adapter, scale in zip(self.vit.blocks, self.adapters, self.scales, strict=True):
-            z = block(z)
+            z = pass_block(block, z)
             z = z + block.drop_path2(scale * adapter(z))
         return Output(self.head(pool(self.vit, z)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file
+from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
 from ship.config import Params
 from ship.report.page import write_page
 from ship.report.tables import aggregate, missing_runs
@@ -30,6 +30,7 @@ def why(params: Params, run: Run, root: Path = Path()) -> str:
         backbone_file(params.backbone.name): logs / "backbone.log",
         features_file(run.task): logs / "features" / f"{run.task}.log",
         hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
+        settings_file(run.task, run.method): logs / "tune" / run.task / f"{run.method}.log",
         run.result: logs / "train" / run.task / run.method / f"{run.seed}.log",
     }
     log = next(log for made, log in steps.items() if not (root / made).exists())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ship.artifacts import read_json, settings_file
-from ship.config import Params
+from ship.config import Params, under
 from ship.report.text import percent
 
 
@@ -24,14 +24,16 @@ def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
         special = {**own.options, **own.train} if own else {}
         if found := _search(root, method, task):
             best = found["trials"][found["chosen"]]
-            special |= {key.partition(".")[2]: value for key, value in best["settings"].items()}
+            special |= under("options.", best["settings"]) | under("train.", best["settings"])
             special |= {"accuracy on val": f"{percent(best['accuracy'])} %, the best of {len(found['trials'])} trials"}
         if special:
             tasks[task] = _as_text(special)
+    searched = row.search.candidates if row.search else {}
+    chosen = dict.fromkeys(searched, "chosen for each task")
     return {
         "method": row.method,
-        "options": _as_text({**_defaults(params, method), **params.options_of(method)}),
-        "train": _as_text(params.train_of(method).model_dump()),
+        "options": _as_text({**_defaults(params, method), **params.options_of(method, None, chosen)}),
+        "train": _as_text({**params.train_of(method).model_dump(), **under("train.", chosen)}),
         "tasks": tasks,
     }
 

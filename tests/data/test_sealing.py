@@ -11,14 +11,16 @@ from ship.data.sealing import seal
 from ship.errors import BadInput
 
 
-def test_every_way_to_a_sealed_file_is_closed(tmp_path, monkeypatch):
-    """By another spelling of its path, by a link, by Python or by our reader; its neighbours stay open."""
+def test_a_sealed_file_is_closed_to_python_and_to_our_reader(tmp_path, monkeypatch):
+    """By another spelling of its path, by either kind of link; its neighbours stay open."""
     for name in ("test.parquet", "val.parquet"):
         pd.DataFrame({"key": ["a"], "image": [b"x"], "label": [0]}).to_parquet(tmp_path / name)
     (tmp_path / "link").symlink_to(tmp_path / "test.parquet")
+    (tmp_path / "hard").hardlink_to(tmp_path / "test.parquet")
     monkeypatch.chdir(tmp_path)
     seal(tmp_path / "test.parquet")
-    for path in (tmp_path / "test.parquet", tmp_path / "link", tmp_path / "." / ".." / tmp_path.name / "test.parquet"):
+    other = tmp_path / ".." / tmp_path.name / "test.parquet"
+    for path in (tmp_path / "test.parquet", tmp_path / "link", tmp_path / "hard", other):
         with pytest.raises(BadInput, match="a search never sees test"):
             path.read_bytes()
         with pytest.raises(BadInput, match="a search never sees test"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ship import config
-from ship.artifacts import Run, hierarchy_file, write_json, write_text
+from ship.artifacts import Run, hierarchy_file, settings_file, write_json, write_text
 from ship.config import Params
 from ship.report.tables import expected_runs
 
@@ -43,6 +44,8 @@ def write(root: Path, settings: Params) -> None:
     """All files of a finished experiment under `root`."""
     for number, run in enumerate(expected_runs(settings)):
         write_run(root, run, np.random.default_rng(number))
+    for task, method in product(settings.grid.tasks, settings.grid.methods):
+        write_json(root / settings_file(task, method), {"options": {}, "train": {}, "search": None})
     for number, task in enumerate(settings.grid.tasks):
         _write_hierarchy(root, task, 0.012 + 0.008 * number)
 

@@ -3,7 +3,7 @@
 import experiment
 import pytest
 
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file
+from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
 from ship.errors import BadInput
 from ship.report.partial import why, write_partial
 
@@ -46,6 +46,15 @@ def test_the_first_unfinished_step_is_the_reason(root):
     )
     log.write_text("")
     assert why(params, run, root) == "logs/prepare/digits.log: ended without a word"
+
+
+def test_a_search_that_failed_is_a_reason(root):
+    """Without settings there is no run."""
+    (root / settings_file("digits", "ship")).unlink()
+    log = root / "logs/tune/digits/ship.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("ship: params.yaml: methods.ship.search: expected a trial that ends well, got 3 others\n")
+    assert "expected a trial that ends well" in why(experiment.params(), Run("digits", "ship", 1), root)
 
 
 def test_nothing_at_all_is_no_page(tmp_path):

@@ -112,7 +112,7 @@ def test_a_stage_tracks_the_settings_of_its_rule(repository, stages):
     }
     assert tracked["prepare@digits"] == {"tasks.digits", "data_root"}
     assert tracked["tune@digits-ship"] == {"methods.ship", "train", "compute"}
-    assert tracked["train@digits-ship-0"] == {"methods.ship", "train", "protocol", "compute"}
+    assert tracked["train@digits-ship-0"] == {"methods.ship.method", "protocol", "compute"}
 
 
 def test_the_committed_lock_is_that_of_the_committed_experiment(tmp_path):

@@ -24,6 +24,6 @@ rule train:
     resources:
         gpu=GPUS,
     params:
-        settings=settings("methods.{method}", "train", "protocol", "compute"),
+        settings=settings("methods.{method}.method", "protocol", "compute"),
     shell:
         "ship train {wildcards.task:q} {wildcards.method:q} {wildcards.seed} > {log:q} 2>&1"

@@ -8,7 +8,9 @@ if not any(PARAMS.methods[name].search for name in PARAMS.grid.methods):
 rule tune:
     """The settings that a row has on a task: its own, or those that its search finds best on the images of val."""
     input:
-        code=code(*MODELS, *FITTING, "tune.py", "data/sealing.py"),
+        code=code(
+            *MODELS, *FITTING, "tune.py", "rows.py", "config.py", "data/sealing.py"
+        ),
         backbone=BACKBONE,
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
