@@ -88,12 +88,8 @@ class Search(Settings):
     ] = "tpe"
     trials: Annotated[Positive | None, Field(description="how many; a grid has as many as combinations")] = None
     seed: Annotated[Seed, Field(description="of the sampler and of every trial's training")] = 0
-    choices: Annotated[dict[str, Values], AfterValidator(_by_name)] = Field(
-        {}, description="values by options.KEY or train.KEY"
-    )
-    ranges: Annotated[dict[str, Range], AfterValidator(_by_name)] = Field(
-        {}, description="intervals by options.KEY or train.KEY"
-    )
+    choices: Annotated[dict[str, Values], Sorted] = Field({}, description="values by options.KEY or train.KEY")
+    ranges: Annotated[dict[str, Range], Sorted] = Field({}, description="intervals by options.KEY or train.KEY")
 
     @model_validator(mode="after")
     def _complete(self) -> Search:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -30,6 +30,17 @@ from ship.resume import Progress
 from ship.train import Epoch
 
 
+class Outcome(NamedTuple):
+    """A run that is trained and has predicted the test split."""
+
+    setup: Setup
+    prepared: Prepared
+    progress: Progress
+    found: Predictions
+    keys: list[str]
+    """of the test images, in the order of `found`"""
+
+
 def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     """Train, predict the test split once, and write what the run leaves: its four files and its result.
 
@@ -47,8 +58,8 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
 
     watch = peek if params.protocol == "best-test-epoch" else None
     progress = fit(setup, prepared, compute, resume_file(run), show, watch)
-    found, keys = predictions(prepared, test, compute)
-    _write(params, run, setup, prepared, progress, found, keys, compute)
+    outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
+    _write(params, run, outcome, compute)
     clear(run)
 
 
@@ -64,33 +75,24 @@ def clear(run: Run) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(
-    params: Params,
-    run: Run,
-    setup: Setup,
-    prepared: Prepared,
-    progress: Progress,
-    found: Predictions,
-    keys: list[str],
-    compute: Compute,
-) -> None:
+def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
     """The run's four files and its result. Nothing in them holds a time, a host or a path of this machine."""
-    settings, result = _settings(params, run, setup, prepared), _result(run, setup, prepared, progress, found)
-    write_tensors(
-        run.folder / "tuned.safetensors", tuned_state(prepared.model), {**settings, "classes": prepared.classes}
-    )
-    log = pd.DataFrame(progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    prepared, found = outcome.prepared, outcome.found
+    settings, result = _settings(params, run, outcome), _result(run, outcome)
+    tuned = tuned_state(prepared.model)
+    write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
+    log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
     write_text(run.folder / "log.csv", log)
-    table = {"key": keys, "label": found.labels, "prediction": found.classes}
+    table = {"key": outcome.keys, "label": found.labels, "prediction": found.classes}
     with replacing(run.folder / "predictions.parquet") as draft:
         pd.DataFrame({**table, "probability": found.probabilities}).to_parquet(draft, index=False)
     write_json(run.folder / "run.json", {**settings, "result": result, "environment": environment(compute)})
     write_json(run.result, result)
 
 
-def _settings(params: Params, run: Run, setup: Setup, prepared: Prepared) -> dict[str, Any]:
+def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
-    path, backbone = backbone_file(setup.backbone), prepared.preprocessing._asdict()
+    setup, backbone = outcome.setup, outcome.prepared.preprocessing._asdict()
     task = read_json(data_folder(run.task) / "task.json")
     return {
         "task": run.task,
@@ -101,12 +103,13 @@ def _settings(params: Params, run: Run, setup: Setup, prepared: Prepared) -> dic
         "train": setup.recipe.model_dump(),
         "hierarchy": params.hierarchy.model_dump(),
         "compute": params.compute.model_dump(),
-        "backbone": {"name": setup.backbone, **backbone, "sha256": sha256(path)},
+        "backbone": {"name": setup.backbone, **backbone, "sha256": sha256(backbone_file(setup.backbone))},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
     }
 
 
-def _result(run: Run, setup: Setup, prepared: Prepared, progress: Progress, found: Predictions) -> dict[str, Any]:
+def _result(run: Run, outcome: Outcome) -> dict[str, Any]:
+    setup, prepared, progress, found, _ = outcome
     tuned, last = tuned_parameters(prepared.model), progress.log[-1]
     head = sum(tensor.numel() for name, tensor in tuned.items() if name.startswith("head."))
     total = sum(tensor.numel() for tensor in tuned.values())

@@ -63,9 +63,9 @@ def tune(params: Params, task: str, method: str, show: Callable[[int, int, Epoch
     trials = _left(folder / "trials.json", mark)
     for number in range(len(trials), search.total):
         settings = propose(search, trials, number)
-        tell = partial(show, number, params.train_of(method, task, settings).epochs)
         known = next((trial for trial in trials if trial.settings == settings), None)
         setup = _setup(params, task, method, search, settings)
+        tell = partial(show, number, setup.recipe.epochs)
         trials.append(known or _try(setup, settings, compute, folder / "resume.safetensors", tell))
         write_json(folder / "trials.json", {"identity": mark, "trials": trials})
     best = choose(trials, f"params.yaml: methods.{method}.search")
@@ -100,7 +100,7 @@ def propose(search: Search, trials: list[Trial], number: int) -> Chosen:
 
 
 def choose(trials: list[Trial], place: str) -> int:
-    """Number of the best trial: highest accuracy, then lowest loss, then first. Raises BadInput where all diverged."""
+    """Number of the best trial: highest accuracy, lowest loss, first. Raises BadInput where none ended well."""
     judged = [(-t.accuracy, t.loss, number) for number, t in enumerate(trials) if t.accuracy is not None]
     if not judged:
         raise BadInput(f"{place}: expected a trial that ends well, got {len(trials)} others: {trials[0].failure}")
