@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, glorot, linear_head, merge, uniform
-from ship.models.vit import encode, freeze
+from ship.models.vit import encode, freeze, require_two_layers
 
 
 class TensorTrain(nn.Module):
@@ -71,6 +71,7 @@ class FacT(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        require_two_layers(vit, "fact")
         layers = [getattr(owner, name) for owner, name in _places(vit)]
         ends = list(accumulate(_matrices(layer, vit.embed_dim) for layer in layers))
         self.factors = form(vit.embed_dim, ends[-1], rank)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, linear_head, merge
-from ship.models.vit import encode, freeze
+from ship.models.vit import encode, freeze, require_two_layers
 
 
 class RepAdapter(nn.Module):
@@ -43,6 +43,7 @@ class RepAdapter(nn.Module):
                 f"repadapter: groups: expected a divisor of the bottleneck {bottleneck} and of the width "
                 f"{vit.embed_dim}, got {groups}"
             )
+        require_two_layers(vit, "repadapter")
         self.vit = freeze(vit)
         for owner, name in _places(vit):
             setattr(owner, name, Adapted(getattr(owner, name), bottleneck, groups, scale, dropout))

@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.methods.base import Output, linear_head, merge
-from ship.models.vit import encode, freeze
+from ship.models.vit import encode, freeze, require_two_layers
 
 PLACES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")  # of a block
 
@@ -27,6 +27,7 @@ class SSF(nn.Module):
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__()
+        require_two_layers(vit, "ssf")
         self.vit = freeze(vit)
         for owner, name in _places(vit):
             setattr(owner, name, Scaled(getattr(owner, name)))

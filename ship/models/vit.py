@@ -39,6 +39,15 @@ def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
     return vit
 
 
+def require_two_layers(vit: VisionTransformer, method: str) -> None:
+    """Raise BadInput unless the MLP of every block has the layers fc1 and fc2, which the method changes."""
+    blocks: Any = vit.blocks
+    for block in blocks:
+        if not (hasattr(block.mlp, "fc1") and hasattr(block.mlp, "fc2")):
+            kind = type(block.mlp).__name__
+            raise BadInput(f"{method}: expected a backbone whose MLPs have the layers fc1 and fc2, got {kind}")
+
+
 def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)

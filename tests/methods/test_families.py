@@ -3,10 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from timm.layers import QuickGELU
+from timm.layers import QuickGELU, SwiGLU
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from ship.errors import BadInput
 from ship.methods import METHODS, build
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.models.vit import encode
@@ -107,3 +108,10 @@ def test_merging_changes_no_logit(method, options, family):
         assert plain <= merged.state_dict().keys()
         assert merged.state_dict().keys() - plain <= {"patch_embed.proj.bias"}  # a shift where there was no bias
         assert torch.equal(model(images).logits, before)
+
+
+@pytest.mark.parametrize("method", ["fact_tk", "fact_tt", "repadapter", "ssf"])
+def test_a_method_says_which_mlp_it_can_change(method, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "gated", {"mlp_layer": SwiGLU})
+    with pytest.raises(BadInput, match="expected a backbone whose MLPs have the layers fc1 and fc2, got SwiGLU"):
+        make(method, "gated")
