@@ -62,7 +62,7 @@ def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: s
 
 
 def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """AdamW's tensors by the names of the parameters."""
+    """The optimiser's tensors by the names of the parameters."""
     return {
         f"optimiser.{name}.{key}": tensor
         for name, parameter in tuned_parameters(model).items()

@@ -35,10 +35,11 @@ Values = Annotated[list[Plain], Field(min_length=1)]
 
 
 class Train(Settings):
-    """The recipe: AdamW, linear warm-up, cosine."""
+    """The recipe: an optimiser, linear warm-up, cosine."""
 
     epochs: Positive = 100
     batch_size: Positive = 64
+    optimiser: Annotated[Literal["adamw", "sgd"], Field(description="sgd has a momentum of 0.9")] = "adamw"
     lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
     weight_decay: Rate = 1e-4
     warmup_epochs: Count = 10

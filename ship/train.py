@@ -16,6 +16,7 @@ from ship.methods.base import Output, tuned_parameters
 from ship.rows import Train
 
 Batches = Iterable[tuple[Tensor, Tensor]]
+MOMENTUM = 0.9  # of SGD
 
 
 class Epoch(NamedTuple):
@@ -44,13 +45,15 @@ def learning_rate(step: int, steps_an_epoch: int, recipe: Train) -> float:
     return floor + (recipe.lr - floor) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.AdamW:
-    """AdamW over the tuned parameters; vectors (biases, scales) do not decay."""
+def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
+    """The recipe's optimiser of the tuned parameters; vectors (biases, scales) do not decay."""
     tuned = tuned_parameters(model).values()
     groups = [
         {"params": [p for p in tuned if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in tuned if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM)
     return torch.optim.AdamW(groups, lr=recipe.lr)
 
 

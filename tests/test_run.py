@@ -60,13 +60,15 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     assert about["seed"] == 3
 
 
-def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch):
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser):
     """Stopped after every epoch in turn, then finished."""
-    params = prepare_all(tmp_path / "whole", monkeypatch)
+    settings = {"train.optimiser": optimiser}
+    params = prepare_all(tmp_path / "whole", monkeypatch, settings)
     execute(params, Run(TASK, "ship", 0), quiet)
     whole = contents(tmp_path / "whole", *LEFT)
 
-    prepare_all(tmp_path / "broken", monkeypatch)
+    prepare_all(tmp_path / "broken", monkeypatch, settings)
     seen = []
 
     def interrupt(record):

@@ -92,6 +92,19 @@ def test_vectors_do_not_decay(tiny_vit):
     }
 
 
+def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
+    """Two steps by hand: v <- 0.9 v + g + decay w, w <- w - rate v."""
+    model = VPT(tiny_vit, 3, prompt_length=2)
+    optimiser = make_optimiser(model, Train(optimiser="sgd", lr=0.5, weight_decay=0.1))
+    weight, expected, velocity = model.head.weight, model.head.weight.detach().clone(), 0.0
+    for gradient in (1.0, -2.0):
+        weight.grad = torch.full_like(weight, gradient)
+        optimiser.step()
+        velocity = 0.9 * velocity + gradient + 0.1 * expected
+        expected = expected - 0.5 * velocity
+    torch.testing.assert_close(weight.detach(), expected)
+
+
 def test_seeds_differ_for_every_pair():
     """(1, 23) and (12, 3) are different streams."""
     assert len({derive_seed(a, b) for a in range(30) for b in range(30)}) == 900
