@@ -39,8 +39,12 @@ def init(
     """Write a preset to params.yaml, with some of its keys set to other values."""
     if preset == "list":
         print(presets.overview())
-    else:
-        write_text(path, presets.fill(preset, settings or []))
+        return
+    text = presets.fill(preset, settings or [])
+    if path.exists() and path.read_bytes() != text.encode():
+        path.replace(kept := path.with_name(f"{path.name}.before"))
+        print(f"{path}: what was there is {kept} now")
+    write_text(path, text)
 
 
 @app.command()

@@ -79,10 +79,15 @@ class Task(Settings):
 
     @model_validator(mode="after")
     def _place(self) -> Task:
+        place = [key for key in ("path", "url", "sha256") if getattr(self, key) is not None]
+        if self.source == "builtin" and place:
+            raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got builtin")
         if self.source != "builtin" and (self.path is None) == (self.url is None):
             raise ValueError(f"expected either path or url with source {self.source!r}")
         if self.url is not None and self.sha256 is None:
             raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
+        if self.source == "vtab" and (odd := sorted(self.model_fields_set & {"train", "val", "test", "seed"})):
+            raise ValueError(f"expected no {odd[0]} with source 'vtab', whose lists are the splits, got one")
         return self
 
 
@@ -185,6 +190,8 @@ def load(path: str | Path = "params.yaml") -> Params:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
     except FileNotFoundError:
         raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: expected UTF-8 text, got {error}") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
@@ -195,7 +202,7 @@ def load(path: str | Path = "params.yaml") -> Params:
 def parse(raw: dict[str, Any], origin: str = "params.yaml") -> Params:
     """The experiment in `raw`; `origin` names the file in errors."""
     try:
-        return Params(**raw)
+        return Params.model_validate(raw)
     except ValidationError as error:
         raise BadInput(f"{origin}: {first_line(error, Params)}") from None
 

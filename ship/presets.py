@@ -18,6 +18,8 @@ FOLDER = Path("presets")
 
 def names() -> list[str]:
     """The experiments there are; a pre-training is none, and has a command of its own."""
+    if not FOLDER.is_dir():
+        raise BadInput(f"{FOLDER}: expected a folder with experiments, as in the root of a clone, found none")
     return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("pretrain_"))
 
 

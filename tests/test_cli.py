@@ -177,6 +177,21 @@ def test_init_writes_a_preset_with_settings(tmp_path):
     assert yaml.safe_load((ROOT / "presets/quickstart.yaml").read_text())["tasks"].keys() == params.tasks.keys()
 
 
+def test_init_keeps_the_experiment_that_was_there(tmp_path):
+    """An edited params.yaml is put aside, and it is said where; an equal one stays."""
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    (tmp_path / "params.yaml").write_text("mine")
+    assert "params.yaml.before" in command("ship", "init", "quickstart", cwd=tmp_path).stdout
+    assert (tmp_path / "params.yaml.before").read_text() == "mine"
+    assert not command("ship", "init", "quickstart", cwd=tmp_path).stdout
+    assert (tmp_path / "params.yaml.before").read_text() == "mine"
+
+
+def test_init_needs_the_presets(tmp_path):
+    """They lie in the root of a clone."""
+    assert "presets: expected a folder with experiments" in refused(tmp_path, "init", "list")
+
+
 def test_init_refuses_a_setting_that_is_none(tmp_path):
     """A misspelt key is named, and params.yaml is not written."""
     shutil.copytree(ROOT / "presets", tmp_path / "presets")

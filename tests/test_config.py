@@ -31,6 +31,13 @@ BAD = [
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
     ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
+    (
+        "tasks.digits",
+        {"path": "images"},
+        r"tasks\.digits: expected source vtab, folder or csv beside path",
+    ),
+    ("tasks.digits", {"source": "vtab", "path": "x", "train": 9}, r"tasks\.digits: expected no train with source"),
+    ("train.optimiser", "adam", r"train\.optimiser: expected 'adamw' or 'sgd', got 'adam'"),
     ("train.consistency", 0.1, r"train: expected noise above 0 beside consistency 0\.1, got 0"),
     ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),
     ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
@@ -115,8 +122,10 @@ def test_broken_and_missing_files(tmp_path):
         ("a: [", "expected YAML"),
         ("- 1", "expected keys and values, got list"),
         ("a: 1\na: 2", "the key 'a' twice"),
+        ("1: 2", "p.yaml: grid: expected a value, found none"),
+        ("# gr\u00f6\u00dfe", "p.yaml: expected UTF-8 text"),
     ):
-        (tmp_path / "p.yaml").write_text(text)
+        (tmp_path / "p.yaml").write_text(text, encoding="latin-1")
         with pytest.raises(BadInput, match=rule):
             config.load(tmp_path / "p.yaml")
 

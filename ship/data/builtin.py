@@ -18,10 +18,10 @@ from PIL import Image
 
 from ship.config import Task
 from ship.data import painting
+from ship.data.listing import SPLITS
 from ship.data.tasks import TASKS
 from ship.errors import unknown
 
-SPLITS = ("train", "val", "test")
 TEST_IMAGES = 1000
 PAINTERS: dict[str, Callable[[Generator, int], NDArray[np.float64]]] = {
     "textures": painting.textures,

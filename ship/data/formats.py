@@ -9,39 +9,17 @@ import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 import numpy as np
-from numpy.random import PCG64, Generator
-from numpy.typing import NDArray
 
 from ship.config import Task
+from ship.data.listing import SPLITS, Item, Listing, split, stratified
 from ship.data.tasks import TASKS
 from ship.errors import BadInput
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-
-
-class Item(NamedTuple):
-    """An image that is not read yet.
-
-    `key` is its relative path with `/`, `place` names it in errors, `content` is its file or the encoded bytes.
-    """
-
-    key: str
-    label: int
-    place: str
-    content: Path | bytes
-
-
-class Listing(NamedTuple):
-    """The images of every split and the names of the classes; `holes`: whether a class may lack training images."""
-
-    splits: dict[str, list[Item]]
-    classes: list[str]
-    holes: bool = False
 
 
 def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
@@ -59,20 +37,37 @@ def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
 
 
 def folder(name: str, task: Task, root: Path, shown: str) -> Listing:
-    """The images of a folder with a sub-folder a class, split by the task's seed."""
-    classes = sorted(path.name for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
-    if len(classes) < 2:
-        raise BadInput(
-            f"{shown}: expected a sub-folder for each of two or more classes, got {len(classes)} sub-folders"
-        )
+    """The images of a folder with a sub-folder a class, split by the task's seed, or with such a folder a split."""
+    inside = set(_subfolders(root))
+    if inside and inside <= {*SPLITS, "valid", "validation"}:  # else the splits would pass for classes
+        return _own_splits(name, task, root, shown, inside)
+    classes = _classes(root, shown)
     _check_number(classes, task, shown)
-    items: list[Item] = []
-    for label, title in enumerate(classes):
-        keys = sorted(path.relative_to(root).as_posix() for path in (root / title).rglob("*") if _is_image(path, root))
-        if not keys:
-            raise BadInput(f"{shown}/{title}: expected images of the class {title!r}, got an empty class (remove it?)")
-        items += [Item(key, label, f"{shown}/{key}", root / key) for key in keys]
-    return Listing(split(name, task, items, classes), classes)
+    return Listing(split(name, task, _by_class(root, classes, root, shown), classes), classes)
+
+
+def _own_splits(name: str, task: Task, root: Path, shown: str, inside: set[str]) -> Listing:
+    """Splits as they lie in `train`, `val` and `test`; without `val`, as many of train as the task says."""
+    if not {"train", "test"} <= inside <= {*SPLITS}:
+        got = ", ".join(sorted(inside))
+        raise BadInput(
+            f"{shown}: expected a sub-folder a class, or train, test and, where there is one, val, got {got}"
+        )
+    if sizes := sorted(inside & task.model_fields_set):
+        raise BadInput(f"tasks.{name}.{sizes[0]}: expected no size, since {shown}/{sizes[0]} is used whole, got one")
+    classes = _classes(root / "train", f"{shown}/train")
+    _check_number(classes, task, f"{shown}/train")
+    for part in sorted(inside):
+        if odd := sorted({*_subfolders(root / part)} - {*classes}):
+            raise BadInput(f"{shown}/{part}/{odd[0]}: expected a class of {shown}/train, got another")
+    splits = {part: _by_class(root / part, classes, root, shown) for part in SPLITS if part in inside}
+    if "val" not in inside:
+        whole, labels = splits["train"], np.array([item.label for item in splits["train"]])
+        if len(whole) <= task.val:
+            raise BadInput(f"tasks.{name}.val: expected fewer than the {len(whole)} of {shown}/train, got {task.val}")
+        rows = stratified(labels, (len(whole) - task.val, task.val), len(classes), task.seed)
+        splits |= {part: [whole[i] for i in chosen] for part, chosen in zip(("train", "val"), rows, strict=True)}
+    return Listing({part: splits[part] for part in SPLITS}, classes)
 
 
 def table(name: str, task: Task, file: Path, shown: str) -> Listing:
@@ -92,47 +87,10 @@ def table(name: str, task: Task, file: Path, shown: str) -> Listing:
     _check_files(items)
     if not whole[0]:
         _check_number(titles, task, shown)
+    if whole[0] and task.classes is None and (gap := _first_gap({item.label for item in items})) is not None:
+        raise BadInput(f"{shown}: expected names, or integers from 0 without a gap, as labels, got no {gap}")
     classes = _numbered(items, task.classes) if whole[0] else titles
     return Listing(split(name, task, items, classes), classes)
-
-
-def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) -> dict[str, list[Item]]:
-    """Train, val and test of exactly the sizes asked for, with every class in proportion; in the order of `items`."""
-    labels = np.array([item.label for item in items], dtype=np.int64)
-    test = task.test or max(len(items) - task.train - task.val, 1)
-    needed = task.train + task.val + test
-    if len(items) < needed:
-        raise BadInput(
-            f"tasks.{name}: expected at least {needed} images (train {task.train}, val {task.val}, test {test}), "
-            f"got {len(items)} (lower train, val or test)"
-        )
-    chosen = stratified(labels, (task.train, task.val, test), len(classes), task.seed)
-    have = np.bincount(labels, minlength=len(classes))
-    train = np.bincount(labels[chosen[0]], minlength=len(classes))
-    for label, title in enumerate(classes):
-        if have[label] and not train[label]:
-            raise BadInput(
-                f"tasks.{name}: expected enough images of every class, got {have[label]} of the class {title!r}, "
-                f"of which none falls into train (add images of it, or raise train)"
-            )
-    return {part: [items[index] for index in rows] for part, rows in zip(LISTS, chosen, strict=True)}
-
-
-def stratified(labels: NDArray[np.int64], sizes: Sequence[int], classes: int, seed: int) -> list[NDArray[np.int64]]:
-    """Disjoint, sorted row numbers, one array of exactly the size asked for in `sizes` a part.
-
-    Every part takes from the classes in proportion to what the earlier parts left of them, by largest remainders.
-    """
-    # a stream a class: images added to one class do not reshuffle another
-    piles = [Generator(PCG64([seed, label])).permutation(np.flatnonzero(labels == label)) for label in range(classes)]
-    parts = []
-    for size in sizes:
-        left = np.array([len(pile) for pile in piles])
-        quota, rest = np.divmod(size * left, left.sum())
-        quota[np.argsort(-rest, kind="stable")[: size - quota.sum()]] += 1
-        parts.append(np.sort(np.concatenate([pile[:count] for pile, count in zip(piles, quota, strict=True)])))
-        piles = [pile[count:] for pile, count in zip(piles, quota, strict=True)]
-    return parts
 
 
 def _read_list(root: Path, file: str, shown: str) -> list[Item]:
@@ -201,6 +159,11 @@ def _numbered(items: Sequence[Item], known: int | None) -> list[str]:
     return [str(label) for label in range(top)]
 
 
+def _first_gap(labels: set[int]) -> int | None:
+    """The first of 0, 1, ... up to the largest label that no image has; negative ones are refused elsewhere."""
+    return next((number for number in range(len(labels)) if number not in labels and min(labels) >= 0), None)
+
+
 def _check_number(classes: Sequence[str], task: Task, shown: str) -> None:
     if task.classes not in (None, len(classes)):
         raise BadInput(f"{shown}: expected {task.classes} classes, got {len(classes)}: {', '.join(classes[:20])}")
@@ -230,6 +193,32 @@ def _check_union(lists: dict[str, list[Item]], union: list[Item], shown: str) ->
             f"{shown}/{UNION}: expected the lines of {LISTS['train']} and {LISTS['val']}, "
             f"got a difference in '{item.key} {item.label}' ({item.place})"
         )
+
+
+def _subfolders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not _hidden(path.name))
+
+
+def _classes(root: Path, shown: str) -> list[str]:
+    """The names of two or more sub-folders."""
+    classes = _subfolders(root)
+    if len(classes) < 2:
+        raise BadInput(
+            f"{shown}: expected a sub-folder for each of two or more classes, got {len(classes)} sub-folders"
+        )
+    return classes
+
+
+def _by_class(root: Path, classes: Sequence[str], top: Path, shown: str) -> list[Item]:
+    """The images of the sub-folders of `root`, in the order of the classes; `top` is called `shown` in errors."""
+    items: list[Item] = []
+    for label, title in enumerate(classes):
+        keys = sorted(path.relative_to(top).as_posix() for path in (root / title).rglob("*") if _is_image(path, top))
+        if not keys and (root / title).is_dir():
+            place = (root / title).relative_to(top).as_posix()
+            raise BadInput(f"{shown}/{place}: expected images of the class {title!r}, got an empty class (remove it?)")
+        items += [Item(key, label, f"{shown}/{key}", top / key) for key in keys]
+    return items
 
 
 def _hidden(name: str) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from ship.config import Task
 from ship.data import builtin, formats
 from ship.data.archives import is_archive, unpacked
 from ship.data.decoding import rgb
-from ship.data.formats import Item, Listing
+from ship.data.listing import Item, Listing, split
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
+OWN = ("folder", "csv")  # sources whose images nobody has published
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
 
 
@@ -71,10 +73,10 @@ def made(name: str, task: Task) -> Listing:
         raise BadInput(f"tasks.{name}.classes: expected {len(classes)}, got {task.classes}")
     if name not in builtin.PAINTERS:
         items = [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in builtin.digits()]
-        return Listing(formats.split(name, task, items, classes), classes)
+        return Listing(split(name, task, items, classes), classes)
     splits = {
-        split: [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in images]
-        for split, images in builtin.drawn(name, task).items()
+        part: [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in images]
+        for part, images in builtin.drawn(name, task).items()
     }
     return Listing(splits, classes)
 
@@ -112,24 +114,39 @@ def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
     """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
     about: dict[str, Any] = {"task": name, "group": group_of(name, task), "source": task.source}
     about |= {"classes": listing.classes, "splits": {}}
+    seen: dict[bytes, tuple[str, Item]] = {}
     with ExitStack() as drafts, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # entered first, so that it is renamed last
         summary = drafts.enter_context(replacing(out / "task.json"))
-        for split, items in listing.splits.items():
-            draft = drafts.enter_context(replacing(out / f"{split}.parquet"))
-            _write_split(draft, items, pool)
+        for part, items in listing.splits.items():
+            draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
+            for rows, images in _write_split(draft, items, pool):
+                if task.source in OWN:
+                    _check_apart(part, rows, images, seen)
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
-            about["splits"][split] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
+            about["splits"][part] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
         write_json(summary, about)
 
 
-def _write_split(file: Path, items: Sequence[Item], pool: ThreadPoolExecutor) -> None:
-    """One parquet file, without compression: its images are compressed."""
+def _write_split(file: Path, items: Sequence[Item], pool: Executor) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
+    """One parquet file, without compression: its images are compressed. Yields the images that it has written."""
     with pq.ParquetWriter(file, SCHEMA, compression="none", use_dictionary=False, write_statistics=False) as writer:
         for start in range(0, len(items), GROUP_ROWS):
             rows = items[start : start + GROUP_ROWS]
-            columns = [[row.key for row in rows], list(pool.map(_checked, rows)), [row.label for row in rows]]
+            images = list(pool.map(_checked, rows))
+            columns = [[row.key for row in rows], images, [row.label for row in rows]]
             writer.write_table(pa.table(columns, schema=SCHEMA), row_group_size=GROUP_ROWS)
+            yield rows, images
+
+
+def _check_apart(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> None:
+    """Raises BadInput for an image with the bytes of one that was `seen` in another split."""
+    for item, data in zip(rows, images, strict=True):
+        other, twin = seen.setdefault(hashlib.sha256(data).digest(), (part, item))
+        if other != part:
+            raise BadInput(
+                f"{item.place}: expected no image of {other} in {part}, got the bytes of {twin.key} (remove one)"
+            )
 
 
 def _checked(item: Item) -> bytes:

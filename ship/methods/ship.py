@@ -109,7 +109,7 @@ class SHIP(nn.Module):
                 seen = finish_block(block, _whole(prompts, len(z)), _attend_jointly(prompt.q, image, prompt))
                 targets = _most_attended(block, image, z, self.matching_tokens)
                 matching = self.matching_weight * matching_loss(seen, targets)
-            elif i + 1 not in self.level_at:
+            elif i < self.last and i + 1 not in self.level_at:  # of the last block nobody reads them
                 independent = finish_block(block, independent, normed.common[:, : independent.shape[1]])
                 attribute = finish_block(block, attribute, normed.attribute)
         return Output(self.head(pool(self.vit, z)), matching)

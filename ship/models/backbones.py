@@ -40,7 +40,7 @@ BACKBONES: dict[str, Row] = {
     "vit_base_in21k": Row("ViT-B/16, ImageNet-21k: the papers' own", timm="vit_base_patch16_224.orig_in21k"),
     "deit3_base": Row("DeiT-III-B/16, ImageNet-21k then 1k", timm="deit3_base_patch16_224.fb_in22k_ft_in1k"),
     "dinov2_base": Row("DINOv2-B/14 with registers", timm="vit_base_patch14_reg4_dinov2.lvd142m"),
-    "clip_base": Row("CLIP-B/16, OpenAI", timm="vit_base_patch16_clip_224.openai"),
+    "clip_base": Row("CLIP-B/16, OpenAI", timm="vit_base_patch16_clip_quickgelu_224.openai"),
     "siglip_base": Row("SigLIP-B/16, WebLI", timm="vit_base_patch16_siglip_224.webli"),
 }
 
@@ -97,6 +97,9 @@ def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dic
             "backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
         )
     model = require_plain(_create(name, settings), settings.name)
+    notes = " ".join(model.pretrained_cfg.get("notes", ()))
+    if "quickgelu" in notes and "quickgelu" not in name:  # these weights were trained with another activation
+        raise BadInput(f"backbone.name: expected timm's quickgelu variant for these weights, got {name}")
     data = resolve_model_data_config(model)
     about = {key: data[key] for key in ("mean", "std", "interpolation")}
     about |= {"model": name.split(".")[0], "image_size": data["input_size"][-1]}
@@ -105,12 +108,12 @@ def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dic
 
 def _create(name: str, settings: config.Backbone) -> nn.Module:
     sizes = {} if settings.image_size is None else {"img_size": settings.image_size}
-    if settings.weights != "pretrained":
-        return timm.create_model(name, num_classes=0)
     try:
+        if settings.weights != "pretrained":
+            return timm.create_model(name, num_classes=0)
         return timm.create_model(name, pretrained=True, num_classes=0, **sizes)
     except (OSError, RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or "no reason").splitlines()[0]
         raise BadInput(
             f"backbone.name: expected weights of {name} that timm can fetch, got {type(error).__name__}: {reason} "
             "(without network, name a file in backbone.weights)"
@@ -118,6 +121,7 @@ def _create(name: str, settings: config.Backbone) -> nn.Module:
 
 
 def _embedded(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+    """Description and, where they are asked for, weights of a backbone in this package."""
     with as_file(files("ship.models") / "weights" / str(row.embedded)) as path:
         if row.sha256 and sha256(path) != row.sha256:
             raise BadInput(f"{path}: expected sha256 {row.sha256}, got {sha256(path)} (reinstall ship)")
@@ -135,12 +139,13 @@ def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: co
             raise BadInput(f"{path}: expected sha256 {settings.sha256}, got {sha256(path)}")
         state = _read(path, model)
     if state is not None:
+        state = _fitted(state, model, settings)
         _check(model, state, settings)
         model.load_state_dict(state)
 
 
 def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
-    """Weights in a local file under timm's names, without head; position embedding resized where it must be."""
+    """Weights in a local file."""
     if path.suffix == ".npz":
         try:
             model.load_pretrained(str(path))
@@ -149,14 +154,18 @@ def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
         return dict(model.state_dict())
     if path.suffix != ".safetensors":
         raise BadInput(f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}")
-    state, _ = read_tensors(path)
+    return read_tensors(path)[0]
+
+
+def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: config.Backbone) -> dict[str, Tensor]:
+    """Weights under timm's names, without head; position embedding resized where it must be."""
     try:
         state = checkpoint_filter_fn(state, model)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise BadInput(f"{path}: expected weights of this ViT, got {type(error).__name__}: {error}") from None
-    return {
-        name: tensor for name, tensor in state.items() if not name.startswith(("head.", "head_dist.", "pre_logits."))
-    }
+        got = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{settings.weights}: expected weights of this ViT, got {got}") from None
+    heads = ("head.", "head_dist.", "pre_logits.")
+    return {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
 
 
 def _check(model: VisionTransformer, state: dict[str, Tensor], settings: config.Backbone) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from ship.config import Task
 from ship.data import formats
+from ship.data.listing import stratified
 from ship.errors import BadInput
 
 VTAB = Task(source="vtab", path="vtab")
@@ -140,6 +141,48 @@ def test_folder_without_classes_is_refused(tmp_path, put):
         formats.folder("mine", FOLDER, put(tmp_path, "a.png"), "pets")
 
 
+def own_splits(tmp_path, put, *, val=True):
+    """A folder with a folder a split: 8, 4 and 6 images of two classes."""
+    parts = {"train": 8, "val": 4, "test": 6} if val else {"train": 12, "test": 6}
+    names = [f"{part}/{('cat', 'dog')[n % 2]}/{n}.png" for part, count in parts.items() for n in range(count)]
+    return put(tmp_path / "pets", *names)
+
+
+def test_a_folder_may_have_splits_of_its_own(tmp_path, put):
+    """They are used whole, and never pass for classes."""
+    listing = formats.folder("mine", Task(source="folder", path="pets"), own_splits(tmp_path, put), "pets")
+    assert listing.classes == ["cat", "dog"]
+    assert {part: len(items) for part, items in listing.splits.items()} == {"train": 8, "val": 4, "test": 6}
+    assert all(item.key.startswith(f"{part}/") for part, items in listing.splits.items() for item in items)
+    assert {item.key.split("/")[1] for item in listing.splits["test"] if item.label == 1} == {"dog"}
+
+
+def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
+    """As many as the task says, in proportion; the rest is trained on."""
+    task = Task(source="folder", path="pets", val=4)
+    listing = formats.folder("mine", task, own_splits(tmp_path, put, val=False), "pets")
+    assert {part: len(items) for part, items in listing.splits.items()} == {"train": 8, "val": 4, "test": 6}
+    assert sum(item.label for item in listing.splits["val"]) == 2
+    assert len({item.key for items in listing.splits.values() for item in items}) == 18
+
+
+@pytest.mark.parametrize(
+    ("paths", "settings", "message"),
+    [
+        (["train/cat/a.png", "valid/cat/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["train/cat/a.png", "train/dog/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another"),
+        (["test/cat/a.png"], {"train": 800}, "tasks.mine.train: expected no size, since pets/train is used whole"),
+        (["test/cat/a.png"], {"val": 2}, "tasks.mine.val: expected fewer than the 2 of pets/train, got 2"),
+    ],
+)
+def test_splits_that_do_not_fit(tmp_path, put, paths, settings, message):
+    """Other names, no test, a class that is not trained on, sizes that are not asked for."""
+    root = put(tmp_path / "pets", "train/cat/1.png", "train/dog/2.png", *paths)
+    with pytest.raises(BadInput, match=message):
+        formats.folder("mine", Task(source="folder", path="pets", **settings), root, "pets")
+
+
 def table(tmp_path, put, labels, header="path,label"):
     put(tmp_path, *(f"{n}.png" for n in range(len(labels))))
     rows = [header, *(f"{n}.png,{label}" for n, label in enumerate(labels))]
@@ -166,6 +209,8 @@ def test_csv_integers_stay(tmp_path, put):
     [
         ([0, 1, "cat"], r"list.csv:4: expected an integer as the label, as in the lines before, got 'cat'"),
         (["cat", "dog", 7], r"list.csv:4: expected a name as the label, as in the lines before, got '7'"),
+        ([1, 2, 5], r"list.csv: expected names, or integers from 0 without a gap, as labels, got no 0"),
+        ([0, 2, 2], r"list.csv: expected names, or integers from 0 without a gap, as labels, got no 1"),
         ([0, 1, -1], r"list.csv:4: expected a label of 0 or more, got -1"),
         ([0, ""], r"list.csv:3: expected a path and a label, got '1.png,'"),
         ([0, "1,2"], r"list.csv:3: expected a path and a label"),
@@ -191,7 +236,7 @@ def test_stratified_split(seed):
     rng = np.random.default_rng(seed)
     labels = rng.choice(7, size=600, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05])
     sizes = (rng.integers(50, 300), rng.integers(20, 100), rng.integers(1, 200))
-    parts = formats.stratified(labels, sizes, 7, seed)
+    parts = stratified(labels, sizes, 7, seed)
     assert [len(part) for part in parts] == list(sizes)
     assert len(set(np.concatenate(parts).tolist())) == sum(sizes)
     share = sizes[0] * np.bincount(labels, minlength=7) / 600

@@ -3,6 +3,7 @@
 import pytest
 import timm
 import torch
+from timm.layers import QuickGELU
 
 from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.config import Backbone
@@ -79,6 +80,11 @@ def test_stochastic_depth_is_linear_over_blocks(tmp_path):
     [
         ({"name": "vit_tny"}, "backbone.name: expected one of"),
         ({"name": "swin_tiny_patch4_window7_224"}, "expected a plain pre-norm ViT of timm, got SwinTransformer"),
+        (
+            {"name": "test_vit.no_such_tag"},
+            "expected weights of test_vit.no_such_tag that timm can fetch",
+        ),
+        ({"name": "vit_base_patch16_clip_224.openai", "image_size": 32}, "expected timm's quickgelu variant"),
         ({"weights": "w.pth"}, "backbone.weights: expected pretrained, random or a file, got 'w.pth'"),
     ],
 )
@@ -112,6 +118,19 @@ def test_the_embedded_backbone_loads_like_any_other(tmp_path):
     assert len(vit.blocks) == 12
     assert preprocessing.image_size == 28
     assert vit(torch.randn(1, 3, 28, 28)).isfinite().all()
+
+
+def test_the_embedded_backbone_takes_another_size(tmp_path):
+    """Its positions are resized, as those of other weights are."""
+    vit, preprocessing = fetched(tmp_path, name="vit_mini", weights="pretrained", image_size=56)
+    assert preprocessing.image_size == 56
+    assert vit(torch.randn(1, 3, 56, 56)).isfinite().all()
+
+
+def test_openai_clip_has_the_activation_that_it_was_trained_with(tmp_path):
+    """Its weights are worse with an exact GELU."""
+    vit, _ = fetched(tmp_path, name="clip_base", image_size=32)
+    assert all(isinstance(block.mlp.act, QuickGELU) for block in vit.blocks)
 
 
 @pytest.mark.parametrize("name", [name for name, row in BACKBONES.items() if row.timm])
