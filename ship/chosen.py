@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ship.artifacts import read_json, settings_file, write_json
@@ -32,9 +33,9 @@ def write_chosen(
     write_json(settings_file(task, method), {**settings, "search": search})
 
 
-def read_settings(params: Params, task: str, method: str) -> RunSettings:
+def read_settings(params: Params, task: str, method: str, root: Path = Path()) -> RunSettings:
     """What was written of a row on a task. Raises BadInput where nothing was, or of another row than `params` have."""
-    path = settings_file(task, method)
+    path = root / settings_file(task, method)
     found = read_json(path)
     try:
         search = found["search"]

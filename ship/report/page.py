@@ -19,22 +19,12 @@ from ship.report.costs import costs
 from ship.report.published import published
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, row_settings, text
-from ship.report.tables import (
-    LEAKY,
-    PAIRED,
-    PLOTS,
-    TABLE,
-    expected_runs,
-    method_means,
-    missing_runs,
-)
+from ship.report.tables import LEAKY, PAIRED, PLOTS, TABLE, expected_runs, method_means
 from ship.report.text import difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
 MEANS = ("group_mean", "task_mean")
 FILTERS = (difference, memory, parameters, percent, points, rank, seconds)
-Missing = tuple[str, str, int, str]
-"""task, method, seed, and why the run has left no result"""
 
 
 def write_page(
@@ -43,7 +33,7 @@ def write_page(
     out: Path = PAGE,
     *,
     tables: Path | None = None,
-    missing: Sequence[Missing] = (),
+    missing: Mapping[Run, str] | None = None,
     commit: str = "",
 ) -> None:
     """Write the page of what `aggregate` left.
@@ -53,13 +43,13 @@ def write_page(
         root: where runs/, hierarchy/, data/, benchmarks/ and results/runs/ lie, as far as they are there.
         out: the page, taken from the working folder.
         tables: where `aggregate` left results/, if not under `root`.
-        missing: reasons, shown for runs without a result; those that are not named here are shown without.
+        missing: runs that are not shown, and why; others without a result are named without a reason.
         commit: shown in how to run it again.
     """
-    tables = root if tables is None else tables
+    tables, missing = root if tables is None else tables, missing or {}
     table = _rows_of_grid(tables / TABLE, params)
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
-    paths = [root / run.folder / "run.json" for run in expected_runs(params)]
+    paths = [root / run.folder / "run.json" for run in expected_runs(params) if run not in missing]
     abouts = [read_json(path) for path in paths if path.exists()]
     means = {method: method_means(table, method, params.grid.tasks) for method in methods}
     ranks = ranking(table, params.grid.tasks)
@@ -164,10 +154,10 @@ def _leaky(table: pd.DataFrame, methods: Sequence[str], tasks: Sequence[str]) ->
     return {method: method_means(table, method, tasks, LEAKY) for method in methods} if LEAKY in table else {}
 
 
-def _missing(params: Params, root: Path, given: Sequence[Missing]) -> list[Missing]:
-    """All runs of the grid without a result, with the reasons that were given."""
-    reasons = {Run(*entry[:3]): entry[3] for entry in given}
-    return [(*run, reasons.get(run, "no result yet")) for run in missing_runs(params, root)]
+def _missing(params: Params, root: Path, given: Mapping[Run, str]) -> list[tuple[str, str, int, str]]:
+    """Task, method, seed and reason of all runs of the grid that are not shown."""
+    reasons = {run: "no result yet" for run in expected_runs(params) if not (root / run.result).exists()} | {**given}
+    return [(*run, reasons[run]) for run in expected_runs(params) if run in reasons]
 
 
 def _common(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:

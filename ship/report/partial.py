@@ -4,26 +4,61 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    read_json,
+    settings_file,
+    sha256,
+)
+from ship.chosen import read_settings
 from ship.config import Params
+from ship.errors import BadInput
 from ship.report.page import write_page
-from ship.report.tables import aggregate, missing_runs
+from ship.report.tables import aggregate, expected_runs, missing_runs
 
 PARTIAL = Path("report", "partial")
 """The page index.html, and the tables that it shows; apart from results/, which hold whole tables only"""
 
 
 def write_partial(params: Params, root: Path = Path()) -> Path:
-    """Write the page of the runs that have a result under `root`; where it lies. Raises BadInput where none has."""
+    """Write the page of the runs that are there under `root`; where it lies. Raises BadInput where none is.
+
+    A run is there where it was made of these settings, this backbone and these images: what an older experiment left,
+    in a clone or before an edit, is not.
+    """
     folder = root / PARTIAL
-    aggregate(params, root, folder, partial=True)
-    missing = [(*run, why(params, run, root)) for run in missing_runs(params, root)]
+    path = root / backbone_file(params.backbone.name)
+    backbone = sha256(path) if path.exists() else ""
+    absent = set(missing_runs(params, root))
+    missing = {
+        run: why(params, run, root)
+        for run in expected_runs(params)
+        if run in absent or not is_current(params, run, root, backbone)
+    }
+    aggregate(params, root, folder, without=missing)
     write_page(params, root, folder / "index.html", tables=folder, missing=missing)
     return folder / "index.html"
 
 
+def is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
+    """Whether a run says of itself the settings, the `backbone` (its sha256) and the images that there are now."""
+    try:
+        about = read_json(root / run.folder / "run.json")
+        task = read_json(root / data_folder(run.task) / "task.json")
+        options, recipe = read_settings(params, run.task, run.method, root)
+    except BadInput:
+        return False
+    images = {split: part["sha256"] for split, part in task["splits"].items()}
+    now = {"options": options, "train": recipe.model_dump(), "data": images}
+    return about["backbone"]["sha256"] == backbone and {key: about[key] for key in now} == now
+
+
 def why(params: Params, run: Run, root: Path = Path()) -> str:
-    """Why a run has left no result: the last line that the first unfinished step before it has logged."""
+    """Why a run is not there: the last line that the first unfinished step before it has logged."""
     logs = Path("logs")
     steps = {
         data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
@@ -33,7 +68,9 @@ def why(params: Params, run: Run, root: Path = Path()) -> str:
         settings_file(run.task, run.method): logs / "tune" / run.task / f"{run.method}.log",
         run.result: logs / "train" / run.task / run.method / f"{run.seed}.log",
     }
-    log = next(log for made, log in steps.items() if not (root / made).exists())
+    log = next((log for made, log in steps.items() if not (root / made).exists()), None)
+    if log is None:
+        return "not made again, after settings or images have changed"
     if not (root / log).exists():
         return "not started"
     lines = (root / log).read_text(encoding="utf-8", errors="replace").split("\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,27 @@ def expected_runs(params: Params) -> list[Run]:
 
 
 def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
-    """The runs of the grid that have left no result under `root`."""
-    return [run for run in expected_runs(params) if not (root / run.result).exists()]
+    """The runs of the grid that have not left all that the tables are made of under `root`."""
+    return [run for run in expected_runs(params) if not all((root / file).exists() for file in _read_of(run))]
 
 
-def aggregate(params: Params, root: Path = Path(), into: Path | None = None, *, partial: bool = False) -> Frame:
+def _read_of(run: Run) -> tuple[Path, ...]:
+    return run.result, run.folder / "predictions.parquet", run.folder / "log.csv"
+
+
+def aggregate(
+    params: Params, root: Path = Path(), into: Path | None = None, *, without: Collection[Run] | None = None
+) -> Frame:
     """Write results/ of the grid's runs under `root`, or `into` another folder; the table, a row per task and method.
 
-    Raises BadInput where a run is missing, unless a `partial` table is asked for: that one has no means for methods
-    that lack a task, since they would be means of something else.
+    Raises BadInput where a run is missing. A partial table is of the grid `without` some runs: it has no means for
+    methods that lack a task, since they would be means of something else.
     """
     into = root if into is None else into
-    missing = missing_runs(params, root)
+    missing = missing_runs(params, root) if without is None else without
     runs = [run for run in expected_runs(params) if run not in missing]
-    if missing and not (partial and runs):
-        first = missing[0]
+    if missing and (without is None or not runs):
+        first = next(iter(missing))
         raise BadInput(
             f"{first.result}: expected the result of a run, found none, as for {len(missing)} of "
             f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"

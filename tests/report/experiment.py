@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ HARD = {"digits": -0.15, "textures": 0.1, "counting": 0.12}
 GROUP = {"digits": "natural", "textures": "natural", "counting": "structured"}
 TUNED = {"linear": 0, "vpt": 23_040, "ship": 61_440}
 IMAGES, EPOCHS, BLOCKS = 400, 12, 12
+WEIGHTS = hashlib.sha256(b"").hexdigest()  # an empty file
 
 
 def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
@@ -43,14 +46,21 @@ def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
 def write(root: Path, settings: Params) -> None:
     """All files of a finished experiment under `root`."""
     for number, run in enumerate(expected_runs(settings)):
-        write_run(root, run, np.random.default_rng(number))
+        write_run(root, run, np.random.default_rng(number), **settings_of(settings, run))
     for task, method in product(settings.grid.tasks, settings.grid.methods):
-        write_json(root / settings_file(task, method), {"options": {}, "train": {}, "search": None})
+        chosen = settings_of(settings, Run(task, method, 0))
+        write_json(root / settings_file(task, method), {**chosen, "search": None})
     for number, task in enumerate(settings.grid.tasks):
         _write_hierarchy(root, task, 0.012 + 0.008 * number)
 
 
-def write_run(root: Path, run: Run, random: np.random.Generator) -> None:
+def settings_of(settings: Params, run: Run) -> dict[str, Any]:
+    """Options and recipe of a run."""
+    recipe = settings.train_of(run.method, run.task)
+    return {"options": settings.options_of(run.method, run.task), "train": recipe.model_dump()}
+
+
+def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -> None:
     """What one run leaves; of a task or a method that is not above, something in between."""
     level = LEVEL.get(run.method, 0.7) - HARD.get(run.task, 0.0)
     labels = np.arange(IMAGES) % 10
@@ -81,7 +91,9 @@ def write_run(root: Path, run: Run, random: np.random.Generator) -> None:
     write_json(
         root / run.folder / "run.json",
         {
-            "backbone": {**backbone, "interpolation": "bicubic", "sha256": "ab" * 32},
+            **about,
+            "data": {"test": "cd" * 32},
+            "backbone": {**backbone, "interpolation": "bicubic", "sha256": WEIGHTS},
             "environment": {
                 "ship": "0.1.0",
                 "python": "3.11.2",

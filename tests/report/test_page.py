@@ -14,7 +14,7 @@ from ship import config
 from ship.artifacts import Run, read_json, settings_file, write_json
 from ship.errors import BadInput
 from ship.report.page import headline, levels, write_page
-from ship.report.tables import aggregate, expected_runs, method_means
+from ship.report.tables import aggregate, expected_runs, method_means, missing_runs
 from ship.report.text import percent, points
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -147,9 +147,9 @@ def test_missing_runs_are_shown_with_their_reason(fresh, tmp_path):
     """Escaped, with those nobody gave a reason for."""
     for run in (Run("digits", "ship", 1), Run("counting", "vpt", 0), Run("counting", "vpt", 1)):
         (fresh.root / run.result).unlink()
-    aggregate(fresh.params, fresh.root, partial=True)
+    aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
     out = tmp_path / "index.html"
-    write_page(fresh.params, fresh.root, out, missing=[("digits", "ship", 1, "out of memory <b>")])
+    write_page(fresh.params, fresh.root, out, missing={Run("digits", "ship", 1): "out of memory <b>"})
     page = out.read_text()
     check(page)
     assert "3 of 18 runs missing" in page

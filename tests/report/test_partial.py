@@ -1,9 +1,12 @@
 """The page of an experiment that could not be finished: apart from the whole tables, with the reasons."""
 
+import shutil
+
 import experiment
 import pytest
 
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
+from ship import config
+from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file, write_json
 from ship.errors import BadInput
 from ship.report.partial import why, write_partial
 
@@ -13,10 +16,11 @@ def root(tmp_path):
     """A finished experiment without a run, whose log is still there."""
     experiment.write(tmp_path, experiment.params())
     (tmp_path / Run("digits", "ship", 1).result).unlink()
-    before = (data_folder("digits") / "task.json", backbone_file("vit_mini"), features_file("digits"))
-    for file in (*before, hierarchy_file("digits")):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).touch()
+    for task in experiment.GROUP:
+        write_json(tmp_path / data_folder(task) / "task.json", {"splits": {"test": {"sha256": "cd" * 32}}})
+        for file in (backbone_file("vit_mini"), features_file(task), hierarchy_file(task)):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).touch()
     log = tmp_path / "logs/train/digits/ship/1.log"
     log.parent.mkdir(parents=True)
     log.write_text("digits ship 1: epoch 1/10\nship: loss: expected a number, got nan in epoch 2\n\n")
@@ -55,6 +59,27 @@ def test_a_search_that_failed_is_a_reason(root):
     log.parent.mkdir(parents=True)
     log.write_text("ship: params.yaml: methods.ship.search: expected a trial that ends well, got 3 others\n")
     assert "expected a trial that ends well" in why(experiment.params(), Run("digits", "ship", 1), root)
+
+
+def test_what_other_settings_or_files_have_left_is_not_shown(root):
+    """Results in git outlive an edit: a row's new rate, another image, other weights."""
+    raw = experiment.params().model_dump()
+    raw["methods"]["vpt"]["train"] = {"lr": 0.5}
+    assert "7 of 18 runs missing" in write_partial(config.parse(raw), root).read_text()
+    write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    text = write_partial(experiment.params(), root).read_text()
+    assert "7 of 18 runs missing" in text
+    assert text.count("not made again, after settings or images have changed") == 6
+    (root / backbone_file("vit_mini")).write_bytes(b"other weights")
+    with pytest.raises(BadInput, match="18 of 18 runs"):
+        write_partial(experiment.params(), root)
+
+
+def test_a_clone_without_runs_is_no_page_but_a_reason(root):
+    """Git brings results alone."""
+    shutil.rmtree(root / "runs")
+    with pytest.raises(BadInput, match="expected the result of a run, found none, as for 18 of 18 runs"):
+        write_partial(experiment.params(), root)
 
 
 def test_nothing_at_all_is_no_page(tmp_path):

@@ -92,11 +92,18 @@ def test_a_missing_run_is_an_error_that_names_it(fresh):
         aggregate(fresh.params, fresh.root)
 
 
+def test_a_result_without_its_predictions_is_missing(fresh):
+    """As in a clone, where git brings results and nothing else."""
+    (fresh.root / Run("digits", "vpt", 1).folder / "predictions.parquet").unlink()
+    with pytest.raises(BadInput, match=r"digits/vpt/1.json: expected .* 1 of 18 runs"):
+        aggregate(fresh.params, fresh.root)
+
+
 def test_a_partial_table_has_no_means_over_other_tasks(fresh):
     """A mean over two tasks is not comparable with one over three."""
     for seed in (0, 1):
         (fresh.root / Run("digits", "vpt", seed).result).unlink()
-    table = aggregate(fresh.params, fresh.root, partial=True)
+    table = aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
     found = read_json(fresh.root / "results/metrics.json")["accuracy"]
     assert list(found["vpt"]) == ["tasks"]
     assert "group_mean" in found["ship"]
