@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -189,7 +189,7 @@ def report(
 def pretrain(
     preset: Annotated[Path, typer.Argument(help="such as presets/pretrain_vit_mini.yaml")],
     out: Annotated[Path, typer.Argument(help="the weights, a .safetensors file")],
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="what to train on")] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
 ) -> None:
     """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,13 +31,6 @@ class Comparison(NamedTuple):
     high: float
     p: float
     """two-sided, of no difference; not yet corrected for other comparisons"""
-
-
-def accuracy(labels: npt.NDArray[Any], predictions: npt.NDArray[Any]) -> float:
-    """Share of the n images whose prediction (n,) is their label (n,)."""
-    if labels.shape != predictions.shape or not labels.size:
-        raise BadInput(f"predictions: expected one a label {labels.shape}, and any at all, got {predictions.shape}")
-    return float(np.mean(labels == predictions))
 
 
 def mean_std(values: Sequence[float]) -> tuple[float, float | None]:

@@ -56,7 +56,7 @@ def measure_hierarchy(params: Params, task: str) -> None:
         _log.info("%s: %d prototypes asked for, but %d images: one prototype an image", task, count, tokens.shape[1])
     similarity = statistics.affinity(tokens)
     centres = statistics.prototypes(tokens[-1], count, params.hierarchy.seed)
-    about = {"task": task, "backbone": params.backbone.name, "prototypes": len(centres)}
+    about = {"task": task, "backbone": params.backbone.name, "prototypes": len(centres), "seed": params.hierarchy.seed}
     found = [{"threshold": t, "first_blocks": starts} for t, starts in statistics.hierarchies(similarity)]
     write_tensors(hierarchy_file(task), {"affinity": similarity, "prototypes": centres}, about)
     write_json(hierarchy_file(task, ".json"), {**about, "affinity": similarity.tolist(), "hierarchies": found})

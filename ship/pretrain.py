@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from ship.artifacts import read_tensors, write_tensors
+from ship.complaints import first_line
 from ship.config import Triple
 from ship.data.formula import formulas
 from ship.data.painted import Painted, painted
@@ -108,9 +109,7 @@ def load(path: str | Path) -> Pretrain:
     except (yaml.YAMLError, TypeError) as error:
         raise BadInput(f"{path}: expected keys and values in YAML, got {' '.join(str(error).split())}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"{path}: {key}: {first['msg']}, got {first['input']!r}") from None
+        raise BadInput(f"{path}: {first_line(error, Pretrain)}") from None
 
 
 def pretrain(
@@ -130,7 +129,7 @@ def pretrain(
     paint the images (0: this one does); their number changes no bit.
 
     Raises:
-        BadInput: `<out>.resume` is from other settings.
+        BadInput: `<out>.resume` is from other settings, or further than the end.
     """
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
@@ -231,8 +230,9 @@ def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    if _past(before, step) != _past(settings, step):
-        raise BadInput(f"{path}: expected the settings of the run that left it at step {step}, got others (delete it)")
+    end = min(settings.stop or settings.steps, settings.steps)
+    if _past(before, step) != _past(settings, step) or step > end:
+        raise BadInput(f"{path}: expected settings of a run that is at step {step} of {end}, got others (delete it)")
     with torch.no_grad():
         for name, parameter in run.student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])

@@ -12,7 +12,9 @@ from ship.artifacts import (
     Run,
     backbone_file,
     data_folder,
+    hierarchy_file,
     read_json,
+    read_tensors,
     replacing,
     sha256,
     write_json,
@@ -93,7 +95,7 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
     setup, backbone = outcome.setup, outcome.prepared.preprocessing._asdict()
-    task = read_json(data_folder(run.task) / "task.json")
+    task, (_, hierarchy) = read_json(data_folder(run.task) / "task.json"), read_tensors(hierarchy_file(run.task))
     return {
         "task": run.task,
         "row": run.method,
@@ -101,7 +103,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
         "method": setup.method,
         "options": setup.options,
         "train": setup.recipe.model_dump(),
-        "hierarchy": params.hierarchy.model_dump(),
+        "hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")},
         "compute": params.compute.model_dump(),
         "backbone": {"name": setup.backbone, **backbone, "sha256": sha256(backbone_file(setup.backbone))},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},

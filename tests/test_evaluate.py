@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from ship.errors import BadInput
-from ship.evaluate import accuracy, group_mean, group_means, holm, interval, mean_std, paired, task_mean
+from ship.evaluate import group_mean, group_means, holm, interval, mean_std, paired, task_mean
 
 ACCURACIES = {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.2}
 GROUPS = {"a": "natural", "b": "natural", "c": "natural", "d": "structured"}
@@ -17,18 +17,6 @@ GROUPS = {"a": "natural", "b": "natural", "c": "natural", "d": "structured"}
 
 def hits(share: float, images: int, seeds: int = 1) -> np.ndarray:
     return np.tile(np.arange(images) < share * images, (seeds, 1))
-
-
-def test_accuracy_is_the_share_of_right_predictions():
-    """Three of four are 0.75."""
-    assert accuracy(np.array([0, 1, 2, 3]), np.array([0, 1, 2, 0])) == 0.75
-
-
-@pytest.mark.parametrize("count", [0, 3])
-def test_accuracy_refuses_what_is_not_one_prediction_a_label(count):
-    """Broadcasting would give a wrong number, and no image gives none."""
-    with pytest.raises(BadInput, match="predictions: expected"):
-        accuracy(np.zeros(0 if count == 0 else 1), np.zeros(count))
 
 
 def test_deviation_is_that_of_a_sample():

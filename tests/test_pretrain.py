@@ -89,8 +89,16 @@ def test_other_settings_do_not_go_on(tmp_path, change):
     """What the steps so far have seen may not change."""
     out = tmp_path / "mini.safetensors"
     run(out, until=3)
-    with pytest.raises(BadInput, match="expected the settings of the run that left it"):
+    with pytest.raises(BadInput, match="expected settings of a run that is at step"):
         run(out, SMALL.model_copy(update=change))
+
+
+def test_a_run_that_has_gone_further_is_not_called_shorter(tmp_path):
+    """Its weights would be those of more steps than they say."""
+    out = tmp_path / "mini.safetensors"
+    run(out, until=6)
+    with pytest.raises(BadInput, match="expected settings of a run that is at step . of 3, got others"):
+        run(out, SMALL.model_copy(update={"stop": 3}))
 
 
 def test_snapshots(tmp_path):
@@ -159,8 +167,8 @@ def test_the_preset_is_the_shipped_backbone():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: 1.0e3", "steps: Input should be a valid integer, got '1.0e3'"),
-        ("step: 10", "steps: Field required"),
+        ("steps: 1.0e3", "steps: expected a integer, got '1.0e3'"),
+        ("step: 10", "steps: expected a value, found none"),
         ("steps: 10\nwarmup_steps: 8\ndecay_steps: 5", "whole_steps <= decay_steps <= steps - warmup_steps"),
         ("- 1", "expected keys and values in YAML"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import os
@@ -25,6 +26,7 @@ RATIO = 100  # images hardly shrink; an archive that grows more than this is a b
 ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to
 HEADER = 512  # bytes that an entry counts for beside its content: a million empty files are a bomb, too
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Entry(NamedTuple):
@@ -106,6 +108,11 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
                 raise _bomb(shown, ratio)
         _copy_links(links, folder, shown)
     except BROKEN as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise BadInput(
+                f"{shown}: expected room for its files in {folder.parent}, got {error.strerror} "
+                f"(name a larger folder in TMPDIR)"
+            ) from None
         raise BadInput(f"{shown}: expected a whole archive, got {type(error).__name__}: {error}") from None
 
 

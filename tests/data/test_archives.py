@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import stat
@@ -8,6 +9,7 @@ from threading import Thread
 
 import pytest
 
+from ship.data import archives
 from ship.data.archives import download, extract, is_archive, only_folder, unpacked
 from ship.errors import BadInput
 
@@ -247,3 +249,17 @@ def test_text_is_no_archive(tmp_path):
     (tmp_path / "a.zip").write_text("<html>")
     with pytest.raises(BadInput, match=r"^a.zip: expected an archive \(zip, tar, tar.gz\), got a file of another kind"):
         extract(tmp_path / "a.zip", target(tmp_path), "a.zip")
+
+
+def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
+    """It names the folder, and how to have another."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "out").mkdir()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr("a.png", "a")
+    monkeypatch.setattr(archives, "_copy", full)
+    with pytest.raises(BadInput, match="a.zip: expected room for its files in .*, got No space left .*TMPDIR"):
+        extract(tmp_path / "a.zip", tmp_path / "out", "a.zip")
