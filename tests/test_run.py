@@ -18,6 +18,7 @@ from ship.run import execute
 
 LEFT = ("runs/**/*", "results/runs/**/*")
 TASK = "digits"
+GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
 def prepare_all(folder, monkeypatch, settings=None):
@@ -60,10 +61,12 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     assert about["seed"] == 3
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser):
+@pytest.mark.parametrize(
+    ("optimiser", "device"), [("adamw", "cpu"), ("sgd", "cpu"), pytest.param("adamw", "cuda", marks=GPU)]
+)
+def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser, device):
     """Stopped after every epoch in turn, then finished."""
-    settings = {"train.optimiser": optimiser}
+    settings = {"train.optimiser": optimiser, "compute.device": device}
     params = prepare_all(tmp_path / "whole", monkeypatch, settings)
     execute(params, Run(TASK, "ship", 0), quiet)
     whole = contents(tmp_path / "whole", *LEFT)

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from itertools import product
 from pathlib import Path
 
 import yaml
@@ -45,9 +46,13 @@ def head() -> bool:
 
 
 def experiment() -> bool:
-    """Whether params.yaml can be read."""
+    """Whether params.yaml can be read, and every method takes the options of its row on every task."""
+    from ship.methods import check_options  # noqa: PLC0415  # loads torch, which a node may lack
+
     try:
-        config.load("params.yaml")
+        params = config.load("params.yaml")
+        for task, row in product(params.grid.tasks, params.grid.methods):
+            check_options(params.methods[row].method, params.options_of(row, task), f"params.yaml: methods.{row}")
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)

@@ -1,11 +1,14 @@
 """`snakemake --profile slurm` on a real Slurm: the bytes of a run on one machine, whatever happens to a job."""
 
+import contextlib
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import cluster
 import pytest
@@ -101,6 +104,20 @@ def running(rule):
     return job
 
 
+def training(folder):
+    """The processes that train the run of `folder`, and of no other."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            command_line = (process / "cmdline").read_bytes()
+            if (
+                b"\0".join([b"train", b"digits", b"vpt", b"0"]) in command_line
+                and (process / "cwd").readlink() == folder
+            ):
+                found.append(int(process.name))
+    return found
+
+
 def went_on(folder):
     """Whether the last process of the run went on with what the one before had left."""
     return "going on after epoch" in (folder / "logs/train/digits/vpt/0.log").read_text()
@@ -192,7 +209,8 @@ class TestDisturbed:
         limit = ("train:runtime=attempt", "train:mem_mb=4000", "train:slurm_partition=gpu")
         process = start(project, "--set-resources", *limit, "--", "results/metrics.json")
         in_training(project)
-        subprocess.run(["pkill", "-STOP", "-f", "ship train digits vpt 0"], check=True)
+        for pid in training(project):
+            os.kill(pid, signal.SIGSTOP)
         finish(project, process)
         assert [job["JobState"] for job in jobs("train")][-2:] == ["TIMEOUT", "COMPLETED"]
         assert went_on(project)
@@ -277,6 +295,13 @@ def test_short_runs_share_a_job(project, reference):
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
+def test_no_job_asks_for_more_time_than_there_is(project):
+    """A cluster refuses a job that does."""
+    describe(project, max_minutes=20)
+    done = command("snakemake", "--profile", "slurm", "--dry-run", cwd=project)
+    assert set(re.findall(r"runtime=(\d+)", done.stdout)) == {"20"}, done.stderr
+
+
 class TestDoctor:
     """Every check is a line, and the exit code tells whether all hold."""
 
@@ -305,6 +330,8 @@ class TestDoctor:
         assert "FAIL  partition cpus is up: no (`sinfo` shows the others" in self.doctor(project, fails=True)
 
     def test_an_experiment_that_cannot_be_read(self, project):
-        """With the line that it is about."""
+        """With the line that it is about; a misspelt option, too, which else each job would stumble over."""
         write_params(project, {**SMALL, "train.lr": "fast"})
         assert "FAIL  params.yaml is an experiment: params.yaml: train.lr" in self.doctor(project, fails=True)
+        write_params(project, {**SMALL, "methods.vpt.options": {"promt": 1}})
+        assert "is an experiment: params.yaml: methods.vpt.options.promt: expected" in self.doctor(project, fails=True)
