@@ -28,7 +28,7 @@ lint: $(BIN)/.installed
 lock:
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile --quiet --upgrade --all-extras --no-annotate --no-header --python-version 3.11 \
+	.venv-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-annotate --no-header --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
 	rm -rf .venv-lock
 
