@@ -51,30 +51,19 @@ def write_page(
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
     paths = [root / run.folder / "run.json" for run in expected_runs(params) if run not in missing]
     abouts = [read_json(path) for path in paths if path.exists()]
-    means = {method: method_means(table, method, params.grid.tasks) for method in methods}
-    ranks = ranking(table, params.grid.tasks)
-    added = _mean_by_method(table, "tuned_parameters_without_head")
-    context = {
+    numbers = _numbers(params, table, methods)
+    context = numbers | {
         "params": params,
         "commit": commit,
         "tasks": tasks,
         "methods": methods,
-        "means": means,
-        "ranks": ranks,
-        "leaky": _leaky(table, methods, params.grid.tasks),
-        "headline": headline(means),
-        "best": _best(means, ranks),
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
-        "tuned": _mean_by_method(table, "tuned_parameters"),
-        "added": added,
-        "per_million": {m: points_per_million(means[m].get("group_mean"), added[m]) for m in methods},
-        "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
         "missing": _missing(params, root, missing),
         "runs": len(expected_runs(params)),
         "backbone": _common([about["backbone"] for about in abouts]),
         "environment": _common([about["environment"] for about in abouts]),
         "images": {task: _images(root, task) for task in tasks},
-        "figures": _overview(tables, table, methods, means),
+        "figures": _overview(tables, table, methods, numbers["means"]),
         "comparisons": _comparisons(tables / PAIRED, tasks, methods),
         "published": published(tasks),
         "curves": _curves(tables, tasks, methods),
@@ -84,6 +73,24 @@ def write_page(
         "settings": {method: row_settings(params, root, method) for method in methods},
     }
     write_text(out, _template().render(context))
+
+
+def _numbers(params: Params, table: pd.DataFrame, methods: Sequence[str]) -> dict[str, Any]:
+    """What the page says of each method over all tasks."""
+    means = {method: method_means(table, method, params.grid.tasks) for method in methods}
+    ranks = ranking(table, params.grid.tasks)
+    added = _mean_by_method(table, "tuned_parameters_without_head")
+    return {
+        "means": means,
+        "ranks": ranks,
+        "leaky": _leaky(table, methods, params.grid.tasks),
+        "headline": headline(means),
+        "best": _best(means, ranks),
+        "tuned": _mean_by_method(table, "tuned_parameters"),
+        "added": added,
+        "per_million": {m: points_per_million(means[m].get("group_mean"), added[m]) for m in methods},
+        "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
+    }
 
 
 def headline(means: Mapping[str, Mapping[str, Any]]) -> str:
