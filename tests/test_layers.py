@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 PACKAGE = Path(__file__).parents[1] / "ship"
 ROWS = [  # from the top
@@ -37,18 +38,43 @@ LIGHT = [
     "report.page",
     "report.partial",
 ]
+SETTINGS = {f"ship/{name}.py" for name in ("complaints", "config", "errors", "fields", "rows")}
+ENTRIES = {  # of a stage's command
+    "prepare": ["data/prepare.py"],
+    "backbone": ["models/backbones.py"],
+    "features": ["measure.py"],
+    "hierarchy": ["models/statistics.py", "compute.py"],  # the half of measure.py
+    "tune": ["tune.py", "chosen.py"],
+    "train": ["run.py"],
+    "aggregate": ["report/tables.py"],
+}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
 def imports(module):
     """Dotted names that a module imports, those for type checking left out."""
-    for node in ast.walk(ast.parse((PACKAGE / module).read_text())):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            continue
-        if isinstance(node, ast.Import):
+    tree = ast.parse((PACKAGE / module).read_text())
+    checked = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    passed_over = {id(node) for branch in checked for node in ast.walk(branch)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and id(node) not in passed_over:
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        elif isinstance(node, ast.ImportFrom) and id(node) not in passed_over:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def reached(*modules):
+    """These modules of ours, and all that they import."""
+    found, left = set(), [Path(module) for module in modules]
+    while left:
+        if (module := left.pop()) not in found:
+            found.add(module)
+            for name in imports(module):
+                parts = name.split(".")[1:] if name.startswith("ship.") else []
+                tried = [Path(*parts[:length]) for length in range(len(parts), 0, -1)]  # a module, or a name in one
+                files = [file for path in tried for file in (path.with_suffix(".py"), path / "__init__.py")]
+                left += [file for file in files if file in MODULES][:1]
+    return {f"ship/{module}" for module in found}
 
 
 def row_of(dotted):
@@ -97,3 +123,12 @@ def test_methods_do_not_import_each_other():
                 name.split(".")[2] for name in imports(module.relative_to(PACKAGE)) if name.startswith("ship.methods.")
             }
             assert names <= {"base"}, module
+
+
+@pytest.mark.parametrize("stage", ENTRIES)
+def test_a_stage_names_every_module_that_its_command_imports(stage):
+    """An edit of any makes its results stale; what only reads params.yaml is left out, since its keys are tracked."""
+    named = yaml.safe_load((PACKAGE.parent / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    lacking = {path for path in reached(*ENTRIES[stage]) if not any(path.startswith(name) for name in named)}
+    assert lacking <= SETTINGS
+    assert not {path for path in named if path.endswith(".py")} - reached(*ENTRIES[stage]) - {"ship/measure.py"}

@@ -53,6 +53,7 @@ DATA = [
         "builtin",
         "decoding",
         "formats",
+        "listing",
         "painting",
         "prepare",
         "tasks",

@@ -1,7 +1,13 @@
 rule hierarchy:
     """Affinity of the blocks, the hierarchies it gives, and the prototypes of a task."""
     input:
-        code=code("models/statistics.py", "measure.py", "artifacts.py"),
+        code=code(
+            "models/statistics.py",
+            "models/vit.py",
+            "measure.py",
+            "compute.py",
+            "artifacts.py",
+        ),
         features="features/{task}.safetensors",
     output:
         tensors="hierarchy/{task}.safetensors",
