@@ -43,7 +43,7 @@ ENTRIES = {  # of a stage's command
     "prepare": ["data/prepare.py"],
     "backbone": ["models/backbones.py"],
     "features": ["measure.py"],
-    "hierarchy": ["models/statistics.py", "compute.py"],  # the half of measure.py
+    "hierarchy": ["models/statistics.py", "compute.py", "artifacts.py"],  # its half of measure.py
     "tune": ["tune.py", "chosen.py"],
     "train": ["run.py"],
     "aggregate": ["report/tables.py"],
