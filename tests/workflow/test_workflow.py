@@ -135,7 +135,7 @@ def test_a_broken_task_fails_alone(tmp_path):
         for number in range(8):
             path = tmp_path / "images" / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
+            Image.new("RGB", (16, 16), (number, ord(name), 0)).save(path)
     whole = image.read_bytes()
     image.write_bytes(whole[:40])
     task = {"source": "folder", "path": str(tmp_path / "images"), "train": 8, "val": 4, "test": 4}
