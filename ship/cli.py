@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import sys
@@ -42,7 +43,8 @@ def init(
         return
     text = presets.fill(preset, settings or [])
     if path.exists() and path.read_bytes() != text.encode():
-        path.replace(kept := path.with_name(f"{path.name}.before"))
+        names = (path.with_name(f"{path.name}.before{number}") for number in itertools.count(1))
+        path.replace(kept := next(name for name in names if not name.exists()))
         print(f"{path}: what was there is {kept} now")
     write_text(path, text)
 

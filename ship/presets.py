@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ def fill(preset: str, settings: Sequence[str]) -> str:
         editor.preserve_quotes = True
         editor.width = 4096
         tree = editor.load(text)
+        _unshare(tree, set())
         for setting in settings:
             _set(tree, setting)
         buffer = io.StringIO()
@@ -49,6 +51,16 @@ def _read(preset: str) -> str:
     if preset not in names():
         raise unknown("preset", preset, names())
     return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+
+
+def _unshare(tree: Any, seen: set[int]) -> None:
+    """Give groups that rows share (an anchor and its aliases) to each of them, so that a change of one is of one."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            if id(value) in seen:
+                tree[key] = copy.deepcopy(value)
+            seen.add(id(value))
+            _unshare(tree[key], seen)
 
 
 def _set(tree: Any, setting: str) -> None:

@@ -100,7 +100,7 @@ def propose(search: Search, trials: list[Trial], number: int) -> Chosen:
 
 
 def choose(trials: list[Trial], place: str) -> int:
-    """Number of the best trial: highest accuracy, lowest loss, first. Raises BadInput where none ended well."""
+    """The best trial: highest accuracy, then lowest loss, then first. Raises BadInput where none ended well."""
     judged = [(-t.accuracy, t.loss, number) for number, t in enumerate(trials) if t.accuracy is not None]
     if not judged:
         raise BadInput(f"{place}: expected a trial that ends well, got {len(trials)} others: {trials[0].failure}")

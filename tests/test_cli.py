@@ -181,10 +181,10 @@ def test_init_keeps_the_experiment_that_was_there(tmp_path):
     """An edited params.yaml is put aside, and it is said where; an equal one stays."""
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     (tmp_path / "params.yaml").write_text("mine")
-    assert "params.yaml.before" in command("ship", "init", "quickstart", cwd=tmp_path).stdout
-    assert (tmp_path / "params.yaml.before").read_text() == "mine"
+    assert "params.yaml.before1" in command("ship", "init", "quickstart", cwd=tmp_path).stdout
     assert not command("ship", "init", "quickstart", cwd=tmp_path).stdout
-    assert (tmp_path / "params.yaml.before").read_text() == "mine"
+    assert "params.yaml.before2" in command("ship", "init", "ablations", cwd=tmp_path).stdout
+    assert (tmp_path / "params.yaml.before1").read_text() == "mine"
 
 
 def test_init_needs_the_presets(tmp_path):

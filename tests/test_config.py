@@ -19,7 +19,7 @@ GOOD = {
 }
 BAD = [
     ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
-    ("train.epochs", 2.5, r"train\.epochs: expected a integer, got 2\.5"),
+    ("train.epochs", 2.5, r"train\.epochs: expected an integer, got 2\.5"),
     ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),
     ("train.epoch", 3, r"train\.epoch: expected one of .* \(did you mean 'epochs'\?\)"),
     ("trane", {}, r"trane: expected one of .* \(did you mean 'train'\?\)"),

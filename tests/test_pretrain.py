@@ -167,7 +167,7 @@ def test_the_preset_is_the_shipped_backbone():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps: 1.0e3", "steps: expected a integer, got '1.0e3'"),
+        ("steps: 1.0e3", "steps: expected an integer, got '1.0e3'"),
         ("step: 10", "steps: expected a value, found none"),
         ("steps: 10\nwarmup_steps: 8\ndecay_steps: 5", "whole_steps <= decay_steps <= steps - warmup_steps"),
         ("- 1", "expected keys and values in YAML"),

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ship.config import Task
-from ship.data.listing import SPLITS, Item, Listing, split, stratified
+from ship.data.listing import SPLITS, Item, Listing, check_train, split, stratified
 from ship.data.tasks import TASKS
 from ship.errors import BadInput
 
@@ -39,7 +39,8 @@ def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
 def folder(name: str, task: Task, root: Path, shown: str) -> Listing:
     """The images of a folder with a sub-folder a class, split by the task's seed, or with such a folder a split."""
     inside = set(_subfolders(root))
-    if inside and inside <= {*SPLITS, "valid", "validation"}:  # else the splits would pass for classes
+    named = {title for title in inside if title.lower() in {*SPLITS, "valid", "validation"}}
+    if named and (len(named) > 1 or named == inside):  # a class may be called `test`, but not two, and not all
         return _own_splits(name, task, root, shown, inside)
     classes = _classes(root, shown)
     _check_number(classes, task, shown)
@@ -61,11 +62,15 @@ def _own_splits(name: str, task: Task, root: Path, shown: str, inside: set[str])
         if odd := sorted({*_subfolders(root / part)} - {*classes}):
             raise BadInput(f"{shown}/{part}/{odd[0]}: expected a class of {shown}/train, got another")
     splits = {part: _by_class(root / part, classes, root, shown) for part in SPLITS if part in inside}
+    for part, items in splits.items():
+        if not items:
+            raise BadInput(f"{shown}/{part}: expected images in a sub-folder for each class, got none")
     if "val" not in inside:
         whole, labels = splits["train"], np.array([item.label for item in splits["train"]])
         if len(whole) <= task.val:
             raise BadInput(f"tasks.{name}.val: expected fewer than the {len(whole)} of {shown}/train, got {task.val}")
         rows = stratified(labels, (len(whole) - task.val, task.val), len(classes), task.seed)
+        check_train(name, labels, rows[0], classes)
         splits |= {part: [whole[i] for i in chosen] for part, chosen in zip(("train", "val"), rows, strict=True)}
     return Listing({part: splits[part] for part in SPLITS}, classes)
 

@@ -47,15 +47,20 @@ def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) 
             f"got {len(items)} (lower train, val or test)"
         )
     chosen = stratified(labels, (task.train, task.val, test), len(classes), task.seed)
+    check_train(name, labels, chosen[0], classes)
+    return {part: [items[index] for index in rows] for part, rows in zip(SPLITS, chosen, strict=True)}
+
+
+def check_train(name: str, labels: NDArray[np.int64], train: NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Raises BadInput for a class that has images, by their `labels`, of which none is among the rows of `train`."""
     have = np.bincount(labels, minlength=len(classes))
-    train = np.bincount(labels[chosen[0]], minlength=len(classes))
+    trained = np.bincount(labels[train], minlength=len(classes))
     for label, title in enumerate(classes):
-        if have[label] and not train[label]:
+        if have[label] and not trained[label]:
             raise BadInput(
                 f"tasks.{name}: expected enough images of every class, got {have[label]} of the class {title!r}, "
-                f"of which none falls into train (add images of it, or raise train)"
+                f"of which none falls into train (add images of it, or change the sizes)"
             )
-    return {part: [items[index] for index in rows] for part, rows in zip(SPLITS, chosen, strict=True)}
 
 
 def stratified(labels: NDArray[np.int64], sizes: Sequence[int], classes: int, seed: int) -> list[NDArray[np.int64]]:

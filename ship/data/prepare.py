@@ -115,16 +115,18 @@ def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
     about: dict[str, Any] = {"task": name, "group": group_of(name, task), "source": task.source}
     about |= {"classes": listing.classes, "splits": {}}
     seen: dict[bytes, tuple[str, Item]] = {}
+    twins: list[str] = []
     with ExitStack() as drafts, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         # entered first, so that it is renamed last
         summary = drafts.enter_context(replacing(out / "task.json"))
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
             for rows, images in _write_split(draft, items, pool):
-                if task.source in OWN:
-                    _check_apart(part, rows, images, seen)
+                twins += _twins(part, rows, images, seen) if task.source in OWN else []
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
             about["splits"][part] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
+        if twins:
+            raise BadInput(f"{twins[0]} (remove one)" + (f", as for {len(twins)} images" if len(twins) > 1 else ""))
         write_json(summary, about)
 
 
@@ -139,14 +141,14 @@ def _write_split(file: Path, items: Sequence[Item], pool: Executor) -> Iterator[
             yield rows, images
 
 
-def _check_apart(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> None:
-    """Raises BadInput for an image with the bytes of one that was `seen` in another split."""
+def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> list[str]:
+    """A complaint for each image with the bytes of one that was `seen` in another split."""
+    said = []
     for item, data in zip(rows, images, strict=True):
         other, twin = seen.setdefault(hashlib.sha256(data).digest(), (part, item))
         if other != part:
-            raise BadInput(
-                f"{item.place}: expected no image of {other} in {part}, got the bytes of {twin.key} (remove one)"
-            )
+            said.append(f"{item.place}: expected no image of {other} in {part}, got the bytes of {twin.key}")
+    return said
 
 
 def _checked(item: Item) -> bytes:

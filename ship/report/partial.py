@@ -49,11 +49,14 @@ def is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
     try:
         about = read_json(root / run.folder / "run.json")
         task = read_json(root / data_folder(run.task) / "task.json")
+        hierarchy = read_json(root / hierarchy_file(run.task, ".json"))
         options, recipe = read_settings(params, run.task, run.method, root)
     except BadInput:
         return False
     images = {split: part["sha256"] for split, part in task["splits"].items()}
-    now = {"options": options, "train": recipe.model_dump(), "data": images}
+    now = {"method": params.methods[run.method].method, "options": options, "train": recipe.model_dump()}
+    now |= {"data": images, "compute": params.compute.model_dump()}
+    now |= {"hierarchy": {key: hierarchy[key] for key in about["hierarchy"]}}
     return about["backbone"]["sha256"] == backbone and {key: about[key] for key in now} == now
 
 
@@ -66,7 +69,9 @@ def why(params: Params, run: Run, root: Path = Path()) -> str:
         features_file(run.task): logs / "features" / f"{run.task}.log",
         hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
         settings_file(run.task, run.method): logs / "tune" / run.task / f"{run.method}.log",
-        run.result: logs / "train" / run.task / run.method / f"{run.seed}.log",
+        **dict.fromkeys(
+            (run.folder / "run.json", run.result), logs / "train" / run.task / run.method / f"{run.seed}.log"
+        ),
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
     if log is None:

@@ -54,8 +54,9 @@ def aggregate(
     runs = [run for run in expected_runs(params) if run not in missing]
     if missing and (without is None or not runs):
         first = next(iter(missing))
+        file = next((file for file in _read_of(first) if not (root / file).exists()), first.result)
         raise BadInput(
-            f"{first.result}: expected the result of a run, found none, as for {len(missing)} of "
+            f"{file}: expected the result of a run, found none, as for {len(missing)} of "
             f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"
         )
     results = pd.DataFrame([read_json(root / run.result) for run in runs])

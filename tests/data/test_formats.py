@@ -171,6 +171,10 @@ def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
     [
         (["train/cat/a.png", "valid/cat/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
         (["train/cat/a.png", "train/dog/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["TRAIN/cat/a.png", "TEST/cat/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["test/cat/a.png", "other/cat/b.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["test/a.png"], {}, "pets/test: expected images in a sub-folder for each class, got none"),
+        (["test/cat/a.png", "train/cat/3.png", "train/dog/4.png"], {"val": 3}, "of which none falls into train"),
         (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another"),
         (["test/cat/a.png"], {"train": 800}, "tasks.mine.train: expected no size, since pets/train is used whole"),
         (["test/cat/a.png"], {"val": 2}, "tasks.mine.val: expected fewer than the 2 of pets/train, got 2"),

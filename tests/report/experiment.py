@@ -46,7 +46,8 @@ def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
 def write(root: Path, settings: Params) -> None:
     """All files of a finished experiment under `root`."""
     for number, run in enumerate(expected_runs(settings)):
-        write_run(root, run, np.random.default_rng(number), **settings_of(settings, run))
+        about = settings_of(settings, run) | about_of(settings, run)
+        write_run(root, run, np.random.default_rng(number), **about)
     for task, method in product(settings.grid.tasks, settings.grid.methods):
         chosen = settings_of(settings, Run(task, method, 0))
         write_json(root / settings_file(task, method), {**chosen, "search": None})
@@ -58,6 +59,12 @@ def settings_of(settings: Params, run: Run) -> dict[str, Any]:
     """Options and recipe of a run."""
     recipe = settings.train_of(run.method, run.task)
     return {"options": settings.options_of(run.method, run.task), "train": recipe.model_dump()}
+
+
+def about_of(settings: Params, run: Run) -> dict[str, Any]:
+    """What a run says of itself beside that."""
+    method, compute = settings.methods[run.method].method, settings.compute.model_dump()
+    return {"method": method, "compute": compute, "hierarchy": {"prototypes": 200, "seed": 0}}
 
 
 def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -> None:
@@ -116,4 +123,7 @@ def _write_hierarchy(root: Path, task: str, slope: float) -> None:
         {"threshold": 2.0, "first_blocks": list(range(BLOCKS))},
     ]
     affinity = np.clip(1 - slope * away * late, 0, 1).tolist()
-    write_json(root / hierarchy_file(task, ".json"), {"affinity": affinity, "hierarchies": hierarchies})
+    write_json(
+        root / hierarchy_file(task, ".json"),
+        {"prototypes": 200, "seed": 0, "affinity": affinity, "hierarchies": hierarchies},
+    )

@@ -66,6 +66,11 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     raw = experiment.params().model_dump()
     raw["methods"]["vpt"]["train"] = {"lr": 0.5}
     assert "7 of 18 runs missing" in write_partial(config.parse(raw), root).read_text()
+    raw["methods"]["vpt"] |= {"method": "cvpt", "train": {}}
+    assert "7 of 18 runs missing" in write_partial(config.parse(raw), root).read_text()
+    raw["compute"] |= {"precision": "bf16"}
+    with pytest.raises(BadInput, match="18 of 18 runs"):
+        write_partial(config.parse(raw), root)
     write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
     text = write_partial(experiment.params(), root).read_text()
     assert "7 of 18 runs missing" in text

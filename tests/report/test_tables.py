@@ -95,7 +95,7 @@ def test_a_missing_run_is_an_error_that_names_it(fresh):
 def test_a_result_without_its_predictions_is_missing(fresh):
     """As in a clone, where git brings results and nothing else."""
     (fresh.root / Run("digits", "vpt", 1).folder / "predictions.parquet").unlink()
-    with pytest.raises(BadInput, match=r"digits/vpt/1.json: expected .* 1 of 18 runs"):
+    with pytest.raises(BadInput, match=r"digits/vpt/1/predictions.parquet: expected .* 1 of 18 runs"):
         aggregate(fresh.params, fresh.root)
 
 
