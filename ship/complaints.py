@@ -28,13 +28,8 @@ def first_line(error: ValidationError, model: type[BaseModel], place: str = "") 
 
 def complaint(details: ErrorDetails) -> str:
     """`expected <rule>, got <value>`, of one of pydantic's complaints."""
-    rule, value = (
-        details["msg"]
-        .removeprefix("Input should be ")
-        .replace("a valid integer", "an integer")
-        .replace("a valid", "a"),
-        details["input"],
-    )
+    rule, value = details["msg"].removeprefix("Input should be "), details["input"]
+    rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
     return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
 
 

@@ -134,7 +134,8 @@ def pretrain(
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
-    done, last = _resume(kept, settings, run), min(settings.stop or settings.steps, settings.steps)
+    last = min(settings.stop or settings.steps, settings.steps)
+    done = _resume(kept, settings, run, last)
     sums, since = torch.zeros(len(Record._fields) - 2), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
@@ -224,15 +225,14 @@ def _save(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
     write_tensors(path, state, {"settings": settings.model_dump(mode="json"), "step": step})
 
 
-def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
-    """Steps that are done, with everything put where they left it; 0 for a new run."""
+def _resume(path: Path, settings: Pretrain, run: _Run, last: int) -> int:
+    """Steps that are done, with everything put where they left it; 0 for a new run. `last` is where it ends."""
     if not path.exists():
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    end = min(settings.stop or settings.steps, settings.steps)
-    if _past(before, step) != _past(settings, step) or step > end:
-        raise BadInput(f"{path}: expected settings of a run that is at step {step} of {end}, got others (delete it)")
+    if _past(before, step) != _past(settings, step) or step > last:
+        raise BadInput(f"{path}: expected settings of a run that is at step {step} of {last}, got others (delete it)")
     with torch.no_grad():
         for name, parameter in run.student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])

@@ -63,15 +63,15 @@ def is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
 def why(params: Params, run: Run, root: Path = Path()) -> str:
     """Why a run is not there: the last line that the first unfinished step before it has logged."""
     logs = Path("logs")
+    trained = logs / "train" / run.task / run.method / f"{run.seed}.log"
     steps = {
         data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
         backbone_file(params.backbone.name): logs / "backbone.log",
         features_file(run.task): logs / "features" / f"{run.task}.log",
         hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
         settings_file(run.task, run.method): logs / "tune" / run.task / f"{run.method}.log",
-        **dict.fromkeys(
-            (run.folder / "run.json", run.result), logs / "train" / run.task / run.method / f"{run.seed}.log"
-        ),
+        run.folder / "run.json": trained,
+        run.result: trained,  # Git brings it without the other
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
     if log is None:
