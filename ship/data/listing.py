@@ -51,6 +51,12 @@ def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) 
     return {part: [items[index] for index in rows] for part, rows in zip(SPLITS, chosen, strict=True)}
 
 
+def check_number(classes: Sequence[str], task: Task, shown: str) -> None:
+    """Raises BadInput where the task says another number of classes; their source is called `shown`."""
+    if task.classes not in (None, len(classes)):
+        raise BadInput(f"{shown}: expected {task.classes} classes, got {len(classes)}: {', '.join(classes[:20])}")
+
+
 def check_train(name: str, labels: NDArray[np.int64], train: NDArray[np.int64], classes: Sequence[str]) -> None:
     """Raises BadInput for a class that has images, by their `labels`, of which none is among the rows of `train`."""
     have = np.bincount(labels, minlength=len(classes))

@@ -17,10 +17,12 @@ import pyarrow.parquet as pq
 
 from ship.artifacts import replacing, sha256, write_json
 from ship.config import Task
-from ship.data import builtin, formats
+from ship.data import builtin
 from ship.data.archives import is_archive, unpacked
 from ship.data.decoding import rgb
+from ship.data.folders import folder
 from ship.data.listing import Item, Listing, split
+from ship.data.lists import table, vtab
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 
@@ -86,10 +88,10 @@ def read(name: str, task: Task, place: Path, shown: str) -> Listing:
     if task.source == "csv":
         if not place.is_file():
             raise BadInput(f"tasks.{name}.path: expected a CSV file or an archive, got the folder {shown}")
-        return formats.table(name, task, place, shown)
+        return table(name, task, place, shown)
     if not place.is_dir():
         raise BadInput(f"tasks.{name}.path: expected a folder or an archive (zip, tar, tar.gz), got {shown}")
-    return (formats.vtab if task.source == "vtab" else formats.folder)(name, task, place, shown)
+    return (vtab if task.source == "vtab" else folder)(name, task, place, shown)
 
 
 def check_classes(name: str, listing: Listing) -> None:
