@@ -3,7 +3,7 @@
     python benchmarks/curve.py docs/embedded-backbone.csv docs/embedded-backbone.svg
 
 The CSV (`step,task,accuracy`) holds the test accuracy of the quick start's linear probe on the snapshots
-of a pre-training (`ship.pretrain.pretrain`, `snapshot_every`).
+of a pre-training (`ship.pretrain.training.pretrain`, `snapshot_every`).
 """
 
 from __future__ import annotations

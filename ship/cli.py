@@ -195,14 +195,15 @@ def pretrain(
     workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
 ) -> None:
     """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""
-    from ship.pretrain import load
-    from ship.pretrain import pretrain as run
+    from ship.pretrain.settings import load
+    from ship.pretrain.training import pretrain as run
 
     settings = load(preset)
-    steps = settings.stop or settings.steps
-    with _progress(steps, preset.stem) as show:
+    with _progress(settings.last, preset.stem) as show:
         for record in run(settings, out, device=device, workers=workers):
-            show(record.step, f"step {record.step}/{steps}, loss {record.loss:.4f}, {record.accuracy:.1%} right")
+            show(
+                record.step, f"step {record.step}/{settings.last}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
+            )
 
 
 def main() -> None:

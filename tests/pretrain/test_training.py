@@ -1,15 +1,13 @@
 """Pre-training is exact: the same settings give the same file, in one go or in several."""
 
-import math
-from pathlib import Path
-
 import pytest
 import torch
 
 from ship.artifacts import read_tensors, sha256
 from ship.errors import BadInput
-from ship.models.student import Student, losses, wake
-from ship.pretrain import Architecture, Categories, Pretrain, learning_rate, load, pretrain
+from ship.models.student import Student
+from ship.pretrain.settings import Architecture, Categories, Pretrain
+from ship.pretrain.training import pretrain
 
 SMALL = Pretrain(
     categories=Categories(contours=2, strokes=2, fractals=1, textures=1),
@@ -40,17 +38,13 @@ def finished(tmp_path_factory):
     return out, run(out)
 
 
-def student():
-    sizes = SMALL.model.model_dump()
-    return Student(sizes, stride=2, categories=6, places=6, inks=4, seed=0)
-
-
 def test_the_result_is_a_backbone(finished):
     """Weights in half precision under timm's names, with all that loading them needs, and no resume file left."""
     out, records = finished
     weights, about = read_tensors(out)
+    names = Student(SMALL.model.model_dump(), stride=2, categories=6, places=6, inks=4, seed=0).vit.state_dict()
     assert [record.step for record in records] == list(range(1, 9))
-    assert weights.keys() == student().vit.state_dict().keys()
+    assert weights.keys() == names.keys()
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert about["model"] == SMALL.model.model_dump()
     assert (about["image_size"], about["mean"], about["interpolation"]) == (16, [0.5, 0.5, 0.5], "bicubic")
@@ -114,75 +108,3 @@ def test_a_run_may_stop_within_its_schedule(tmp_path):
     run(out, snapshot_every=6)
     run(tmp_path / "short.safetensors", SMALL.model_copy(update={"stop": 6}))
     assert sha256(tmp_path / "short.safetensors") == sha256(tmp_path / "mini.6.safetensors")
-
-
-def test_learning_rate():
-    """Linear to the peak, constant, then down as 1 - sqrt(t), never quite to zero."""
-    settings = Pretrain(steps=100, warmup_steps=10, decay_steps=25, lr=2.0)
-    rates = [learning_rate(settings, step) for step in range(1, 101)]
-    assert rates[:10] == pytest.approx([0.2 * k for k in range(1, 11)])
-    assert set(rates[9:76]) == {2.0}
-    assert rates[76:] == pytest.approx([2 * (1 - math.sqrt(k / 25)) for k in range(1, 25)])
-
-
-def test_sleeping_blocks_add_nothing():
-    """A shallow student is, to the bit, the whole one; and so it is when its blocks wake."""
-    pupil, images = student(), torch.randn(3, 3, 16, 16)
-    order = torch.arange(16).expand(3, 16)
-    shallow = pupil(images, order, shallow=True)
-    for _ in range(2):
-        for one, other in zip(shallow, pupil(images, order, shallow=False), strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=0)
-        wake(dict(pupil.named_parameters()), stride=2)
-
-
-def test_waking_blocks_learn():
-    """The first gradients reach the outputs of blocks that wake."""
-    pupil = student()
-    wake(dict(pupil.named_parameters()), stride=2)
-    torch.testing.assert_close(pupil.vit.blocks[1].attn.qkv.weight, pupil.vit.blocks[0].attn.qkv.weight)
-    pupil(torch.randn(3, 3, 16, 16), torch.arange(16).expand(3, 16), shallow=False).category.sum().backward()
-    assert pupil.vit.blocks[1].mlp.fc2.weight.grad.abs().sum() > 0
-
-
-def test_what_no_object_owns_has_no_place():
-    """Offsets, rotation and size of a patch without object do not count."""
-    pupil, place = student(), torch.zeros(2, 16, 6)
-    guess = pupil(torch.randn(2, 3, 16, 16), torch.arange(16).expand(2, 16), shallow=True)
-    labels = torch.zeros(2, 2, dtype=torch.long), place, torch.zeros(2, 16, 4)
-    before = losses(guess, *labels, label_smoothing=0.1)[1]
-    place[..., 1:] = 7.0
-    assert losses(guess, *labels, label_smoothing=0.1)[1] == before
-
-
-def test_the_preset_is_the_shipped_backbone():
-    """The preset that makes the shipped weights can be read, and says their architecture and steps."""
-    root = Path(__file__).parents[1]
-    settings = load(root / "presets/pretrain_vit_mini.yaml")
-    about = read_tensors(root / "ship/models/weights/vit_mini.safetensors")[1]
-    assert about["model"] == settings.model.model_dump()
-    assert f"{settings.stop or settings.steps} steps of {settings.batch_size} images" in about["source"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("steps: 1.0e3", "steps: expected an integer, got '1.0e3'"),
-        ("step: 10", "steps: expected a value, found none"),
-        ("steps: 10\nwarmup_steps: 8\ndecay_steps: 5", "whole_steps <= decay_steps <= steps - warmup_steps"),
-        ("- 1", "expected keys and values in YAML"),
-    ],
-)
-def test_a_wrong_preset_is_refused_with_its_key(tmp_path, text, message):
-    """The error names file and key."""
-    path = tmp_path / "preset.yaml"
-    path.write_text(text)
-    with pytest.raises(BadInput, match="preset.yaml") as caught:
-        load(path)
-    assert message in str(caught.value)
-
-
-def test_a_missing_preset_is_refused(tmp_path):
-    """No traceback for a wrong path."""
-    with pytest.raises(BadInput, match="found none"):
-        load(tmp_path / "none.yaml")

@@ -4,87 +4,25 @@ The class token learns which formula made the image; the patches learn how much 
 lies, how it is turned and how large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022). The
 labels of patches are ours: they are kept out of the class token, which is all that a linear probe reads.
 
-No image comes twice, and a run that goes on after a kill sees what it would have seen. Between warm-up and decay the
-learning rate is constant, hence a longer schedule begins with the very steps of a shorter one, up to the decay.
+No image comes twice, and a run that goes on after a kill sees what it would have seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
-import yaml
-from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
 from ship.artifacts import read_tensors, write_tensors
-from ship.complaints import first_line
-from ship.config import Triple
 from ship.data.formula import formulas
 from ship.data.painted import Painted, painted
 from ship.data.scenes import INK, PLACE
 from ship.errors import BadInput
-from ship.fields import Count, Fraction, Positive, Rate, Settings
 from ship.models.student import Student, groups, losses, wake
-
-LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them
-
-
-class Categories(Settings):
-    """How many formulas of each family."""
-
-    contours: Positive = 56
-    strokes: Positive = 112
-    fractals: Positive = 24
-    textures: Positive = 40
-    seed: Count = 0
-
-
-class Architecture(Settings):
-    """Keyword arguments of timm's VisionTransformer."""
-
-    img_size: Positive = 28
-    patch_size: Annotated[int, Field(ge=2, multiple_of=2, description="even: patches are labelled by quarters")] = 4
-    embed_dim: Positive = 128
-    depth: Positive = 12
-    num_heads: Positive = 4
-
-
-class Pretrain(Settings):
-    """A whole pre-training, as its preset describes it. Each key changes the weights."""
-
-    categories: Categories = Categories()
-    model: Architecture = Architecture()
-    mean: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
-    std: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
-    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
-    seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
-    steps: Annotated[Positive, Field(description="in all")]
-    stop: Annotated[Positive | None, Field(description="end after this step of the schedule, not its last")] = None
-    warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
-    shallow_steps: Annotated[Count, Field(description="the first ones: every `stride`-th block alone")] = 0
-    stride: Positive = 3
-    decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
-    whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
-    batch_size: Positive = 64
-    kept: Annotated[float, Field(gt=0, le=1, description="share of patches that is not dropped")] = 0.5
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Rate = 0.05
-    label_smoothing: Fraction = 0.1
-    place_weight: Annotated[Rate, Field(description="of the loss of what patches say of their object")] = 0.3
-    ink_weight: Annotated[Rate, Field(description="of the loss of what patches say of themselves")] = 2.0
-    average: Annotated[
-        Fraction, Field(description="of the moving average of the weights, which is what is shipped")
-    ] = 0.998
-    precision: Literal["fp32", "bf16"] = "fp32"
-
-    @model_validator(mode="after")
-    def _order(self) -> Pretrain:
-        if not self.whole_steps <= self.decay_steps <= self.steps - self.warmup_steps:
-            raise ValueError("expected whole_steps <= decay_steps <= steps - warmup_steps")
-        return self
+from ship.pretrain.settings import Pretrain, learning_rate, past
 
 
 class Record(NamedTuple):
@@ -98,18 +36,6 @@ class Record(NamedTuple):
     ink_loss: float
     accuracy: float
     """share of images whose shape is the most likely category"""
-
-
-def load(path: str | Path) -> Pretrain:
-    """The pre-training that a preset describes. Raises BadInput with file and key."""
-    try:
-        return Pretrain(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: expected a preset of a pre-training, found none") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise BadInput(f"{path}: expected keys and values in YAML, got {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        raise BadInput(f"{path}: {first_line(error, Pretrain)}") from None
 
 
 def pretrain(
@@ -134,8 +60,7 @@ def pretrain(
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
-    last = min(settings.stop or settings.steps, settings.steps)
-    done = _resume(kept, settings, run, last)
+    last, done = settings.last, _resume(kept, settings, run)
     sums, since = torch.zeros(len(Record._fields) - 2), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
@@ -150,14 +75,6 @@ def pretrain(
             _save(kept, settings, run, step)
     _write(out, settings, run, last)
     kept.unlink(missing_ok=True)
-
-
-def learning_rate(settings: Pretrain, step: int) -> float:
-    """Linear warm-up, constant, then lr (1 - sqrt(t)) with t from 0 to 1 over the decay. Steps count from 1."""
-    warm = min(1.0, step / max(settings.warmup_steps, 1))
-    gone = step - 1 - (settings.steps - settings.decay_steps)
-    late = 1 - (gone / settings.decay_steps) ** 0.5 if gone > 0 else 1.0
-    return settings.lr * warm * late
 
 
 class _Run(NamedTuple):
@@ -225,14 +142,16 @@ def _save(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
     write_tensors(path, state, {"settings": settings.model_dump(mode="json"), "step": step})
 
 
-def _resume(path: Path, settings: Pretrain, run: _Run, last: int) -> int:
-    """Steps that are done, with everything put where they left it; 0 for a new run. `last` is where it ends."""
+def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
+    """Steps that are done, with everything put where they left it; 0 for a new run."""
     if not path.exists():
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    if _past(before, step) != _past(settings, step) or step > last:
-        raise BadInput(f"{path}: expected settings of a run that is at step {step} of {last}, got others (delete it)")
+    if past(before, step) != past(settings, step) or step > settings.last:
+        raise BadInput(
+            f"{path}: expected settings of a run that is at step {step} of {settings.last}, got others (delete it)"
+        )
     with torch.no_grad():
         for name, parameter in run.student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])
@@ -242,9 +161,3 @@ def _resume(path: Path, settings: Pretrain, run: _Run, last: int) -> int:
             on = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items() if t is not None}
             run.optimiser.state[parameter] = on
     return step
-
-
-def _past(s: Pretrain, step: int) -> tuple[object, ...]:
-    """What the steps up to `step` have seen of the settings."""
-    late = (s.steps, s.decay_steps, s.whole_steps) if step > s.steps - s.decay_steps else ()
-    return s.model_dump(exclude=LATER), min(s.shallow_steps, step), late

@@ -1,0 +1,1 @@
+"""Making the embedded backbone: what it is told, and its training."""

@@ -1,0 +1,106 @@
+"""What a pre-training is told: images, model, schedule.
+
+Between warm-up and decay the learning rate is constant, hence a longer schedule begins with the very steps of a shorter
+one, up to the decay.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from ship.complaints import first_line
+from ship.config import Triple
+from ship.errors import BadInput
+from ship.fields import Count, Fraction, Positive, Rate, Settings
+
+LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them
+
+
+class Categories(Settings):
+    """How many formulas of each family."""
+
+    contours: Positive = 56
+    strokes: Positive = 112
+    fractals: Positive = 24
+    textures: Positive = 40
+    seed: Count = 0
+
+
+class Architecture(Settings):
+    """Keyword arguments of timm's VisionTransformer."""
+
+    img_size: Positive = 28
+    patch_size: Annotated[int, Field(ge=2, multiple_of=2, description="even: patches are labelled by quarters")] = 4
+    embed_dim: Positive = 128
+    depth: Positive = 12
+    num_heads: Positive = 4
+
+
+class Pretrain(Settings):
+    """A whole pre-training, as its preset describes it. Each key changes the weights."""
+
+    categories: Categories = Categories()
+    model: Architecture = Architecture()
+    mean: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
+    std: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
+    interpolation: Literal["bilinear", "bicubic"] = "bicubic"
+    seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
+    steps: Annotated[Positive, Field(description="in all")]
+    stop: Annotated[Positive | None, Field(description="end after this step of the schedule, not its last")] = None
+    warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
+    shallow_steps: Annotated[Count, Field(description="the first ones: every `stride`-th block alone")] = 0
+    stride: Positive = 3
+    decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
+    whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
+    batch_size: Positive = 64
+    kept: Annotated[float, Field(gt=0, le=1, description="share of patches that is not dropped")] = 0.5
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Rate = 0.05
+    label_smoothing: Fraction = 0.1
+    place_weight: Annotated[Rate, Field(description="of the loss of what patches say of their object")] = 0.3
+    ink_weight: Annotated[Rate, Field(description="of the loss of what patches say of themselves")] = 2.0
+    average: Annotated[
+        Fraction, Field(description="of the moving average of the weights, which is what is shipped")
+    ] = 0.998
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _order(self) -> Pretrain:
+        if not self.whole_steps <= self.decay_steps <= self.steps - self.warmup_steps:
+            raise ValueError("expected whole_steps <= decay_steps <= steps - warmup_steps")
+        return self
+
+    @property
+    def last(self) -> int:
+        """The step that a run ends with."""
+        return min(self.stop or self.steps, self.steps)
+
+
+def load(path: str | Path) -> Pretrain:
+    """The pre-training that a preset describes. Raises BadInput with file and key."""
+    try:
+        return Pretrain(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: expected a preset of a pre-training, found none") from None
+    except (yaml.YAMLError, TypeError) as error:
+        raise BadInput(f"{path}: expected keys and values in YAML, got {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        raise BadInput(f"{path}: {first_line(error, Pretrain)}") from None
+
+
+def learning_rate(settings: Pretrain, step: int) -> float:
+    """Linear warm-up, constant, then lr (1 - sqrt(t)) with t from 0 to 1 over the decay. Steps count from 1."""
+    warm = min(1.0, step / max(settings.warmup_steps, 1))
+    gone = step - 1 - (settings.steps - settings.decay_steps)
+    late = 1 - (gone / settings.decay_steps) ** 0.5 if gone > 0 else 1.0
+    return settings.lr * warm * late
+
+
+def past(s: Pretrain, step: int) -> tuple[object, ...]:
+    """What the steps up to `step` have seen of the settings."""
+    late = (s.steps, s.decay_steps, s.whole_steps) if step > s.steps - s.decay_steps else ()
+    return s.model_dump(exclude=LATER), min(s.shallow_steps, step), late
