@@ -107,6 +107,12 @@ def hierarchy_file(task: str, suffix: str = ".safetensors") -> Path:
     return Path("hierarchy", f"{task}{suffix}")
 
 
+def measured_of(task: str, backbone: str) -> dict[str, str]:
+    """The sha256 of what features and hierarchy of a task are measured of: the backbone and the training images."""
+    splits = {name: data_folder(task) / f"{name}.parquet" for name in ("train", "val")}
+    return {name: sha256(path) for name, path in {"backbone": backbone_file(backbone), **splits}.items()}
+
+
 def settings_file(task: str, method: str) -> Path:
     """The settings that every run of a row on a task has, and how they were chosen; small enough for git."""
     return Path("results", "settings", task, f"{method}.json")

@@ -39,7 +39,7 @@ def read_settings(params: Params, task: str, method: str, root: Path = Path()) -
     found = read_json(path)
     try:
         search = found["search"]
-        chosen = search["trials"][search["chosen"]]["settings"] if search else NOTHING
+        chosen = best_trial(search)["settings"] if search else NOTHING
         searched = {"definition": search["definition"]} if search else {}
         expected = {**_settings(params, task, method, chosen), **_definition(params, method)}
         same = {"options": found["options"], "train": found["train"], **searched} == expected
@@ -50,6 +50,12 @@ def read_settings(params: Params, task: str, method: str, root: Path = Path()) -
             f"{path}: expected the settings that params.yaml has for {method}, got others (ship tune {task} {method})"
         )
     return RunSettings(found["options"], Train(**found["train"]))
+
+
+def best_trial(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial that a search chose, of the group `search` in a settings file."""
+    trial: dict[str, Any] = search["trials"][search["chosen"]]
+    return trial
 
 
 def _settings(params: Params, task: str, method: str, chosen: Chosen = NOTHING) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import itertools
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -16,6 +15,7 @@ import typer
 from ship import config, presets
 from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
+from ship.progress import epoch_line, progress
 
 if TYPE_CHECKING:
     from ship.train import Epoch
@@ -57,7 +57,7 @@ def schema() -> None:
 
 @app.command()
 def prepare(task: Task, params: Settings = PARAMS) -> None:
-    """Make a task's images one parquet file a split, checked and lossless."""
+    """Make a task's images one parquet file per split, checked and lossless."""
     from ship.data.prepare import prepare as run
 
     read = config.load(params)
@@ -77,8 +77,12 @@ def backbone(params: Settings = PARAMS) -> None:
 def features(task: Task, params: Settings = PARAMS) -> None:
     """Compute the class token after every block, for the task's training images."""
     from ship.measure import measure_features
+    from ship.methods import check_row
 
-    measure_features(config.load(params), task)
+    read = config.load(params)
+    for row in read.grid.methods:  # before hours of other rows' runs
+        check_row(read, row, task)
+    measure_features(read, task)
 
 
 @app.command()
@@ -102,10 +106,12 @@ def tune(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
         return
     from ship.tune import tune as run
 
-    with _progress(search.total, f"{task} {method}") as show:
+    with progress(search.total, f"{task} {method}") as show:
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
-            show(trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{search.total}, {_line(record, epochs)}")
+            show(
+                trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{search.total}, {epoch_line(record, epochs)}"
+            )
 
         run(read, task, method, tell)
 
@@ -126,8 +132,8 @@ def train(
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
     epochs = read_settings(read, task, method).recipe.epochs
-    with _progress(epochs, f"{task} {method} {seed}") as show:
-        execute(read, run, lambda record: show(record.epoch + 1, _line(record, epochs)))
+    with progress(epochs, f"{task} {method} {seed}") as show:
+        execute(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
 
 
 @app.command()
@@ -143,7 +149,9 @@ def predict(
 
     from ship.restore import classify, restore
 
-    rows = classify(restore(Run(task, method, seed)), images, config.load(params).compute)
+    compute = config.load(params).compute
+    anywhere = compute.model_copy(update={"device": "cpu" if compute.device == "cpu" else "auto"})
+    rows = classify(restore(Run(task, method, seed)), images, anywhere)
     print(pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"), end="")
 
 
@@ -160,15 +168,13 @@ def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
     """Print the table of methods and tasks, from what `aggregate` left."""
-    import pandas as pd
-
     from ship.report import tables, text
 
     if not tables.TABLE.is_file():
         raise BadInput(
             f"{tables.TABLE}: expected the table of an experiment, found none (snakemake, or ship aggregate)"
         )
-    summary = pd.read_csv(tables.TABLE)
+    summary = tables.read_table(tables.TABLE)
     print(text.markdown_table(summary) if markdown else text.text_table(summary), end="")
 
 
@@ -178,13 +184,16 @@ def report(
     partial: Annotated[bool, typer.Option("--partial", help="of the runs that there are")] = False,
 ) -> None:
     """Make the page report/index.html of what `aggregate` left."""
+    from ship.report.current import check_current
     from ship.report.page import write_page
     from ship.report.partial import write_partial
 
+    read = config.load(params)
     if partial:
-        print(f"what is there, and why the rest is not: {write_partial(config.load(params))}")
+        print(f"what is there, and why the rest is not: {write_partial(read)}")
     else:
-        write_page(config.load(params))
+        check_current(read)
+        write_page(read)
 
 
 @app.command()
@@ -199,11 +208,10 @@ def pretrain(
     from ship.pretrain.training import pretrain as run
 
     settings = load(preset)
-    with _progress(settings.last, preset.stem) as show:
+    with progress(settings.last, preset.stem) as show:
         for record in run(settings, out, device=device, workers=workers):
-            show(
-                record.step, f"step {record.step}/{settings.last}, loss {record.loss:.4f}, {record.accuracy:.1%} right"
-            )
+            done = f"step {record.step}/{settings.last}"
+            show(record.step, f"{done}, loss {record.loss:.4f}, {record.accuracy:.1%} right")
 
 
 def main() -> None:
@@ -225,24 +233,6 @@ def _named(rows: Mapping[str, Row], name: str, key: str) -> Row:
     if name not in rows:
         raise unknown(f"params.yaml: {key}", name, rows)
     return rows[name]
-
-
-@contextmanager
-def _progress(total: int, title: str) -> Iterator[Callable[[int, str], None]]:
-    """A function that shows how much is done, with a text: as a bar on a terminal, as a line elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda _, text: print(f"{title}: {text}", flush=True)
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda done, text: bar.update(task, completed=done, description=f"{title}: {text}")
-
-
-def _line(record: Epoch, epochs: int) -> str:
-    return f"epoch {record.epoch + 1}/{epochs}, loss {record.loss:.4f}, training accuracy {record.accuracy:.1%}"
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
+from functools import cache
 from importlib.metadata import version
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 import torch
 
@@ -31,9 +34,28 @@ def set_up(settings: config.Compute) -> Compute:
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, in convolutions too
     torch.set_num_threads(settings.threads)
+    if cuda:
+        torch.cuda.set_device(_free_gpu()[0])
     device = torch.device("cuda" if cuda else "cpu")
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
     return Compute(device, autocast, settings.threads, settings.precision)
+
+
+@cache  # the lock is held as long as the process lives, and goes with it
+def _free_gpu() -> tuple[int, IO[str] | None]:
+    """The first visible GPU that no other run of this user computes on, and its lock; any one where all are taken."""
+    import fcntl  # not on Windows
+
+    for number in range(torch.cuda.device_count()):
+        gpu = torch.cuda.get_device_properties(number).uuid  # jobs of a cluster number what they see from 0
+        lock = (Path(tempfile.gettempdir()) / f"ship-{os.getuid()}-{gpu}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return number, lock
+    return os.getpid() % torch.cuda.device_count(), None
 
 
 def environment(compute: Compute) -> dict[str, str]:

@@ -35,7 +35,13 @@ class Grid(Settings):
 class Backbone(Settings):
     """The frozen ViT. What is not said here comes from the configuration of its weights."""
 
-    name: Annotated[Name, Field(description="a row of BACKBONES or any plain ViT of timm, with its tag")]
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+            description="a row of BACKBONES or any plain ViT of timm, with its tag",
+        ),
+    ]
     weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
         "pretrained"
     )
@@ -59,7 +65,7 @@ class Task(Settings):
         Literal["builtin", "vtab", "folder", "csv"],
         Field(
             description="builtin: made by ship; vtab: train800.txt ... with `path label` lines; "
-            "folder: a sub-folder a class; csv: `path,label` lines"
+            "folder: one sub-folder per class; csv: `path,label` lines"
         ),
     ] = "builtin"
     path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
@@ -92,7 +98,7 @@ class Task(Settings):
 
 
 class Hierarchy(Settings):
-    """What is measured once a task on the frozen backbone. The threshold belongs to a method's options."""
+    """What is measured once per task on the frozen backbone. The threshold belongs to a method's options."""
 
     prototypes: Annotated[Positive, Field(description="k-means centres K; at most one an image")] = 200
     seed: Annotated[Seed, Field(description="of k-means")] = 0
@@ -107,20 +113,20 @@ class Compute(Settings):
 
 
 class Params(Settings):
-    """A whole experiment, as `params.yaml` describes it."""
+    """A whole experiment, as `params.yaml` describes it. Every group must stand there, since DVC looks for each."""
 
     grid: Grid
     backbone: Backbone
-    data_root: Annotated[str, Field(description="folder that the paths of tasks start from")] = "."
+    data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
-    hierarchy: Hierarchy = Hierarchy()
-    train: Train = Train()
+    hierarchy: Hierarchy
+    train: Train
     protocol: Annotated[
         Literal["last-epoch", "best-test-epoch"],
         Field(description="last-epoch: test is read once; best-test-epoch: a leaky figure beside it, as in papers"),
-    ] = "last-epoch"
-    compute: Compute = Compute()
+    ]
+    compute: Compute
 
     @model_validator(mode="after")
     def _names(self) -> Params:
@@ -185,18 +191,22 @@ class _Loader(yaml.SafeLoader):
 
 def load(path: str | Path = "params.yaml") -> Params:
     """The experiment that the file describes. Raises BadInput with file and key."""
-    path = Path(path)
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)")
+    return parse(read_yaml(Path(path)), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Keys and values of a file. Raises BadInput where it holds others, a key twice, or no UTF-8 text."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
-    except FileNotFoundError:
-        raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)") from None
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: expected UTF-8 text, got {error}") from None
     except yaml.YAMLError as error:
         raise BadInput(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{path}: expected keys and values, got {type(raw).__name__}")
-    return parse(raw, str(path))
+    return raw
 
 
 def parse(raw: dict[str, Any], origin: str = "params.yaml") -> Params:

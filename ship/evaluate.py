@@ -33,9 +33,9 @@ class Comparison(NamedTuple):
     """two-sided, of no difference; not yet corrected for other comparisons"""
 
 
-def mean_std(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean, and sample standard deviation (n - 1): None where there is one value, which deviates from nothing."""
-    return fmean(values), stdev(values) if len(values) > 1 else None
+def deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation (n - 1); None where there is one value, which deviates from nothing."""
+    return stdev(values) if len(values) > 1 else None
 
 
 def group_means(accuracies: Mapping[str, float], groups: Mapping[str, str]) -> dict[str, float]:

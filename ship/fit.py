@@ -12,16 +12,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_json, read_tensors
+from ship.artifacts import (
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    measured_of,
+    read_json,
+    read_tensors,
+)
 from ship.compute import Compute
 from ship.data.images import batches, normalise, pixels, read_split, stream
-from ship.errors import Unfit
+from ship.errors import BadInput, Unfit
 from ship.methods import METHODS, build
 from ship.methods.base import Output
 from ship.models import backbones
 from ship.models.vit import perturb
 from ship.predict import Predictions, predict
-from ship.resume import Progress, identity, resume, save
+from ship.resume import Keeper, Progress, identity, resume
 from ship.rows import Train
 from ship.train import Epoch, make_optimiser, train
 
@@ -64,14 +72,14 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     if recipe.noise:
         perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    statistics = read_tensors(hierarchy_file(setup.task))[0]
+    statistics = _measured(hierarchy_file(setup.task), setup)
     torch.manual_seed(setup.seed)
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
     model.to(compute.device)
     split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
     labels = torch.from_numpy(split.labels)
     if model.trains_on == "pooled":  # features are those of train, then val
-        examples = read_tensors(features_file(setup.task))[0]["pooled"][: len(labels)]
+        examples = _measured(features_file(setup.task), setup)["pooled"][: len(labels)]
         forward = model.on_pooled
     else:
         examples = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
@@ -93,13 +101,13 @@ def fit(
     show: Callable[[Epoch], None],
     watch: Callable[[], float] | None = None,
 ) -> Progress:
-    """Train to the end, leaving in `path` after each epoch what it takes to go on, and going on from what is there.
+    """Train to the end, leaving in `path` what it takes to go on, and going on from what is there.
 
     What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
     """
     model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
     mark = identity([*setup, watch is not None], inputs(setup), compute)
-    progress = resume(path, model, optimiser, mark)
+    progress, keeper = resume(path, model, optimiser, mark), Keeper(path, model, optimiser, mark)
     records = train(
         model,
         prepared.forward,
@@ -115,7 +123,7 @@ def fit(
         progress.log.append(record)
         if watch is not None:
             progress.watched.append(watch())
-        save(path, model, optimiser, mark, progress)
+        keeper.keep(progress)
         show(record)
     return progress
 
@@ -125,6 +133,17 @@ def inputs(setup: Setup) -> list[Path]:
     folder = data_folder(setup.task)
     data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
     return [*data, backbone_file(setup.backbone), features_file(setup.task), hierarchy_file(setup.task)]
+
+
+def _measured(path: Path, setup: Setup) -> dict[str, Tensor]:
+    """The tensors of the task's features or hierarchy. Raises BadInput where they are of another backbone or images."""
+    tensors, about = read_tensors(path)
+    if about.get("of") != measured_of(setup.task, setup.backbone):
+        raise BadInput(
+            f"{path}: expected what was measured of {setup.backbone} on the images of {setup.task}, got it of others "
+            f"(ship features {setup.task} && ship hierarchy {setup.task})"
+        )
+    return tensors
 
 
 def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:

@@ -11,6 +11,7 @@ from ship.artifacts import (
     data_folder,
     features_file,
     hierarchy_file,
+    measured_of,
     read_tensors,
     write_json,
     write_tensors,
@@ -43,20 +44,21 @@ def measure_features(params: Params, task: str) -> None:
     write_tensors(
         features_file(task),
         {"blocks": torch.cat(blocks, dim=1), "pooled": torch.cat(pooled)},
-        {"task": task, "backbone": params.backbone.name},
+        {"task": task, "backbone": params.backbone.name, "of": measured_of(task, params.backbone.name)},
     )
 
 
 def measure_hierarchy(params: Params, task: str) -> None:
     """Write affinity, every hierarchy that a threshold can give, and the prototypes."""
     set_up(params.compute)
-    tokens = read_tensors(features_file(task))[0]["blocks"]
+    tensors, features = read_tensors(features_file(task))
+    tokens = tensors["blocks"]
     count = params.hierarchy.prototypes
     if count > tokens.shape[1]:
         _log.info("%s: %d prototypes asked for, but %d images: one prototype an image", task, count, tokens.shape[1])
     similarity = statistics.affinity(tokens)
     centres = statistics.prototypes(tokens[-1], count, params.hierarchy.seed)
-    about = {"task": task, "backbone": params.backbone.name, "prototypes": len(centres), "seed": params.hierarchy.seed}
+    about = {**features, "prototypes": len(centres), "seed": params.hierarchy.seed}
     found = [{"threshold": t, "first_blocks": starts} for t, starts in statistics.hierarchies(similarity)]
     write_tensors(hierarchy_file(task), {"affinity": similarity, "prototypes": centres}, about)
     write_json(hierarchy_file(task, ".json"), {**about, "affinity": similarity.tolist(), "hierarchies": found})

@@ -1,10 +1,12 @@
-"""Going on with a run that was killed: what is saved after each epoch, and whether it may be used."""
+"""Going on with a run that was killed: what is saved between epochs, and whether it may be used."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.compute import Compute, environment
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.train import Epoch
+
+SHARE = 0.05  # of the time, at most, that goes into saving
 
 _log = logging.getLogger(__name__)
 
@@ -55,10 +59,32 @@ def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark:
     return Progress([Epoch(*record) for record in about["log"]], about["watched"])
 
 
-def save(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str, progress: Progress) -> None:
-    """Write what it takes to go on from here."""
-    state = {**tuned_state(model), **_optimiser_state(model, optimiser)}
-    write_tensors(path, state, {"identity": mark, **progress._asdict()})
+class Keeper:
+    """Saves how far a fit has come: its first epoch, and then as often as a share of the time allows.
+
+    A fit that goes on ends in the same bits wherever that was, so the clock decides only what a kill costs.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        mark: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path, self.model, self.optimiser, self.mark, self.clock = path, model, optimiser, mark, clock
+        self.due = -math.inf
+
+    def keep(self, progress: Progress) -> None:
+        """Write what it takes to go on from here, unless it was written a short while ago."""
+        begin = self.clock()
+        if begin < self.due:
+            return
+        state = {**tuned_state(self.model), **_optimiser_state(self.model, self.optimiser)}
+        write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
+        end = self.clock()
+        self.due = end + (end - begin) * (1 / SHARE - 1)
 
 
 def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

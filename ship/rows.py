@@ -46,7 +46,9 @@ class Train(Settings):
     warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
     floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
     drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
-    noise: Annotated[Rate, Field(description="deviation of factors on all that blocks add, in training")] = 0.0
+    noise: Annotated[Rate, Field(description="deviation of factors on what each half of a block adds, in training")] = (
+        0.0
+    )
     consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ from ship.chosen import read_settings
 from ship.compute import Compute, environment, set_up
 from ship.config import Params
 from ship.fit import Prepared, Setup, fit, predictions, prepare
-from ship.methods import check_options
+from ship.methods import check_row
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.predict import Predictions
 from ship.resume import Progress
@@ -46,12 +46,12 @@ class Outcome(NamedTuple):
 def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     """Train, predict the test split once, and write what the run leaves: its four files and its result.
 
-    A run that was killed goes on from its last finished epoch, with the same bits in the end.
+    A run that was killed goes on from the last epoch that it saved, with the same bits in the end.
     """
-    method = params.methods[run.method].method
-    check_options(method, params.options_of(run.method, run.task), f"params.yaml: methods.{run.method}")
+    check_row(params, run.method, run.task)
     options, recipe = read_settings(params, run.task, run.method)
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
+    method = params.methods[run.method].method
     setup = Setup(params.backbone.name, run.task, method, options, recipe, run.seed)
     prepared = prepare(setup, compute)
 

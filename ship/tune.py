@@ -24,7 +24,7 @@ from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput, Unfit
 from ship.fit import TRAINING, Setup, fit, inputs, predictions, prepare
-from ship.methods import check_options
+from ship.methods import check_row
 from ship.resume import identity
 from ship.rows import Search
 from ship.train import Epoch
@@ -55,7 +55,7 @@ def tune(params: Params, task: str, method: str, show: Callable[[int, int, Epoch
     if search is None:
         raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
     seal(data_folder(task) / "test.parquet")
-    _check(params, task, method, search)
+    check_row(params, method, task)
     compute, folder = set_up(params.compute), search_folder(task, method)
     base = _setup(params, task, method, search, {})
     sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
@@ -115,15 +115,6 @@ def _setup(params: Params, task: str, method: str, search: Search, chosen: Chose
         raise BadInput(f"params.yaml: {error}") from None
     kind = params.methods[method].method
     return Setup(params.backbone.name, task, kind, options, recipe, search.seed, TRAINING[:1])
-
-
-def _check(params: Params, task: str, method: str, search: Search) -> None:
-    """Raise BadInput unless the method takes its own options, and every value that it may be given."""
-    row, place = params.methods[method], f"params.yaml: methods.{method}"
-    check_options(row.method, params.options_of(method, task), place)
-    for key, values in search.candidates.items():
-        for value in values if key.startswith("options.") else ():
-            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
 
 
 def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:

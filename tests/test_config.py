@@ -16,6 +16,11 @@ GOOD = {
     "backbone": {"name": "vit_mini"},
     "tasks": {"digits": {}},
     "methods": {"ship": {"method": "ship", "train": {"lr": 0.5}, "tasks": {"digits": {"train": {"epochs": 12}}}}},
+    "data_root": ".",
+    "hierarchy": {},
+    "train": {},
+    "protocol": "last-epoch",
+    "compute": {},
 }
 BAD = [
     ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
@@ -26,6 +31,8 @@ BAD = [
     ("grid.tasks", ["digit"], r"grid\.tasks: expected one of digits, got 'digit' \(did you mean 'digits'\?\)"),
     ("grid.methods", ["shp"], r"grid\.methods: expected one of ship, got 'shp'"),
     ("grid.seeds", [1, 1], r"grid\.seeds: expected each seed once"),
+    ("methods", {"ship_0.95": {"method": "ship"}}, r"methods\.ship_0\.95\.\[key\]: .*"),
+    ("tasks", {"a/b": {}}, r"tasks"),
     ("grid.seeds", [], r"grid\.seeds: .*at least 1 item"),
     ("backbone", {}, r"backbone\.name: expected a value, found none"),
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
@@ -112,6 +119,23 @@ def test_recipes_are_layered():
     params = config.parse(changed("train", {"epochs": 30, "warmup_epochs": 3}))
     assert (params.train_of("ship").epochs, params.train_of("ship").lr) == (30, 0.5)
     assert (params.train_of("ship", "digits").epochs, params.train_of("ship", "digits").lr) == (12, 0.5)
+
+
+@pytest.mark.parametrize("group", ["data_root", "hierarchy", "train", "protocol", "compute"])
+def test_every_group_must_be_there(group):
+    """DVC looks for each, and would miss it only after hours of computing."""
+    with pytest.raises(BadInput, match=rf"{group}: expected a value, found none"):
+        config.parse({key: value for key, value in GOOD.items() if key != group})
+
+
+def test_defaults_are_those_that_results_were_made_with():
+    """DVC compares the text of params.yaml, so it cannot see a default that changes: that takes `dvc repro --force`."""
+    found = {"task": config.Task(), "hierarchy": config.Hierarchy(), "compute": config.Compute()}
+    assert {name: group.model_dump(exclude_none=True) for name, group in found.items()} == {
+        "task": {"source": "builtin", "group": "own", "train": 800, "val": 200, "seed": 0},
+        "hierarchy": {"prototypes": 200, "seed": 0},
+        "compute": {"device": "auto", "precision": "fp32", "threads": 2},
+    }
 
 
 def test_broken_and_missing_files(tmp_path):

@@ -22,6 +22,11 @@ tasks:
   digits: {source: builtin}
 methods:
   linear: {method: linear}
+data_root: .
+hierarchy: {}
+train: {}
+protocol: last-epoch
+compute: {}
 """
 
 

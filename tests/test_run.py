@@ -12,7 +12,7 @@ import torch
 from project import ROOT, command, contents, measured, settle
 
 from ship import config
-from ship.artifacts import Run, data_folder, read_tensors
+from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
 from ship.errors import BadInput
 from ship.run import execute
 
@@ -131,6 +131,21 @@ def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     settle(params, TASK)
     execute(params, Run(TASK, "vpt", 0), quiet)
     assert expected == contents(tmp_path, *LEFT)
+
+
+def test_what_was_measured_of_another_backbone_or_other_images_is_refused(tmp_path, monkeypatch):
+    """By hand, the steps may be taken out of order; sizes alone would not tell."""
+    params = prepare_all(tmp_path, monkeypatch)
+    measured = {path: path.read_bytes() for path in (features_file(TASK), hierarchy_file(TASK))}
+    for change in ({"backbone.image_size": 32}, {f"tasks.{TASK}.seed": 1}):
+        prepare_all(tmp_path, monkeypatch, change)
+        for path, old in measured.items():
+            new = path.read_bytes()
+            path.write_bytes(old)
+            with pytest.raises(BadInput, match=rf"{path}: expected what was measured of .* \(ship features"):
+                execute(params, Run(TASK, "linear", 0), quiet)
+            path.write_bytes(new)
+        execute(params, Run(TASK, "linear", 0), quiet)
 
 
 def test_training_never_reads_the_test_split(tmp_path, monkeypatch):

@@ -47,12 +47,12 @@ def head() -> bool:
 
 def experiment() -> bool:
     """Whether params.yaml can be read, and every method takes the options of its row on every task."""
-    from ship.methods import check_options  # noqa: PLC0415  # loads torch, which a node may lack
+    from ship.methods import check_row  # noqa: PLC0415  # loads torch, which a node may lack
 
     try:
         params = config.load("params.yaml")
         for task, row in product(params.grid.tasks, params.grid.methods):
-            check_options(params.methods[row].method, params.options_of(row, task), f"params.yaml: methods.{row}")
+            check_row(params, row, task)
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)
@@ -69,7 +69,7 @@ def wants_gpu() -> bool:
 def free_space() -> bool:
     """Whether this folder has room."""
     free = shutil.disk_usage(".").free / 2**30
-    return said(f"{free:.0f} GiB are free", free >= FREE, f"expected {FREE}", "move the clone, or `dvc gc`")
+    return said(f"{free:.0f} GiB are free", free >= FREE, f"expected {FREE}", "move the clone, or `dvc gc --workspace`")
 
 
 def partition_is_up(name: str | None) -> bool:

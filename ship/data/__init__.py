@@ -1,1 +1,1 @@
-"""The data room: where images come from, and how every task becomes one parquet file a split."""
+"""The data room: where images come from, and how every task becomes one parquet file per split."""

@@ -63,7 +63,7 @@ def labels_of(name: str, images: int, *, seed: int, split: str) -> NDArray[np.in
     """Classes of a drawn task's split, (images,): all classes equally often, in random order."""
     classes = TASKS[name].classes
     blocks = -(-images // classes)
-    # a permutation for every block of one image a class: a longer split begins with a shorter one
+    # a permutation for every block of one image per class: a longer split begins with a shorter one
     order = [_stream(name, seed, split, block, 1).permutation(classes) for block in range(blocks)]
     return np.concatenate(order)[:images].astype(np.int64)
 

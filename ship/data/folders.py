@@ -1,4 +1,4 @@
-"""A task as a folder: a sub-folder a class, or one a split with the classes inside. Loads no torch, opens no image."""
+"""A task as a folder: one sub-folder per class, or one per split with such folders. Loads no torch, opens no image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".t
 
 
 def folder(name: str, task: Task, root: Path, shown: str) -> Listing:
-    """The images of a folder with a sub-folder a class, split by the task's seed, or with such a folder a split.
+    """The images of a folder with one sub-folder per class, split by the task's seed, or with such a folder per split.
 
     The folder is called `shown` in errors.
     """
@@ -32,7 +32,7 @@ def _own_splits(name: str, task: Task, root: Path, shown: str, inside: set[str])
     if not {"train", "test"} <= inside <= {*SPLITS}:
         got = ", ".join(sorted(inside))
         raise BadInput(
-            f"{shown}: expected a sub-folder a class, or train, test and, where there is one, val, got {got}"
+            f"{shown}: expected one sub-folder per class, or train, test and, where there is one, val, got {got}"
         )
     if sizes := sorted(inside & task.model_fields_set):
         raise BadInput(f"tasks.{name}.{sizes[0]}: expected no size, since {shown}/{sizes[0]} is used whole, got one")
@@ -70,7 +70,7 @@ def _classes(root: Path, task: Task, shown: str) -> list[str]:
     classes = _subfolders(root)
     if len(classes) < 2:
         raise BadInput(
-            f"{shown}: expected a sub-folder for each of two or more classes, got {len(classes)} sub-folders"
+            f"{shown}: expected one sub-folder for each of two or more classes, got {len(classes)} sub-folders"
         )
     check_number(classes, task, shown)
     return classes

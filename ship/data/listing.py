@@ -74,7 +74,7 @@ def stratified(labels: NDArray[np.int64], sizes: Sequence[int], classes: int, se
 
     Every part takes from the classes in proportion to what the earlier parts left of them, by largest remainders.
     """
-    # a stream a class: images added to one class do not reshuffle another
+    # a stream per class: images added to one class do not reshuffle another
     piles = [Generator(PCG64([seed, label])).permutation(np.flatnonzero(labels == label)) for label in range(classes)]
     parts = []
     for size in sizes:

@@ -1,4 +1,4 @@
-"""From what a task is given as to one parquet file a split and `task.json`: checked, lossless, all or nothing."""
+"""From what a task is given as to one parquet file per split and `task.json`: checked, lossless, all or nothing."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def made(name: str, task: Task) -> Listing:
     classes = builtin.class_names(name)
     if task.classes not in (None, len(classes)):
         raise BadInput(f"tasks.{name}.classes: expected {len(classes)}, got {task.classes}")
-    if name not in builtin.PAINTERS:
+    if name == "digits":
         items = [Item(one.key, one.label, f"{name}/{one.key}", one.image) for one in builtin.digits()]
         return Listing(split(name, task, items, classes), classes)
     splits = {

@@ -47,6 +47,5 @@ TASKS: dict[str, TaskInfo] = {
 
 def group_of(name: str, task: Task) -> str:
     """The group that the task counts to: what its settings say, else what TASKS says, else `own`."""
-    if task.group == "own" and name in TASKS:
-        return TASKS[name].group
-    return task.group
+    known = name in TASKS and "group" not in task.model_fields_set
+    return TASKS[name].group if known else task.group

@@ -11,6 +11,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.complaints import complaint
+from ship.config import Params
 from ship.errors import BadInput, Unfit, unknown
 from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
 from ship.methods.convpass import Convpass
@@ -49,6 +50,15 @@ METHODS: dict[str, type[nn.Module]] = {
     "vera": VeRA,
     "vpt": VPT,
 }
+
+
+def check_row(params: Params, name: str, task: str) -> None:
+    """Raise BadInput unless a row's method takes its options on `task`, and every value that its search may try."""
+    row, place = params.methods[name], f"params.yaml: methods.{name}"
+    check_options(row.method, params.options_of(name, task), place)
+    for key, values in row.search.candidates.items() if row.search else ():
+        for value in values if key.startswith("options.") else ():
+            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
 
 
 def check_options(method: str, options: Mapping[str, Any], place: str) -> None:

@@ -1,6 +1,6 @@
 """SHIP: semantic hierarchical prompt tuning (arXiv 2412.16956, ICASSP 2025).
 
-Blocks that see alike form a level of the hierarchy. Three kinds of prompts: semantic-independent (one set a level),
+Blocks that see alike form a level of the hierarchy. Three kinds of prompts: semantic-independent (one set per level),
 semantic-shared (one set, put back fresh in every block) and attribute (one set in each of the last levels, drawn
 towards prototypes of the image's most attended tokens). Image tokens read themselves and the prompts in two softmaxes.
 
@@ -20,7 +20,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Count, Positive, Rate
+from ship.fields import Count, Positive, Rate, Share
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.statistics import first_blocks
 from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_qkv
@@ -61,7 +61,7 @@ class SHIP(nn.Module):
         attribute_levels: Count = 2,
         image_weight: Rate = 0.9,
         prompt_weight: Rate = 0.1,
-        prototype_weight: Rate = 0.1,
+        prototype_weight: Share = 0.1,
         matching_weight: Rate = 0.5,
         matching_tokens: Positive = 10,
         decoupled: bool = True,

@@ -1,4 +1,4 @@
-"""What is measured on the frozen backbone once a task: features, affinity, hierarchy, prototypes. Pure functions."""
+"""What is measured on the frozen backbone once per task: features, affinity, hierarchy, prototypes. Pure functions."""
 
 from __future__ import annotations
 

@@ -69,7 +69,10 @@ class Noise(nn.Module):
 
 
 def perturb(vit: VisionTransformer, deviation: float) -> None:
-    """Put noise on what each half of each block adds, where stochastic depth acts: every method passes there."""
+    """Put noise on what each half of each block adds, where stochastic depth acts.
+
+    What a method adds beside that (AdaptFormer, CVPT) stays without noise.
+    """
     blocks: Any = vit.blocks
     for block in blocks:
         block.drop_path1 = nn.Sequential(Noise(deviation), block.drop_path1)

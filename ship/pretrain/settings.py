@@ -9,11 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ship.complaints import first_line
-from ship.config import Triple
+from ship.config import Triple, read_yaml
 from ship.errors import BadInput
 from ship.fields import Count, Fraction, Positive, Rate, Settings
 
@@ -38,6 +37,16 @@ class Architecture(Settings):
     embed_dim: Positive = 128
     depth: Positive = 12
     num_heads: Positive = 4
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Architecture:
+        if self.img_size % self.patch_size:
+            raise ValueError(f"expected img_size divisible by patch_size {self.patch_size}, got {self.img_size}")
+        if self.embed_dim % self.num_heads or self.embed_dim % 4:
+            raise ValueError(
+                f"expected embed_dim divisible by num_heads {self.num_heads} and by 4, got {self.embed_dim}"
+            )
+        return self
 
 
 class Pretrain(Settings):
@@ -82,12 +91,10 @@ class Pretrain(Settings):
 
 def load(path: str | Path) -> Pretrain:
     """The pre-training that a preset describes. Raises BadInput with file and key."""
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: expected a preset of a pre-training, found none")
     try:
-        return Pretrain(**yaml.safe_load(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: expected a preset of a pre-training, found none") from None
-    except (yaml.YAMLError, TypeError) as error:
-        raise BadInput(f"{path}: expected keys and values in YAML, got {' '.join(str(error).split())}") from None
+        return Pretrain.model_validate(read_yaml(Path(path)))
     except ValidationError as error:
         raise BadInput(f"{path}: {first_line(error, Pretrain)}") from None
 

@@ -8,20 +8,23 @@ from typing import Any
 
 import pandas as pd
 
+from ship.artifacts import Run
 from ship.config import Params
-from ship.report.tables import expected_runs
 
 
-def costs(params: Params, root: Path, methods: Sequence[str]) -> list[dict[str, Any]]:
+def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, Any]]:
     """Of each method that was measured: number of `runs`, median `seconds` of a run, largest `peak` memory in bytes.
+
+    Only the runs that are `shown` count: others may have left the time of an older experiment.
 
     `search` is the median of the seconds that choosing the settings for a task took. It is None where none was
     measured; so is `peak` where all runs were over before Snakemake looked.
     """
     found = []
-    for method in methods:
-        runs = _measured([root / run.benchmark for run in expected_runs(params) if run.method == method])
-        searched = params.grid.tasks if params.methods[method].search else []
+    for method in params.grid.methods:
+        own = [run for run in shown if run.method == method]
+        runs = _measured([root / run.benchmark for run in own])
+        searched = dict.fromkeys(run.task for run in own) if params.methods[method].search else ()
         searches = _measured([root / "benchmarks" / "tune" / task / f"{method}.tsv" for task in searched])
         if not runs.empty:
             about = {"method": method, "runs": len(runs), "seconds": float(runs["s"].median())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from ship.report.costs import costs
 from ship.report.published import published
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, row_settings, text
-from ship.report.tables import LEAKY, PAIRED, PLOTS, TABLE, expected_runs, method_means
+from ship.report.tables import LEAKY, PAIRED, PLOTS, TABLE, expected_runs, method_means, read_table
 from ship.report.text import difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
@@ -68,7 +69,7 @@ def write_page(
         "published": published(tasks),
         "curves": _curves(tables, tasks, methods),
         "hierarchies": _hierarchies(params, root, tasks, methods),
-        "costs": costs(params, root, methods),
+        "costs": costs(params, root, [run for run in expected_runs(params) if run not in missing]),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},
     }
@@ -103,7 +104,7 @@ def headline(means: Mapping[str, Mapping[str, Any]]) -> str:
     if not rest:
         return f"{first} has a group mean of {percent(complete[first])}\u00a0%."
     ahead = 100 * (complete[first] - complete[rest[0]])
-    return f"{sentence}: {ahead:.1f} points above {rest[0]}."
+    return f"{sentence}: {ahead:.1f} points above {rest[0]}." if ahead > 0 else f"{sentence}, as has {rest[0]}."
 
 
 def levels(hierarchies: Sequence[Mapping[str, Any]], threshold: float) -> list[int]:
@@ -127,7 +128,7 @@ def _template() -> Template:
 
 def _rows_of_grid(path: Path, params: Params) -> pd.DataFrame:
     """The rows of the table that the grid names, in its order. Raises BadInput where there is none."""
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame({"task": [], "method": []})
+    table = read_table(path) if path.exists() else pd.DataFrame({"task": [], "method": []})
     table = table[table["task"].isin(params.grid.tasks) & table["method"].isin(params.grid.methods)]
     if table.empty:
         raise BadInput(f"{path}: expected results of the grid's tasks and methods, found none (ship aggregate)")
@@ -185,7 +186,7 @@ def _overview(
     tables: Path, table: pd.DataFrame, methods: Sequence[str], means: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Markup]:
     """Accuracy by task, and accuracy against tuned parameters where there are means to show."""
-    runs = pd.read_csv(tables / PLOTS / "accuracy.csv")
+    runs = read_table(tables / PLOTS / "accuracy.csv")
     found = {"accuracy": figures.accuracy(table, runs, methods)}
     counts = {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods}
     points = {m: (counts[m], float(means[m]["group_mean"])) for m in methods if "group_mean" in means[m]}
@@ -196,13 +197,13 @@ def _overview(
 
 def _comparisons(path: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
     """The paired tests between the methods of the page, on its tasks."""
-    table = pd.read_csv(path)
+    table = read_table(path)
     shown = table["task"].isin(tasks) & table["first"].isin(methods) & table["second"].isin(methods)
     return [{str(key): value for key, value in row.items()} for row in table[shown].to_dict("records")]
 
 
 def _curves(tables: Path, tasks: Sequence[str], methods: Sequence[str]) -> list[Markup]:
-    table = pd.read_csv(tables / PLOTS / "curves.csv")
+    table = read_table(tables / PLOTS / "curves.csv")
     return [Markup(figures.curves(table, task, methods)) for task in tasks]  # noqa: S704
 
 
@@ -217,6 +218,6 @@ def _hierarchies(params: Params, root: Path, tasks: Sequence[str], methods: Sequ
         cuts = {m: float(given["threshold"]) for m, given in options.items() if "threshold" in given}
         rows = [(method, cut, levels(about["hierarchies"], cut)) for method, cut in cuts.items()]
         first = rows[0][2] if rows else [0]
-        svg = figures.affinity(about["affinity"], task, first, floor=min(0.9, int(10 * floor) / 10))
+        svg = figures.affinity(about["affinity"], task, first, floor=min(0.9, math.floor(10 * floor) / 10))
         found.append({"task": task, "rows": rows, "figure": Markup(svg)})  # noqa: S704
     return found

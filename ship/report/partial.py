@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    read_json,
-    settings_file,
-    sha256,
-)
-from ship.chosen import read_settings
+from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
 from ship.config import Params
-from ship.errors import BadInput
+from ship.report.current import stale_runs
 from ship.report.page import write_page
 from ship.report.tables import aggregate, expected_runs, missing_runs
 
@@ -27,37 +17,14 @@ PARTIAL = Path("report", "partial")
 def write_partial(params: Params, root: Path = Path()) -> Path:
     """Write the page of the runs that are there under `root`; where it lies. Raises BadInput where none is.
 
-    A run is there where it was made of these settings, this backbone and these images: what an older experiment left,
-    in a clone or before an edit, is not.
+    What an older experiment left, in a clone or before an edit, is not there.
     """
     folder = root / PARTIAL
-    path = root / backbone_file(params.backbone.name)
-    backbone = sha256(path) if path.exists() else ""
-    absent = set(missing_runs(params, root))
-    missing = {
-        run: why(params, run, root)
-        for run in expected_runs(params)
-        if run in absent or not is_current(params, run, root, backbone)
-    }
+    absent = {*missing_runs(params, root), *stale_runs(params, root)}
+    missing = {run: why(params, run, root) for run in expected_runs(params) if run in absent}
     aggregate(params, root, folder, without=missing)
     write_page(params, root, folder / "index.html", tables=folder, missing=missing)
     return folder / "index.html"
-
-
-def is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
-    """Whether a run says of itself the settings, the `backbone` (its sha256) and the images that there are now."""
-    try:
-        about = read_json(root / run.folder / "run.json")
-        task = read_json(root / data_folder(run.task) / "task.json")
-        hierarchy = read_json(root / hierarchy_file(run.task, ".json"))
-        options, recipe = read_settings(params, run.task, run.method, root)
-    except BadInput:
-        return False
-    images = {split: part["sha256"] for split, part in task["splits"].items()}
-    now = {"method": params.methods[run.method].method, "options": options, "train": recipe.model_dump()}
-    now |= {"data": images, "compute": params.compute.model_dump()}
-    now |= {"hierarchy": {key: hierarchy[key] for key in about["hierarchy"]}}
-    return about["backbone"]["sha256"] == backbone and {key: about[key] for key in now} == now
 
 
 def why(params: Params, run: Run, root: Path = Path()) -> str:

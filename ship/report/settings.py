@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ship.artifacts import read_json, settings_file
+from ship.chosen import best_trial
 from ship.config import Params, under
 from ship.report.text import percent
 
@@ -23,7 +24,7 @@ def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
         own = row.tasks.get(task)
         special = {**own.options, **own.train} if own else {}
         if found := _search(root, method, task):
-            best = found["trials"][found["chosen"]]
+            best = best_trial(found)
             special |= under("options.", best["settings"]) | under("train.", best["settings"])
             special |= {"accuracy on val": f"{percent(best['accuracy'])} %, the best of {len(found['trials'])} trials"}
         if special:
@@ -57,7 +58,7 @@ def _search(root: Path, method: str, task: str) -> dict[str, Any] | None:
 def _chosen(root: Path, method: str, task: str) -> dict[str, Any]:
     """By options.KEY or train.KEY; nothing where nothing was searched."""
     found = _search(root, method, task)
-    return found["trials"][found["chosen"]]["settings"] if found else {}
+    return best_trial(found)["settings"] if found else {}
 
 
 def _defaults(params: Params, method: str) -> dict[str, Any]:

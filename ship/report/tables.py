@@ -14,7 +14,7 @@ import pandas as pd
 from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
 from ship.config import Params
 from ship.errors import BadInput
-from ship.evaluate import group_mean, group_means, holm, interval, mean_std, paired, task_mean
+from ship.evaluate import deviation, group_mean, group_means, holm, interval, paired, task_mean
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
@@ -30,6 +30,12 @@ def expected_runs(params: Params) -> list[Run]:
     """Every run of the grid, in its order; seeds ascend."""
     grid = params.grid
     return [Run(task, method, seed) for task in grid.tasks for method in grid.methods for seed in sorted(grid.seeds)]
+
+
+def read_table(path: Path) -> Frame:
+    """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
+    names = dict.fromkeys(["task", "method", "group", "first", "second"], str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
 def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
@@ -84,13 +90,14 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
     for names, runs in results.groupby(["task", "method"], sort=False):
         task, method = (str(name) for name in names)
         seeds = [int(seed) for seed in runs["seed"]]
-        low, high = interval(_aligned([hits[Run(task, method, seed)] for seed in seeds], f"{task} {method}"))
-        mean, std = mean_std([float(value) for value in runs["accuracy"]])
+        right = _aligned([hits[Run(task, method, seed)] for seed in seeds], f"{task} {method}")
+        low, high = interval(right)
+        std = deviation([float(value) for value in runs["accuracy"]])
         first = runs.iloc[0]
         counts = ("test_images", "tuned_parameters", "tuned_parameters_without_head")
         leaky = {LEAKY: runs[WATCHED].mean(skipna=False)} if WATCHED in runs else {}
         rows.append(
-            {"task": task, "group": first["group"], "method": method, "accuracy": mean, "std": std}
+            {"task": task, "group": first["group"], "method": method, "accuracy": right.mean(), "std": std}
             | {"low": low, "high": high, "seeds": len(seeds)}
             | {name: int(first[name]) for name in counts}
             | leaky

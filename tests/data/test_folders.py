@@ -57,7 +57,7 @@ def test_empty_class_is_refused_by_name(classes):
 
 def test_folder_without_classes_is_refused(tmp_path, put):
     """Images that lie in one folder have no labels."""
-    with pytest.raises(BadInput, match="expected a sub-folder for each of two or more classes, got 0"):
+    with pytest.raises(BadInput, match="expected one sub-folder for each of two or more classes, got 0"):
         folder("mine", FOLDER, put(tmp_path, "a.png"), "pets")
 
 
@@ -89,10 +89,10 @@ def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
 @pytest.mark.parametrize(
     ("paths", "settings", "message"),
     [
-        (["train/cat/a.png", "valid/cat/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
-        (["train/cat/a.png", "train/dog/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
-        (["TRAIN/cat/a.png", "TEST/cat/a.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
-        (["test/cat/a.png", "other/cat/b.png"], {}, "pets: expected a sub-folder a class, or train, test and"),
+        (["train/cat/a.png", "valid/cat/a.png"], {}, "pets: expected one sub-folder per class, or train, test and"),
+        (["train/cat/a.png", "train/dog/a.png"], {}, "pets: expected one sub-folder per class, or train, test and"),
+        (["TRAIN/cat/a.png", "TEST/cat/a.png"], {}, "pets: expected one sub-folder per class, or train, test and"),
+        (["test/cat/a.png", "other/cat/b.png"], {}, "pets: expected one sub-folder per class, or train, test and"),
         (["test/a.png"], {}, "pets/test: expected images in a sub-folder for each class, got none"),
         (["test/cat/a.png", "train/cat/3.png", "train/dog/4.png"], {"val": 3}, "of which none falls into train"),
         (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another"),

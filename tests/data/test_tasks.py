@@ -20,12 +20,12 @@ def test_every_group_has_a_builtin_task():
 
 
 @pytest.mark.parametrize(
-    ("name", "group", "expected"),
-    [("kitti", "own", "structured"), ("kitti", "natural", "natural"), ("mine", "own", "own")],
+    ("name", "settings", "expected"),
+    [("kitti", {}, "structured"), ("kitti", {"group": "own"}, "own"), ("mine", {}, "own")],
 )
-def test_group(name, group, expected):
-    """What the settings say comes before the table."""
-    assert group_of(name, Task(group=group)) == expected
+def test_group(name, settings, expected):
+    """What the settings say comes before the table, also where they say what would be said without them."""
+    assert group_of(name, Task(**settings)) == expected
 
 
 def test_preparing_loads_no_torch():

@@ -32,7 +32,10 @@ def test_the_preset_is_the_shipped_backbone():
         ("steps: 1.0e3", "steps: expected an integer, got '1.0e3'"),
         ("step: 10", "steps: expected a value, found none"),
         ("steps: 10\nwarmup_steps: 8\ndecay_steps: 5", "whole_steps <= decay_steps <= steps - warmup_steps"),
-        ("- 1", "expected keys and values in YAML"),
+        ("- 1", "expected keys and values, got list"),
+        ("steps: 10\nsteps: 20", "expected YAML, got the key 'steps' twice"),
+        ("steps: 10\nmodel: {img_size: 30}", "model: expected img_size divisible by patch_size 4, got 30"),
+        ("steps: 10\nmodel: {embed_dim: 130}", "model: expected embed_dim divisible by num_heads 4 and by 4, got 130"),
     ],
 )
 def test_a_wrong_preset_is_refused_with_its_key(tmp_path, text, message):

@@ -38,7 +38,11 @@ def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
                     "tasks": {"digits": {"options": {"threshold": 0.95}}},
                 },
             },
+            "data_root": ".",
+            "hierarchy": {},
             "train": {"epochs": EPOCHS, "warmup_epochs": 2},
+            "protocol": "last-epoch",
+            "compute": {},
         }
     )
 

@@ -7,6 +7,7 @@ import pytest
 from ship import config
 from ship.artifacts import Run, write_text
 from ship.report.costs import costs
+from ship.report.tables import expected_runs
 
 
 def write(root, path, seconds, memory="100.5"):
@@ -20,7 +21,7 @@ def test_seconds_are_the_median_and_memory_the_largest(fresh):
             write(fresh.root, Run(task, "ship", seed).benchmark, 60 + seed, 800)
             (fresh.root / Run(task, "vpt", seed).benchmark).unlink()
     write(fresh.root, Run("digits", "ship", 0).benchmark, 5000, 1024)
-    linear, ship = costs(fresh.params, fresh.root, fresh.params.grid.methods)
+    linear, ship = costs(fresh.params, fresh.root, expected_runs(fresh.params))
     assert ship == {"method": "ship", "runs": 6, "seconds": 61, "search": None, "peak": 2**30}
     assert linear["method"] == "linear"
 
@@ -31,7 +32,7 @@ def test_a_run_too_short_for_a_look_has_no_memory(fresh, nothing):
     for task in fresh.params.grid.tasks:
         for seed in (0, 1):
             write(fresh.root, Run(task, "linear", seed).benchmark, 0.4, nothing)
-    linear, vpt, _ = costs(fresh.params, fresh.root, fresh.params.grid.methods)
+    linear, vpt, _ = costs(fresh.params, fresh.root, expected_runs(fresh.params))
     assert (linear["seconds"], linear["peak"]) == (0.4, None)
     assert vpt["peak"] > 2**29
 
@@ -44,5 +45,14 @@ def test_a_search_has_its_own_seconds(fresh):
     for number, task in enumerate(params.grid.tasks):
         write(fresh.root, f"benchmarks/tune/{task}/ship.tsv", 100 * (number + 1))
         write(fresh.root, f"benchmarks/tune/{task}/vpt.tsv", 1)
-    found = {row["method"]: row["search"] for row in costs(params, fresh.root, params.grid.methods)}
+    found = {row["method"]: row["search"] for row in costs(params, fresh.root, expected_runs(params))}
     assert found == {"linear": None, "vpt": None, "ship": 200}
+
+
+def test_runs_that_are_not_shown_cost_nothing(fresh):
+    """They may have left the time of an older experiment."""
+    shown = [run for run in expected_runs(fresh.params) if run != Run("digits", "ship", 0)]
+    write(fresh.root, Run("digits", "ship", 0).benchmark, 10**6, 10**6)
+    [ship] = [row for row in costs(fresh.params, fresh.root, shown) if row["method"] == "ship"]
+    assert ship["runs"] == 5
+    assert ship["peak"] < 10**6 * 2**20

@@ -6,8 +6,18 @@ import experiment
 import pytest
 
 from ship import config
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file, write_json
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    read_json,
+    settings_file,
+    write_json,
+)
 from ship.errors import BadInput
+from ship.report.current import check_current
 from ship.report.partial import why, write_partial
 
 
@@ -78,6 +88,24 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     (root / backbone_file("vit_mini")).write_bytes(b"other weights")
     with pytest.raises(BadInput, match="18 of 18 runs"):
         write_partial(experiment.params(), root)
+
+
+def test_the_whole_page_is_of_the_experiment_that_there_is(root):
+    """Numbers of six epochs never stand under twenty."""
+    experiment.write(root, experiment.params())
+    check_current(experiment.params(), root)
+    raw = experiment.params().model_dump()
+    raw["train"]["epochs"] = 20
+    with pytest.raises(BadInput, match=r"runs/digits/linear/0/run.json: expected a run of the settings, .*snakemake"):
+        check_current(config.parse(raw), root)
+
+
+def test_runs_of_an_older_version_are_not_there(root):
+    """They do not say all that is asked of them."""
+    path = root / Run("digits", "vpt", 0).folder / "run.json"
+    about = read_json(path)
+    write_json(path, {key: about[key] for key in about if key != "hierarchy"})
+    assert "2 of 18 runs missing" in write_partial(experiment.params(), root).read_text()
 
 
 def test_a_clone_without_runs_is_no_page_but_a_reason(root):

@@ -8,9 +8,10 @@ import experiment
 import pandas as pd
 import pytest
 
+from ship import config
 from ship.artifacts import Run, read_json, write_json
 from ship.errors import BadInput
-from ship.report.tables import LEAKY, aggregate, missing_runs
+from ship.report.tables import LEAKY, aggregate, missing_runs, read_table, summarise
 from ship.report.text import text_table
 
 FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
@@ -145,3 +146,32 @@ def test_leaky_figures_stand_apart(fresh):
     assert "(leaky)" in text_table(table, width=200)
     assert (fresh.root / "results/paired.csv").read_bytes() == files["paired.csv"]
     assert table.drop(columns=LEAKY).equals(honest)
+
+
+@pytest.mark.parametrize("names", [["None", "NA", "null"], ["8", "16", "32"]])
+def test_names_are_text(tmp_path, names):
+    """Though pandas would read nothing, or numbers."""
+    raw = experiment.params().model_dump()
+    raw["methods"] = dict(zip(names, raw["methods"].values(), strict=True))
+    raw["grid"]["methods"] = names
+    params = config.parse(raw)
+    experiment.write(tmp_path, params)
+    aggregate(params, tmp_path)
+    table = read_table(tmp_path / "results/table.csv")
+    assert list(table["method"].unique()) == names
+    assert text_table(table).count("\n") == len(names) + 1
+    assert set(read_table(tmp_path / "results/paired.csv")["second"]) == {*names[1:]}
+
+
+def test_equal_hits_are_a_tie(fresh):
+    """Of 797 images: rounded accuracies of the runs would differ in the sixth digit of their mean."""
+    results, hits = [], {}
+    for method, counts in (("vpt", (708, 718, 708)), ("ship", (709, 717, 708))):
+        for seed, count in enumerate(counts):
+            right = pd.Series([number < count for number in range(797)])
+            hits[Run("digits", method, seed)] = right
+            about = {"task": "digits", "method": method, "seed": seed, "group": "natural", "test_images": 797}
+            about |= {"tuned_parameters": 1, "tuned_parameters_without_head": 0}
+            results.append({**about, "accuracy": round(count / 797, 6)})
+    first, second = summarise(pd.DataFrame(results), hits)["accuracy"]
+    assert first == second

@@ -204,6 +204,19 @@ class TestDisturbed:
         assert went_on(project)
         assert same(project, reference)
 
+    def test_a_job_that_is_put_back_into_the_queue(self, project, reference):
+        """As where jobs of higher priority may push it out: Slurm starts it again, Snakemake waits."""
+        describe(project, preemptible=True)
+        process = start(project, "results/metrics.json")
+        in_training(project)
+        number = running("train")
+        cluster.run("scontrol", "requeue", number)
+        said = finish(project, process)
+        [job] = [job for job in jobs("train") if job["JobId"] == number]
+        assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1"), said
+        assert went_on(project)
+        assert same(project, reference)
+
     def test_a_job_over_its_time(self, project, reference):
         """A training that hangs is ended at its limit of a minute; the next one has two."""
         limit = ("train:runtime=attempt", "train:mem_mb=4000", "train:slurm_partition=gpu")
@@ -238,8 +251,11 @@ class TestDisturbed:
         in_training(project)
         process.send_signal(signal.SIGKILL)
         process.wait()
+        link = project.with_name("link")  # a home folder is often one
+        link.symlink_to(project)
         for line in way_back():
-            done = subprocess.run(["bash", "-c", line], cwd=project, env=environment_of(project), check=False)
+            around = environment_of(project) | {"PWD": str(link)}
+            done = subprocess.run(["bash", "-c", line], cwd=link, env=around, check=False)
             assert done.returncode == 0, line
         finish(project, start(project, "results/metrics.json"))
         assert went_on(project)
@@ -300,6 +316,15 @@ def test_no_job_asks_for_more_time_than_there_is(project):
     describe(project, max_minutes=20)
     done = command("snakemake", "--profile", "slurm", "--dry-run", cwd=project)
     assert set(re.findall(r"runtime=(\d+)", done.stdout)) == {"20"}, done.stderr
+
+
+def test_names_of_a_cluster_are_text(project):
+    """Though `all` and `open` mean something in Python, and 2080 is a number."""
+    describe(project, partition="all", gpu_partition="open", gpu_model=2080)
+    done = command("snakemake", "--profile", "slurm", "--dry-run", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert set(re.findall(r"slurm_partition=(\w+)", done.stdout)) == {"all", "open"}
+    assert set(re.findall(r"gpu_model=(\w+)", done.stdout)) == {"2080"}
 
 
 class TestDoctor:

@@ -1,5 +1,7 @@
 """The experiment, its axes, and the code that each rule's numbers depend on."""
 
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 from ship import config as experiment
@@ -31,11 +33,8 @@ def settings(*keys):
     def find(wildcards):
         tree, found = PARAMS.model_dump(mode="json"), {}
         for key in keys:
-            parts = [part.format(**wildcards) for part in key.split(".")]
-            value = tree
-            for part in parts:  # split before filled in: names may hold dots
-                value = value[part]
-            found[".".join(parts)] = value
+            filled = key.format(**wildcards)
+            found[filled] = reduce(getitem, filled.split("."), tree)
         return found
 
     return find

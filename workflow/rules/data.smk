@@ -1,5 +1,5 @@
 rule prepare:
-    """A task's images, wherever they come from, checked: one parquet file a split, the original bytes."""
+    """A task's images, wherever they come from, checked: one parquet file per split, the original bytes."""
     input:
         code=code(*DATA, "artifacts.py"),
     output:

@@ -1,0 +1,29 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from ship import compute
+
+
+@pytest.fixture
+def gpus(tmp_path, monkeypatch):
+    """A machine with two GPUs, and their locks."""
+    monkeypatch.setattr(compute.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=f"gpu-{number}"))
+
+
+def test_a_run_takes_a_gpu_that_is_free(gpus):
+    """The second of two runs at once gets the second; when the first has ended, its GPU is free again."""
+    first, held = compute._free_gpu.__wrapped__()
+    second, other = compute._free_gpu.__wrapped__()
+    third, none = compute._free_gpu.__wrapped__()
+    assert (first, second) == (0, 1)
+    assert third in {0, 1}  # shared, since somebody asked for three at once
+    assert none is None
+    held.close()
+    again, lock = compute._free_gpu.__wrapped__()
+    assert again == 0
+    other.close()
+    lock.close()
