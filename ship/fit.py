@@ -72,14 +72,15 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     if recipe.noise:
         perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    statistics = _measured(hierarchy_file(setup.task), setup)
+    origin = measured_of(setup.task, setup.backbone)
+    statistics = _measured(hierarchy_file(setup.task), setup, origin)
     torch.manual_seed(setup.seed)
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
     model.to(compute.device)
     split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
     labels = torch.from_numpy(split.labels)
     if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.task), setup)["pooled"][: len(labels)]
+        examples = _measured(features_file(setup.task), setup, origin)["pooled"][: len(labels)]
         forward = model.on_pooled
     else:
         examples = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
@@ -135,10 +136,10 @@ def inputs(setup: Setup) -> list[Path]:
     return [*data, backbone_file(setup.backbone), features_file(setup.task), hierarchy_file(setup.task)]
 
 
-def _measured(path: Path, setup: Setup) -> dict[str, Tensor]:
+def _measured(path: Path, setup: Setup, origin: dict[str, str]) -> dict[str, Tensor]:
     """The tensors of the task's features or hierarchy. Raises BadInput where they are of another backbone or images."""
     tensors, about = read_tensors(path)
-    if about.get("of") != measured_of(setup.task, setup.backbone):
+    if about.get("of") != origin:
         raise BadInput(
             f"{path}: expected what was measured of {setup.backbone} on the images of {setup.task}, got it of others "
             f"(ship features {setup.task} && ship hierarchy {setup.task})"
