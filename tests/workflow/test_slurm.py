@@ -318,15 +318,6 @@ def test_no_job_asks_for_more_time_than_there_is(project):
     assert set(re.findall(r"runtime=(\d+)", done.stdout)) == {"20"}, done.stderr
 
 
-def test_names_of_a_cluster_are_text(project):
-    """Though `all` and `open` mean something in Python, and 2080 is a number."""
-    describe(project, partition="all", gpu_partition="open", gpu_model=2080)
-    done = command("snakemake", "--profile", "slurm", "--dry-run", cwd=project)
-    assert done.returncode == 0, done.stderr
-    assert set(re.findall(r"slurm_partition=(\w+)", done.stdout)) == {"all", "open"}
-    assert set(re.findall(r"gpu_model=(\w+)", done.stdout)) == {"2080"}
-
-
 class TestDoctor:
     """Every check is a line, and the exit code tells whether all hold."""
 
