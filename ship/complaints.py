@@ -15,7 +15,7 @@ from ship.errors import unknown
 def first_line(error: ValidationError, model: type[BaseModel], place: str = "") -> str:
     """The first complaint of `model`, whose keys stand under `place`."""
     first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
+    parts = [str(part) for part in first["loc"] if part != "[key]"]  # of a name itself
     key = ".".join(part for part in [place, *parts] if part)
     if first["type"] == "value_error":  # our own sentence, which may name its key itself
         return ": ".join(part for part in [key, str(first["ctx"]["error"])] if part)
@@ -30,6 +30,7 @@ def complaint(details: ErrorDetails) -> str:
     """`expected <rule>, got <value>`, of one of pydantic's complaints."""
     rule, value = details["msg"].removeprefix("Input should be "), details["input"]
     rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
+    rule = rule.replace("String should match pattern", "text that matches")
     return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
 
 

@@ -73,7 +73,10 @@ class Task(Settings):
     )
     url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
     sha256: Annotated[str | None, Field(description="of the archive")] = None
-    group: Annotated[Literal["natural", "specialized", "structured", "own"], Field(description="of VTAB")] = "own"
+    group: Annotated[
+        Literal["natural", "specialized", "structured", "own"] | None,
+        Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),
+    ] = None
     classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
     train: Annotated[Positive, Field(description="images to train on (builtin, folder, csv)")] = 800
     val: Annotated[Positive, Field(description="images to choose settings on (builtin, folder, csv)")] = 200

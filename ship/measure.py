@@ -50,7 +50,7 @@ def measure_features(params: Params, task: str) -> None:
 
 def measure_hierarchy(params: Params, task: str) -> None:
     """Write affinity, every hierarchy that a threshold can give, and the prototypes."""
-    set_up(params.compute)
+    set_up(params.compute.model_copy(update={"device": "cpu"}))  # its job has no GPU
     tensors, features = read_tensors(features_file(task))
     tokens = tensors["blocks"]
     count = params.hierarchy.prototypes

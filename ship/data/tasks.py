@@ -47,5 +47,4 @@ TASKS: dict[str, TaskInfo] = {
 
 def group_of(name: str, task: Task) -> str:
     """The group that the task counts to: what its settings say, else what TASKS says, else `own`."""
-    known = name in TASKS and "group" not in task.model_fields_set
-    return TASKS[name].group if known else task.group
+    return task.group or (TASKS[name].group if name in TASKS else "own")

@@ -47,6 +47,7 @@ def test_without_gpus_nothing_is_asked_of_their_partition(profile):
     """`compute.device: cpu` needs none."""
     found = profile(device="cpu", gpu_partition="gpu", gpu_share="shard:1", runs_per_job=3)
     assert found["set-resources"]["train"].keys() == {"mem_mb", "runtime"}
+    assert found["set-resources"]["train"]["runtime"].startswith("min(180 * attempt")
     assert "groups" not in found
 
 
@@ -64,3 +65,4 @@ def test_grouped_runs_ask_for_the_time_of_one(profile):
     found = profile(runs_per_job=19)
     assert found["group-components"] == {"runs": 19}
     assert found["set-resources"]["train"]["runtime"].startswith("min(9 * attempt")
+    assert profile(runs_per_job=19, max_minutes=120)["set-resources"]["train"]["runtime"].endswith(", 6)")
