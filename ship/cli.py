@@ -24,10 +24,10 @@ app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
 )
 
-Settings = Annotated[Path, typer.Option("--params", help="the experiment")]
+Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
 Task = Annotated[str, typer.Argument(help="a name from `tasks`")]
 MethodName = Annotated[str, typer.Argument(help="a name from `methods`")]
-Seed = Annotated[int, typer.Argument(min=0)]
+Seed = Annotated[int, typer.Argument(min=0, help="one of `grid.seeds`")]
 PARAMS = Path("params.yaml")
 
 
@@ -37,7 +37,7 @@ def init(
     settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE, such as data_root=../vtab")] = None,
     path: Settings = PARAMS,
 ) -> None:
-    """Write a preset to params.yaml, with some of its keys set to other values."""
+    """Write a preset to params.yaml, with some keys set to other values; the old file is kept."""
     if preset == "list":
         print(presets.overview())
         return
@@ -95,7 +95,7 @@ def hierarchy(task: Task, params: Settings = PARAMS) -> None:
 
 @app.command()
 def tune(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
-    """Settle a row's settings on a task: by its search on the images of val, where it has one."""
+    """Write a row's settings on a task: fixed ones, or what its search chooses on val."""
     from ship.chosen import write_settings
 
     read = config.load(params)
@@ -123,7 +123,7 @@ def train(
     seed: Seed,
     params: Settings = PARAMS,
 ) -> None:
-    """Tune on the training images, then predict the test images once. Goes on where a killed run stopped."""
+    """Train on train and val, then predict test once. Goes on where a killed run stopped."""
     from ship.chosen import read_settings
     from ship.run import execute
 
@@ -181,7 +181,7 @@ def table(
 @app.command()
 def report(
     params: Settings = PARAMS,
-    partial: Annotated[bool, typer.Option("--partial", help="of the runs that there are")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
     """Make the page report/index.html of what `aggregate` left."""
     from ship.report.current import check_current
@@ -200,7 +200,9 @@ def report(
 def pretrain(
     preset: Annotated[Path, typer.Argument(help="such as presets/pretrain_vit_mini.yaml")],
     out: Annotated[Path, typer.Argument(help="the weights, a .safetensors file")],
-    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="what to train on")] = "cpu",
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="what to train on; cpu alone repeats its bits")
+    ] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
 ) -> None:
     """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""

@@ -31,18 +31,21 @@ def complaint(details: ErrorDetails) -> str:
     rule, value = details["msg"].removeprefix("Input should be "), details["input"]
     rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
     rule = rule.replace("String should match pattern", "text that matches")
+    if details["type"] == "too_short":
+        rule = "one or more"
     return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
 
 
 def _yaml_hint(value: object) -> str:
-    """YAML 1.1 reads 1e-3 as text: say so."""
-    if isinstance(value, str) and "e" in value.lower() and "." not in value:
+    """YAML 1.1 reads 1e-3 and 1.0e3 as text: say so."""
+    if isinstance(value, str) and "e" in value.lower():
         try:
             float(value)
         except ValueError:
             return ""
         mantissa, _, exponent = value.lower().partition("e")
-        return f" (YAML reads {value} as text: write {mantissa}.0e{exponent})"
+        point = "" if "." in mantissa else ".0"
+        return f" (YAML reads {value} as text: write {mantissa}{point}e{int(exponent):+d})"
     return ""
 
 

@@ -8,7 +8,7 @@ import tempfile
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import torch
 
@@ -30,9 +30,12 @@ def set_up(settings: config.Compute) -> Compute:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("compute.device: expected a CUDA device, which 'cuda' asks for, got none (use auto or cpu)")
     cuda = settings.device != "cpu" and torch.cuda.is_available()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
+    # it costs time, and helps only code that reads memory before it is written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of a module
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, in convolutions too
+    torch.set_float32_matmul_precision("highest")  # whatever the environment says
     torch.set_num_threads(settings.threads)
     if cuda:
         torch.cuda.set_device(_free_gpu()[0])
@@ -42,17 +45,21 @@ def set_up(settings: config.Compute) -> Compute:
 
 
 @cache  # the lock is held as long as the process lives, and goes with it
-def _free_gpu() -> tuple[int, IO[str] | None]:
+def _free_gpu() -> tuple[int, int | None]:
     """The first visible GPU that no other run of this user computes on, and its lock; any one where all are taken."""
     import fcntl  # not on Windows
 
     for number in range(torch.cuda.device_count()):
         gpu = torch.cuda.get_device_properties(number).uuid  # jobs of a cluster number what they see from 0
-        lock = (Path(tempfile.gettempdir()) / f"ship-{os.getuid()}-{gpu}.lock").open("w")
+        path = Path(tempfile.gettempdir()) / f"ship-{os.getuid()}-{gpu}.lock"
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError:  # another user's file, or a link
+            continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
         else:
             return number, lock
     return os.getpid() % torch.cuda.device_count(), None

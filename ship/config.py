@@ -7,6 +7,7 @@ Snakemake, by DVC and by every `ship` command, so a key stands in one place and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -140,6 +141,10 @@ class Params(Settings):
                     raise ValueError(str(unknown(f"grid.{axis}", name, known)))
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
+        seen: dict[str, tuple[str, str]] = {}
+        for pair in product(self.grid.tasks, self.grid.methods):
+            if (other := seen.setdefault("-".join(pair), pair)) != pair:
+                raise ValueError(f"grid: expected names that differ when DVC joins them, got {other} and {pair}")
         if len(set(self.grid.seeds)) < len(self.grid.seeds):
             raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
         return self

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ship.errors import BadInput
 
+RESAMPLES = 10_000
 GROUPS = ("natural", "specialized", "structured", "own")
 
 
@@ -54,8 +55,8 @@ def task_mean(accuracies: Mapping[str, float]) -> float:
     return fmean(accuracies.values())
 
 
-def interval(hits: npt.NDArray[np.bool_], level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
-    """Bootstrap percentile interval of the mean accuracy over seeds, from hits (S, n) of S seeds on the same n images.
+def interval(hits: npt.NDArray[np.bool_]) -> Interval:
+    """95 % bootstrap percentile interval of the mean accuracy over S seeds, from their hits (S, n) on the same images.
 
     Images are resampled, seeds are not: an image keeps its hits of all seeds. So the interval says what another test
     split would change, not what other seeds would; the deviation over seeds says that. An image counts k/S, k of S
@@ -64,7 +65,7 @@ def interval(hits: npt.NDArray[np.bool_], level: float = 0.95, resamples: int = 
     """
     seeds = hits.shape[0]
     counts = np.bincount(hits.sum(axis=0), minlength=seeds + 1)
-    return _bootstrap(counts, np.arange(seeds + 1) / seeds, level, resamples, seed)
+    return _bootstrap(counts, np.arange(seeds + 1) / seeds)
 
 
 def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
@@ -92,17 +93,11 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _bootstrap(
-    counts: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
-) -> Interval:
-    """Percentile interval of the mean over images, of which `counts` have each of the `values`."""
+def _bootstrap(counts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> Interval:
+    """95 % percentile interval of the mean over images, of which `counts` have each of the `values`."""
     images = counts.sum()
-    draws = np.random.default_rng(seed).multinomial(images, counts / images, size=resamples)
-    low, high = np.quantile(draws @ values / images, [(1 - level) / 2, (1 + level) / 2])
+    draws = np.random.default_rng(0).multinomial(images, counts / images, size=RESAMPLES)
+    low, high = np.quantile(draws @ values / images, [0.025, 0.975])
     return Interval(float(low), float(high))
 
 

@@ -22,7 +22,7 @@ from ship.artifacts import (
     read_tensors,
 )
 from ship.compute import Compute
-from ship.data.images import batches, normalise, pixels, read_split, stream
+from ship.data.images import batches, normaliser, pixels, read_split, stream
 from ship.errors import BadInput, Unfit
 from ship.methods import METHODS, build
 from ship.methods.base import Output
@@ -35,6 +35,7 @@ from ship.train import Epoch, make_optimiser, train
 
 TRAINING = ("train", "val")
 PREDICTION_BATCH = 64
+RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
 
 
 class Setup(NamedTuple):
@@ -78,17 +79,21 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
     model.to(compute.device)
     split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
-    labels = torch.from_numpy(split.labels)
+    size, mean, std, interpolation = preprocessing
+    normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.task), setup, origin)["pooled"][: len(labels)]
-        forward = model.on_pooled
+        examples = _measured(features_file(setup.task), setup, origin)["pooled"][: len(split.labels)]
+        forward, normalise = model.on_pooled, nn.Identity()
     else:
-        examples = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
-        forward = model
+        examples = pixels(split.images, size, interpolation, compute.threads)
+        forward, normalise = model, normaliser(mean, std, compute.device)
+    # on the device from the start, so that no step waits for a copy, unless they would fill it
+    place = compute.device if examples.nbytes <= RESIDENT else examples.device
+    examples, labels = examples.to(place), torch.from_numpy(split.labels).to(place)
 
     def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
-            yield (normalise(x, preprocessing.mean, preprocessing.std) if x.dtype == torch.uint8 else x), y
+            yield normalise(x), y
 
     steps = max(1, len(labels) // recipe.batch_size)
     return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
@@ -152,10 +157,11 @@ def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predi
     prepared.model.eval()
     keys: list[str] = []
     size, mean, std, interpolation = prepared.preprocessing
+    normalise = normaliser(mean, std, compute.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
         for names, images, labels in stream(path, size, interpolation, PREDICTION_BATCH, compute.threads):
             keys.extend(names)
-            yield normalise(images.to(compute.device), mean, std), labels.to(compute.device)
+            yield normalise(images), labels.to(compute.device)
 
     return predict(prepared.model, pairs(), compute.autocast), keys

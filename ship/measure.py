@@ -18,7 +18,7 @@ from ship.artifacts import (
 )
 from ship.compute import set_up
 from ship.config import Params
-from ship.data.images import normalise, pixels, read_split
+from ship.data.images import normaliser, pixels, read_split
 from ship.models import backbones, statistics
 
 BATCH = 64
@@ -34,11 +34,11 @@ def measure_features(params: Params, task: str) -> None:
     folder = data_folder(task)
     split = read_split(folder / "train.parquet", folder / "val.parquet")
     images = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+    normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
     blocks, pooled = [], []
     for batch in images.split(BATCH):
         with compute.autocast:
-            inputs = normalise(batch.to(compute.device), preprocessing.mean, preprocessing.std)
-            tokens, read = statistics.features(vit, inputs)
+            tokens, read = statistics.features(vit, normalise(batch))
         blocks.append(tokens.float().cpu())
         pooled.append(read.float().cpu())
     write_tensors(

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from ship import config
 from ship.errors import BadInput, unknown
@@ -39,7 +40,7 @@ def fill(preset: str, settings: Sequence[str]) -> str:
         tree = editor.load(text)
         _unshare(tree, set())
         for setting in settings:
-            _set(tree, setting)
+            _set(editor, tree, setting)
         buffer = io.StringIO()
         editor.dump(tree, buffer)
         text = buffer.getvalue()
@@ -63,8 +64,8 @@ def _unshare(tree: Any, seen: set[int]) -> None:
             _unshare(tree[key], seen)
 
 
-def _set(tree: Any, setting: str) -> None:
-    """Put VALUE, read as YAML, at the dotted KEY; groups on the way are made where they are missing."""
+def _set(editor: YAML, tree: Any, setting: str) -> None:
+    """Put VALUE, spelt as it is, at the dotted KEY; groups on the way are made where they are missing."""
     key, equals, value = setting.partition("=")
     if not equals or not key:
         raise BadInput(f"setting: expected KEY=VALUE, got {setting!r}")
@@ -74,6 +75,6 @@ def _set(tree: Any, setting: str) -> None:
         if not isinstance(tree, dict):
             raise BadInput(f"setting {key}: expected a group of keys at {group}, got {tree!r}")
     try:
-        tree[last] = yaml.safe_load(value)
-    except yaml.YAMLError:
+        tree[last] = editor.load(value)
+    except YAMLError:
         raise BadInput(f"setting {key}: expected YAML, got {value!r}") from None

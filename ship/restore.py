@@ -13,7 +13,7 @@ from ship.artifacts import Run, backbone_file, read_tensors, sha256
 from ship.compute import set_up
 from ship.config import Compute
 from ship.data.decoding import rgb
-from ship.data.images import normalise, pixels
+from ship.data.images import normaliser, pixels
 from ship.errors import BadInput
 from ship.methods import build
 from ship.methods.base import load_tuned
@@ -53,12 +53,12 @@ def classify(tuned: Tuned, paths: Sequence[Path], settings: Compute) -> list[dic
     compute = set_up(settings)
     tuned.model.to(compute.device)
     size, mean, std, interpolation = tuned.preprocessing
-    rows = []
+    normalise, rows = normaliser(mean, std, compute.device), []
     for start in range(0, len(paths), BATCH):
         chosen = paths[start : start + BATCH]
-        images = pixels([_read(path) for path in chosen], size, interpolation, compute.threads).to(compute.device)
+        images = pixels([_read(path) for path in chosen], size, interpolation, compute.threads)
         with compute.autocast:
-            logits = tuned.model(normalise(images, mean, std)).logits
+            logits = tuned.model(normalise(images)).logits
         probabilities, classes = logits.float().softmax(dim=1).max(dim=1)
         for path, label, probability in zip(chosen, classes.tolist(), probabilities.tolist(), strict=True):
             rows.append({"path": str(path), "class": tuned.classes[label], "probability": probability})

@@ -126,6 +126,13 @@ class Search(Settings):
         return self.trials or math.prod(map(len, self.choices.values()))
 
 
+class Override(Settings):
+    """What differs for one task within a row."""
+
+    options: dict[str, Plain] = Field({})
+    train: dict[str, Plain] = Field({})
+
+
 class Method(Settings):
     """A row of the comparison: a method, its options, and where its recipe differs."""
 
@@ -134,10 +141,3 @@ class Method(Settings):
     train: dict[str, Plain] = Field({}, description="keys of `train` that differ for this row")
     search: Annotated[Search | None, Field(description="what is chosen; the rest is fixed")] = None
     tasks: dict[str, Override] = Field({}, description="options and train keys that differ for one task")
-
-
-class Override(Settings):
-    """What differs for one task within a row."""
-
-    options: dict[str, Plain] = Field({})
-    train: dict[str, Plain] = Field({})

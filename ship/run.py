@@ -120,7 +120,6 @@ def _result(run: Run, outcome: Outcome) -> dict[str, Any]:
         "task": run.task,
         "method": run.method,
         "seed": run.seed,
-        "group": read_json(data_folder(run.task) / "task.json")["group"],
         "backbone": setup.backbone,
         "accuracy": found.accuracy,
         **leaky,

@@ -91,7 +91,7 @@ def train(
             loss.backward()
             optimiser.step()
             hits = (logits.detach().argmax(dim=1) == labels).float().mean()
-            seen.append(torch.stack([loss.detach(), torch.as_tensor(penalty, device=loss.device).detach(), hits]))
+            seen.append(torch.stack([loss.detach(), (loss.new_zeros(()) + penalty).detach(), hits]))
         yield _record(epoch, rate, torch.stack(seen).double().cpu(), recipe)
 
 

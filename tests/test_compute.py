@@ -1,3 +1,4 @@
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -23,8 +24,18 @@ def test_a_run_takes_a_gpu_that_is_free(gpus):
     assert (first, second) == (0, 1)
     assert third == 1  # shared, since somebody asked for three at once
     assert none is None
-    held.close()
+    os.close(held)
     again, lock = compute._free_gpu.__wrapped__()
     assert again == 0
-    other.close()
-    lock.close()
+    os.close(other)
+    os.close(lock)
+
+
+def test_a_lock_that_is_not_ours_is_left_alone(gpus, tmp_path):
+    """A link that somebody else has put there leads nowhere: the GPU counts as taken."""
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / f"ship-{os.getuid()}-gpu-0.lock").symlink_to(victim)
+    number, lock = compute._free_gpu.__wrapped__()
+    assert (number, victim.read_text()) == (1, "kept")
+    os.close(lock)

@@ -11,6 +11,7 @@ from ship import config
 from ship.errors import BadInput
 
 ROOT = Path(__file__).parents[1]
+PRESETS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
 GOOD = {
     "grid": {"tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
     "backbone": {"name": "vit_mini"},
@@ -24,6 +25,8 @@ GOOD = {
 }
 BAD = [
     ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
+    ("train.lr", "1e2", r"\(YAML reads 1e2 as text: write 1\.0e\+2\)"),
+    ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),
     ("train.epochs", 2.5, r"train\.epochs: expected an integer, got 2\.5"),
     ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),
     ("train.epoch", 3, r"train\.epoch: expected one of .* \(did you mean 'epochs'\?\)"),
@@ -37,7 +40,7 @@ BAD = [
         r"methods\.ship_0\.95: expected text that matches '.*', got 'ship_0\.95'",
     ),
     ("tasks", {"a/b": {}}, r"tasks\.a/b: expected text that matches '.*', got 'a/b'"),
-    ("grid.seeds", [], r"grid\.seeds: .*at least 1 item"),
+    ("grid.seeds", [], r"grid\.seeds: expected one or more, got \[\]"),
     ("backbone", {}, r"backbone\.name: expected a value, found none"),
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
@@ -87,6 +90,11 @@ BAD = [
         r"ship\.search\.ranges\.train\.lr: expected low below high, got 1 and 0\.1",
     ),
     ("methods.ship.tasks", {"digit": {}}, r"methods\.ship\.tasks: expected one of digits, got 'digit'"),
+    (
+        "methods.ship.tasks",
+        {"digits": {"prompt_length": 3}},
+        r"methods\.ship\.tasks\.digits\.prompt_length: expected one of options, train, got 'prompt_length'",
+    ),
     ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
     ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
 ]
@@ -158,9 +166,7 @@ def test_broken_and_missing_files(tmp_path):
             config.load(tmp_path / "p.yaml")
 
 
-@pytest.mark.parametrize(
-    "path", sorted([ROOT / "params.yaml", *(ROOT / "presets").glob("[!p]*.yaml")]), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PRESETS], ids=lambda p: p.name)
 def test_presets_are_valid_and_fit_the_schema(path):
     """What we ship passes our own check, and the schema that editors use."""
     import jsonschema
@@ -172,3 +178,15 @@ def test_presets_are_valid_and_fit_the_schema(path):
 def test_the_schema_for_editors_is_current():
     """workflow/schemas/params.schema.json is what `ship schema` prints."""
     assert json.loads((ROOT / "workflow/schemas/params.schema.json").read_text()) == config.schema()
+
+
+def test_runs_that_dvc_would_take_for_one_are_refused():
+    """It joins the names of a stage's task and method with a dash."""
+    raw = copy.deepcopy(GOOD)
+    raw["tasks"] = {"cifar": {}, "cifar-noisy": {}}
+    raw["methods"] = {"vpt": {"method": "vpt"}, "noisy-vpt": {"method": "vpt"}}
+    raw["grid"] = {"tasks": ["cifar"], "methods": ["vpt", "noisy-vpt"], "seeds": [0]}
+    config.parse(raw)
+    raw["grid"]["tasks"] = ["cifar", "cifar-noisy"]
+    with pytest.raises(BadInput, match=r"grid: expected names that differ when DVC joins them, got .*'noisy-vpt'"):
+        config.parse(raw)

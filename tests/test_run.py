@@ -62,11 +62,18 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("optimiser", "device"), [("adamw", "cpu"), ("sgd", "cpu"), pytest.param("adamw", "cuda", marks=GPU)]
+    ("optimiser", "device", "precision"),
+    [
+        ("adamw", "cpu", "fp32"),
+        ("sgd", "cpu", "fp32"),
+        ("adamw", "cpu", "bf16"),
+        pytest.param("adamw", "cuda", "fp32", marks=GPU),
+        pytest.param("adamw", "cuda", "bf16", marks=GPU),
+    ],
 )
-def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser, device):
+def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser, device, precision):
     """Stopped after every epoch in turn, then finished."""
-    settings = {"train.optimiser": optimiser, "compute.device": device}
+    settings = {"train.optimiser": optimiser, "compute.device": device, "compute.precision": precision}
     params = prepare_all(tmp_path / "whole", monkeypatch, settings)
     execute(params, Run(TASK, "ship", 0), quiet)
     whole = contents(tmp_path / "whole", *LEFT)
@@ -196,10 +203,10 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
 
 
 def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
-    """Features were computed once, without noise."""
+    """Features were computed once, without noise. It is said before anything is computed."""
     params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
     execute(params, Run(TASK, "ship", 0), quiet)
-    with pytest.raises(BadInput, match=r"linear: expected train\.noise and train\.consistency 0"):
+    with pytest.raises(BadInput, match=r"methods\.linear\.train\.noise: expected 0, since linear sees no image"):
         execute(params, Run(TASK, "linear", 0), quiet)
 
 

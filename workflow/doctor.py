@@ -112,8 +112,8 @@ def node(mark: Path, kind: str) -> bool:
     done, output = run(sys.executable, "-c", "import ship, torch; print(ship.__version__, torch.__version__)")
     good.append(said("it has the environment", done, output, f"{sys.prefix} must lie on a shared folder"))
     if kind == "gpu" and done:
-        look = "import torch; print(torch.cuda.get_device_name())"
-        good.append(said("it sees a GPU", *run(sys.executable, "-c", look), "its driver, or PyTorch's build"))
+        look = "import torch; print(torch.ones(64, device='cuda').exp().sum())"
+        good.append(said("its GPU computes", *run(sys.executable, "-c", look), "its driver, or PyTorch's build"))
     return all(good)
 
 

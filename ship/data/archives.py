@@ -86,7 +86,8 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
     """Unpack into the empty `folder`; the archive is called `shown` in errors.
 
     Files only: links become the files that they stand for, so that nothing on the disk can ever lead out of `folder`.
-    Raises BadInput for a path or link that leaves it, for devices, and for archives that grow without measure.
+    Raises BadInput for a path or link that leaves it, for devices, and for archives whose files grow without measure.
+    (Of a tar's extended headers the size is not measured.)
     """
     if not is_archive(archive):
         raise BadInput(f"{shown}: expected an archive (zip, tar, tar.gz), got a file of another kind")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -61,25 +61,25 @@ def pixels(images: Sequence[bytes], size: int, interpolation: str, threads: int)
     return torch.from_numpy(whole)
 
 
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(x / 255 - mean) / std of uint8 images (B, 3, S, S), on their own device."""
-    centre = torch.tensor(mean, device=images.device).view(-1, 1, 1)
-    scale = torch.tensor(std, device=images.device).view(-1, 1, 1)
-    return (images.float() / 255 - centre) / scale
+def normaliser(mean: Sequence[float], std: Sequence[float], device: torch.device) -> Callable[[Tensor], Tensor]:
+    """What makes uint8 images x (B, 3, S, S), wherever they are, to (x / 255 - mean) / std on the device."""
+    centre = torch.tensor(mean, device=device).view(-1, 1, 1)
+    scale = torch.tensor(std, device=device).view(-1, 1, 1)
+    return lambda images: (images.to(device).float() / 255 - centre) / scale
 
 
 def batches(
     inputs: Tensor, labels: Tensor, batch_size: int, *, seed: int, epoch: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled batches (inputs, labels) of one epoch; the order follows from seed and epoch alone.
+    """Shuffled batches of one epoch on the device, of inputs and labels on one device; seed and epoch decide the order.
 
     Images that do not fill a last batch are left out of the epoch, unless they are the only batch.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, epoch, "order"))
-    order = torch.randperm(len(labels), generator=generator)
+    order = torch.randperm(len(labels), generator=generator).to(inputs.device)
     for start in range(0, max(1, len(order) - batch_size + 1), batch_size):
-        chosen = order[start : start + batch_size].to(inputs.device)
-        yield inputs[chosen].to(device), labels[chosen.to(labels.device)].to(device)
+        chosen = order[start : start + batch_size]
+        yield inputs[chosen].to(device), labels[chosen].to(device)
 
 
 def stream(

@@ -23,11 +23,11 @@ from ship.data.decoding import rgb
 from ship.data.folders import folder
 from ship.data.listing import Item, Listing, split
 from ship.data.lists import table, vtab
-from ship.data.tasks import group_of
 from ship.errors import BadInput
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 OWN = ("folder", "csv")  # sources whose images nobody has published
+DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
 
 
@@ -60,8 +60,8 @@ def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
     if task.url is not None or is_archive(place):
         shown = task.url or str(place)
-        with unpacked(shown, task.sha256, url=task.url is not None) as folder:
-            yield read(name, task, _only_csv(folder, shown) if task.source == "csv" else folder, shown)
+        with unpacked(shown, task.sha256, url=task.url is not None) as inside:
+            yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown)
         return
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
@@ -96,7 +96,7 @@ def read(name: str, task: Task, place: Path, shown: str) -> Listing:
 
 def check_classes(name: str, listing: Listing) -> None:
     """Raises BadInput for a class that no image of train or val shows, unless the task's draw is known to miss some."""
-    shown = {item.label for split in ("train", "val") for item in listing.splits[split]}
+    shown = {item.label for part in ("train", "val") for item in listing.splits[part]}
     for label, title in enumerate(listing.classes):
         if label not in shown and not listing.holes:
             raise BadInput(
@@ -114,11 +114,10 @@ def _only_csv(folder: Path, shown: str) -> Path:
 
 def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
     """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
-    about: dict[str, Any] = {"task": name, "group": group_of(name, task), "source": task.source}
-    about |= {"classes": listing.classes, "splits": {}}
+    about: dict[str, Any] = {"task": name, "source": task.source, "classes": listing.classes, "splits": {}}
     seen: dict[bytes, tuple[str, Item]] = {}
     twins: list[str] = []
-    with ExitStack() as drafts, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ExitStack() as drafts, ThreadPoolExecutor(DECODERS) as pool:
         # entered first, so that it is renamed last
         summary = drafts.enter_context(replacing(out / "task.json"))
         for part, items in listing.splits.items():

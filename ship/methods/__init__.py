@@ -53,9 +53,12 @@ METHODS: dict[str, type[nn.Module]] = {
 
 
 def check_row(params: Params, name: str, task: str) -> None:
-    """Raise BadInput unless a row's method takes its options on `task`, and every value that its search may try."""
+    """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
     row, place = params.methods[name], f"params.yaml: methods.{name}"
     check_options(row.method, params.options_of(name, task), place)
+    kind: Any = METHODS[row.method]
+    if (noise := params.train_of(name, task).noise) and kind.trains_on == "pooled":
+        raise BadInput(f"{place}.train.noise: expected 0, since {row.method} sees no image, got {noise:g}")
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")

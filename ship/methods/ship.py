@@ -145,7 +145,7 @@ def _attend_jointly(q: Tensor, image: QKV, prompt: QKV) -> Tensor:
 def _most_attended(block: Block, image: QKV, z: Tensor, count: int) -> Tensor:
     """The `count` tokens of z (B, N, D) with the largest class attention in the block that made z: (B, count, D)."""
     chosen = class_attention(block, image).topk(count).indices
-    return z.take_along_dim(chosen[..., None], dim=1)
+    return z[torch.arange(len(z), device=z.device)[:, None], chosen]
 
 
 def _project(block: Block, normed: Prompts, batch: int) -> QKV:

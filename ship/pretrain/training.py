@@ -55,8 +55,10 @@ def pretrain(
     paint the images (0: this one does); their number changes no bit.
 
     Raises:
-        BadInput: `<out>.resume` is from other settings, or further than the end.
+        BadInput: `<out>.resume` is from other settings, or further than the end; or there is no GPU for `cuda`.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device: expected a GPU, which 'cuda' asks for, found none (cpu)")
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)

@@ -35,7 +35,6 @@ def write_page(
     *,
     tables: Path | None = None,
     missing: Mapping[Run, str] | None = None,
-    commit: str = "",
 ) -> None:
     """Write the page of what `aggregate` left.
 
@@ -45,7 +44,6 @@ def write_page(
         out: the page, taken from the working folder.
         tables: where `aggregate` left results/, if not under `root`.
         missing: runs that are not shown, and why; others without a result are named without a reason.
-        commit: shown in how to run it again.
     """
     tables, missing = root if tables is None else tables, missing or {}
     table = _rows_of_grid(tables / TABLE, params)
@@ -55,7 +53,6 @@ def write_page(
     numbers = _numbers(params, table, methods)
     context = numbers | {
         "params": params,
-        "commit": commit,
         "tasks": tasks,
         "methods": methods,
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
@@ -175,11 +172,9 @@ def _common(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _images(root: Path, task: str) -> dict[str, int]:
-    """Number of images of each split whose file is there."""
-    import pyarrow.parquet as pq
-
-    paths = {split: root / data_folder(task) / f"{split}.parquet" for split in ("train", "val", "test")}
-    return {split: pq.read_metadata(path).num_rows for split, path in paths.items() if path.exists()}
+    """Number of images of each split, where the task is prepared."""
+    path = root / data_folder(task) / "task.json"
+    return {split: part["images"] for split, part in read_json(path)["splits"].items()} if path.exists() else {}
 
 
 def _overview(

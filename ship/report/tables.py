@@ -13,6 +13,7 @@ import pandas as pd
 
 from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
 from ship.config import Params
+from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.evaluate import deviation, group_mean, group_means, holm, interval, paired, task_mean
 
@@ -66,6 +67,7 @@ def aggregate(
             f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"
         )
     results = pd.DataFrame([read_json(root / run.result) for run in runs])
+    results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
     hits = {run: read_hits(root, run) for run in runs}
     _check_accuracies(results, hits)
     summary = summarise(results, hits)

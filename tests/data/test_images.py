@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from ship.config import Task
-from ship.data.images import RESAMPLING, batches, decode, normalise, pixels, read_split, stream
+from ship.data.images import RESAMPLING, batches, decode, normaliser, pixels, read_split, stream
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 
@@ -59,10 +59,10 @@ def test_pixels_keep_the_order(image, threads):
         assert torch.equal(row, torch.from_numpy(decode(data, 8, "bicubic").copy()))
 
 
-def test_normalise_is_the_formula():
+def test_normalising_is_the_formula():
     """(x / 255 - mean) / std, a channel each."""
     images = torch.arange(12, dtype=torch.uint8).reshape(1, 3, 2, 2) * 20
-    normal = normalise(images, (0.1, 0.2, 0.3), (0.5, 0.25, 1.0))
+    normal = normaliser((0.1, 0.2, 0.3), (0.5, 0.25, 1.0), CPU)(images)
     assert normal.dtype == torch.float32
     assert normal[0, 1, 0, 1].item() == pytest.approx((100 / 255 - 0.2) / 0.25)
 

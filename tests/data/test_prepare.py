@@ -54,7 +54,6 @@ def test_digits_have_the_sizes_of_vtab(tmp_path):
     about = json.loads((tmp_path / "task.json").read_text())
     assert {split: part["images"] for split, part in about["splits"].items()} == {"train": 800, "val": 200, "test": 797}
     assert all(min(part["per_class"]) >= 17 for part in about["splits"].values())
-    assert about["group"] == "natural"
 
 
 def test_images_keep_their_bytes(tmp_path, vtab):
@@ -70,7 +69,6 @@ def test_images_keep_their_bytes(tmp_path, vtab):
     about = json.loads((out / "task.json").read_text())
     assert about == {
         "task": "mine",
-        "group": "own",
         "source": "vtab",
         "classes": ["0", "1"],
         "splits": {

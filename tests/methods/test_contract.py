@@ -196,7 +196,11 @@ def test_options_are_checked_by_the_constructor():
         check_options("ship", {"threshold": float("nan")}, "methods.x")
 
 
-@pytest.mark.parametrize("preset", sorted(PRESETS.glob("[!p]*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "preset",
+    [path for path in sorted(PRESETS.glob("*.yaml")) if not path.stem.startswith("pretrain_")],
+    ids=lambda path: path.stem,
+)
 def test_the_rows_of_a_preset_are_accepted(preset):
     """Every row names a method and options that it takes, on every task, with every value that a search may choose."""
     params = config.load(preset)

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from ship import config
-from ship.artifacts import Run, read_json, settings_file, write_json
+from ship.artifacts import Run, read_json, write_json
+from ship.chosen import write_chosen
 from ship.errors import BadInput
 from ship.report.page import headline, levels, write_page
 from ship.report.tables import aggregate, expected_runs, method_means, missing_runs
@@ -41,7 +42,7 @@ class Checker(HTMLParser):
 def page(finished, tmp_path_factory):
     """The page of the whole experiment."""
     out = tmp_path_factory.mktemp("page") / "index.html"
-    write_page(finished.params, finished.root, out, commit="0123abc")
+    write_page(finished.params, finished.root, out)
     return out.read_text()
 
 
@@ -74,7 +75,7 @@ def test_page_shows_every_part(page):
     assert {"results", "protocol", "tasks", "curves", "hierarchies", "costs", "settings", "again"} <= ids
     assert "missing" not in ids
     assert page.count("<svg") == 2 + 3 + 3
-    assert "git checkout 0123abc" in page
+    assert "snakemake --cores all" in page
 
 
 def test_page_says_what_was_run(page):
@@ -139,7 +140,7 @@ def test_long_tables_are_folded(page, tmp_path):
 def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
     """Wherever it lies."""
     aggregate(fresh.params, fresh.root)
-    write_page(fresh.params, fresh.root, tmp_path / "again.html", commit="0123abc")
+    write_page(fresh.params, fresh.root, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == page
 
 
@@ -221,16 +222,16 @@ def test_levels_are_those_of_the_next_threshold(threshold, blocks):
     assert levels([{"threshold": t, "first_blocks": b} for t, b in found], threshold) == blocks
 
 
-def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path):
+def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):
     """For each task, with the accuracy on val that chose it; a fixed row says that nothing is known of its choice."""
     raw = fresh.params.model_dump()
     ranges = {"options.threshold": {"low": 0.5, "high": 1.0}}
     raw["methods"]["ship"] = {"method": "ship", "search": {"trials": 2, "ranges": ranges}}
     params = config.parse(raw)
+    monkeypatch.chdir(fresh.root)
     for number, task in enumerate(params.grid.tasks):
         trials = [{"settings": {"options.threshold": 0.8 + number / 20}, "accuracy": 0.625, "loss": 1.0}] * 2
-        search = {"trials": trials, "chosen": 1}
-        write_json(fresh.root / settings_file(task, "ship"), {"options": {}, "train": {}, "search": search})
+        write_chosen(params, task, "ship", trials, 1, {})
     aggregate(params, fresh.root)
     write_page(params, fresh.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
@@ -238,6 +239,9 @@ def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path):
     assert "How the settings of the other rows were chosen is not recorded here" in page
     assert page.count("62.5 %, the best of 2 trials") == 3
     assert "threshold 0.85" in page
+    raw["methods"]["ship"]["search"]["seed"] = 5
+    write_page(config.parse(raw), fresh.root, tmp_path / "index.html")
+    assert "the best of 2 trials" not in (tmp_path / "index.html").read_text()  # of another search
 
 
 def test_leaky_figures_are_marked_on_the_page(fresh, tmp_path):

@@ -26,8 +26,10 @@ def root(tmp_path):
     """A finished experiment without a run, whose log is still there."""
     experiment.write(tmp_path, experiment.params())
     (tmp_path / Run("digits", "ship", 1).result).unlink()
-    for task in experiment.GROUP:
-        write_json(tmp_path / data_folder(task) / "task.json", {"splits": {"test": {"sha256": "cd" * 32}}})
+    for task in experiment.HARD:
+        write_json(
+            tmp_path / data_folder(task) / "task.json", {"splits": {"test": {"images": 400, "sha256": "cd" * 32}}}
+        )
         for file in (backbone_file("vit_mini"), features_file(task), hierarchy_file(task)):
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).touch()
@@ -81,7 +83,7 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     raw["compute"] |= {"precision": "bf16"}
     with pytest.raises(BadInput, match="18 of 18 runs"):
         write_partial(config.parse(raw), root)
-    write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"images": 400, "sha256": "0" * 64}}})
     text = write_partial(experiment.params(), root).read_text()
     assert "7 of 18 runs missing" in text
     assert text.count("not made again, after settings or images have changed") == 6

@@ -179,4 +179,8 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
         rows = [row for row in summary(folder) if row["status"] == "params changed" and row["rule"] != "report"]
         assert stale_in_dvc(folder) == {owner[row["output_file"]] for row in rows}, ".".join(keys)
         found |= {row["rule"] for row in rows}
-    assert found == {"prepare", "backbone", "features", "hierarchy", "tune", "train"}
+    assert found == {"prepare", "backbone", "features", "hierarchy", "tune", "train", "aggregate"}
+    grouped = {**raw, "tasks": {**raw["tasks"], "digits": {**raw["tasks"]["digits"], "group": "own"}}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(grouped, sort_keys=False))
+    rows = summary(folder)
+    assert {row["rule"] for row in rows if row["status"] == "params changed"} == {"aggregate", "report"}

@@ -27,14 +27,16 @@ GPUS = int(
 BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
 
 
-def settings(*keys):
-    """The settings under dotted `keys` of params.yaml, whose change makes a job's results stale."""
+def settings(*keys, but=None):
+    """The settings under dotted `keys` of params.yaml, whose change makes a job's results stale; `but` one's does not."""
 
     def find(wildcards):
         tree, found = PARAMS.model_dump(mode="json"), {}
         for key in keys:
             filled = key.format(**wildcards)
             found[filled] = reduce(getitem, filled.split("."), tree)
+            if isinstance(found[filled], dict):
+                found[filled].pop(but, None)
         return found
 
     return find

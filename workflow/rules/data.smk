@@ -11,7 +11,8 @@ rule prepare:
         "logs/prepare/{task}.log",
     benchmark:
         "benchmarks/prepare/{task}.tsv"
+    threads: 2
     params:
-        settings=settings("tasks.{task}", "data_root"),
+        settings=settings("tasks.{task}", "data_root", but="group"),  # which decides no byte here
     shell:
         "ship prepare {wildcards.task:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 rule aggregate:
     """Every run's result in one table, with means, deviations and intervals."""
     input:
-        code=code("evaluate.py", "report/tables.py", "artifacts.py"),
+        code=code("evaluate.py", "report/tables.py", "data/tasks.py", "artifacts.py"),
         results=expand("results/runs/{task}/{method}/{seed}.json", **GRID),
         predictions=expand("runs/{task}/{method}/{seed}/predictions.parquet", **GRID),
         logs=expand("runs/{task}/{method}/{seed}/log.csv", **GRID),
@@ -18,7 +18,7 @@ rule aggregate:
     benchmark:
         "benchmarks/aggregate.tsv"
     params:
-        settings=settings("grid"),
+        settings=settings("grid", "tasks"),
     shell:
         "ship aggregate > {log:q} 2>&1"
 
@@ -38,6 +38,8 @@ rule report:
         accuracy="results/plots/accuracy.csv",
         curves="results/plots/curves.csv",
         hierarchies=expand("hierarchy/{task}.json", **GRID),
+        backbone=BACKBONE,
+        tasks=expand("data/{task}/task.json", **GRID),
         about=expand("runs/{task}/{method}/{seed}/run.json", **GRID),
         chosen=expand("results/settings/{task}/{method}.json", **GRID),
     output:
@@ -48,7 +50,7 @@ rule report:
         "benchmarks/report.tsv"
     params:
         settings=settings(
-            "grid", "backbone", "methods", "train", "hierarchy", "compute"
+            "grid", "backbone", "tasks", "methods", "train", "hierarchy", "compute"
         ),
     shell:
         "ship report > {log:q} 2>&1"
