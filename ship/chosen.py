@@ -17,6 +17,8 @@ class RunSettings(NamedTuple):
 
     options: dict[str, Any]
     recipe: Train
+    search: dict[str, Any] | None
+    """how they were chosen; None where they are fixed"""
 
 
 def write_settings(params: Params, task: str, method: str) -> None:
@@ -49,7 +51,7 @@ def read_settings(params: Params, task: str, method: str, root: Path = Path()) -
         raise BadInput(
             f"{path}: expected the settings that params.yaml has for {method}, got others (ship tune {task} {method})"
         )
-    return RunSettings(found["options"], Train(**found["train"]))
+    return RunSettings(found["options"], Train(**found["train"]), search)
 
 
 def best_trial(search: Mapping[str, Any]) -> dict[str, Any]:

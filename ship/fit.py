@@ -23,8 +23,8 @@ from ship.artifacts import (
 )
 from ship.compute import Compute
 from ship.data.images import batches, normaliser, pixels, read_split, stream
-from ship.errors import BadInput, Unfit
-from ship.methods import METHODS, build
+from ship.errors import BadInput
+from ship.methods import build, check_noise
 from ship.methods.base import Output
 from ship.models import backbones
 from ship.models.vit import perturb
@@ -66,9 +66,7 @@ class Prepared(NamedTuple):
 def prepare(setup: Setup, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
-    kind: Any = METHODS[setup.method]
-    if recipe.noise and kind.trains_on == "pooled":
-        raise Unfit(f"{setup.method}: expected train.noise and train.consistency 0, since it sees no image, got others")
+    check_noise(setup.method, recipe.noise, setup.method)
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     if recipe.noise:
         perturb(vit, recipe.noise)

@@ -49,7 +49,7 @@ def execute(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     A run that was killed goes on from the last epoch that it saved, with the same bits in the end.
     """
     check_row(params, run.method, run.task)
-    options, recipe = read_settings(params, run.task, run.method)
+    options, recipe, _ = read_settings(params, run.task, run.method)
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method
     setup = Setup(params.backbone.name, run.task, method, options, recipe, run.seed)

@@ -19,6 +19,7 @@ from ship.measure import measure_features, measure_hierarchy
 from ship.models.backbones import fetch
 
 ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
 TINY = {
     "grid": {"tasks": ["digits", "textures"], "methods": ["linear", "vpt", "ship"], "seeds": [0]},
     "backbone": {"name": "test_vit", "weights": "random", "image_size": 64},

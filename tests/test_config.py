@@ -2,16 +2,14 @@
 
 import copy
 import json
-from pathlib import Path
 
 import pytest
 import yaml
+from project import EXPERIMENTS, ROOT
 
 from ship import config
 from ship.errors import BadInput
 
-ROOT = Path(__file__).parents[1]
-PRESETS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
 GOOD = {
     "grid": {"tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
     "backbone": {"name": "vit_mini"},
@@ -166,7 +164,7 @@ def test_broken_and_missing_files(tmp_path):
             config.load(tmp_path / "p.yaml")
 
 
-@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PRESETS], ids=lambda p: p.name)
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *EXPERIMENTS], ids=lambda p: p.name)
 def test_presets_are_valid_and_fit_the_schema(path):
     """What we ship passes our own check, and the schema that editors use."""
     import jsonschema

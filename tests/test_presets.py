@@ -1,19 +1,17 @@
 """Presets: whole experiments, with some keys set, comments kept."""
 
-from pathlib import Path
-
 import pytest
 import timm
 import torch
 import yaml
+from project import EXPERIMENTS, ROOT
 
 from ship import config, presets
 from ship.errors import BadInput
 from ship.methods import build
 from ship.methods.base import tuned_parameters
 
-SHIPPED = Path(__file__).parents[1] / "presets"
-EXPERIMENTS = [path for path in sorted(SHIPPED.glob("*.yaml")) if not path.stem.startswith("pretrain_")]
+SHIPPED = ROOT / "presets"
 
 TEXT = """# A first line.
 grid: {tasks: [digits], methods: [linear], seeds: [0]}

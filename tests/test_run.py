@@ -14,6 +14,7 @@ from project import ROOT, command, contents, measured, settle
 from ship import config
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
 from ship.errors import BadInput
+from ship.methods import check_row
 from ship.run import execute
 
 LEFT = ("runs/**/*", "results/runs/**/*")
@@ -206,8 +207,10 @@ def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
     """Features were computed once, without noise. It is said before anything is computed."""
     params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
     execute(params, Run(TASK, "ship", 0), quiet)
-    with pytest.raises(BadInput, match=r"methods\.linear\.train\.noise: expected 0, since linear sees no image"):
+    with pytest.raises(BadInput, match=r"linear: expected train\.noise and train\.consistency 0"):
         execute(params, Run(TASK, "linear", 0), quiet)
+    with pytest.raises(BadInput, match=r"params\.yaml: methods\.linear: expected train\.noise"):
+        check_row(params, "linear", TASK)
 
 
 def test_seeds_differ(tmp_path, monkeypatch):

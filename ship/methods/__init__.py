@@ -56,9 +56,7 @@ def check_row(params: Params, name: str, task: str) -> None:
     """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
     row, place = params.methods[name], f"params.yaml: methods.{name}"
     check_options(row.method, params.options_of(name, task), place)
-    kind: Any = METHODS[row.method]
-    if (noise := params.train_of(name, task).noise) and kind.trains_on == "pooled":
-        raise BadInput(f"{place}.train.noise: expected 0, since {row.method} sees no image, got {noise:g}")
+    check_noise(row.method, params.train_of(name, task).noise, place)
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
@@ -79,6 +77,13 @@ def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
             TypeAdapter(known[name], config=STRICT).validate_python(value)
         except ValidationError as error:
             raise BadInput(f"{place}.options.{name}: {complaint(error.errors()[0])}") from None
+
+
+def check_noise(method: str, noise: float, place: str) -> None:
+    """Raise Unfit where there is noise for a method that sees no image; `place` names the method."""
+    kind: Any = METHODS[method]
+    if noise and kind.trains_on == "pooled":
+        raise Unfit(f"{place}: expected train.noise and train.consistency 0, since it sees no image, got others")
 
 
 def build(

@@ -33,7 +33,7 @@ def _is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
         about = read_json(root / run.folder / "run.json")
         task = read_json(root / data_folder(run.task) / "task.json")
         hierarchy = read_json(root / hierarchy_file(run.task, ".json"))
-        options, recipe = read_settings(params, run.task, run.method, root)
+        options, recipe, _ = read_settings(params, run.task, run.method, root)
     except BadInput:
         return False
     images = {split: part["sha256"] for split, part in task["splits"].items()}

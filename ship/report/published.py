@@ -8,15 +8,16 @@ from typing import Any
 
 import pandas as pd
 
+from ship.data.tasks import TASKS
+
 FILE = Path(__file__).with_name("published_vtab1k.csv")
 ABOUT = ("method", "source", "protocol")
-NAMED = slice(2, -2)  # the columns of tasks, between a method's size and its source
 
 
 def published(tasks: Sequence[str]) -> list[dict[str, Any]]:
     """The rows of the file, in its order, with those of the `tasks` that VTAB-1k has, in 0-1; none without any."""
     table = pd.read_csv(FILE)
-    shared = [task for task in tasks if task in table.columns[NAMED]]
+    shared = [task for task in tasks if task in TASKS and not TASKS[task].builtin]
     if not shared:
         return []
     return [

@@ -6,8 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import read_json, settings_file
-from ship.chosen import best_trial, read_settings
+from ship.chosen import RunSettings, best_trial, read_settings
 from ship.config import Params, under
 from ship.errors import BadInput
 from ship.report.text import percent
@@ -15,7 +14,8 @@ from ship.report.text import percent
 
 def all_options(params: Params, root: Path, method: str, task: str) -> dict[str, Any]:
     """Every option of a row on a task, defaults and chosen ones included."""
-    return {**_defaults(params, method), **params.options_of(method, task, _chosen(params, root, method, task))}
+    written = _written(params, root, method, task)
+    return {**_defaults(params, method), **(written.options if written else params.options_of(method, task))}
 
 
 def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
     for task in params.grid.tasks:
         own = row.tasks.get(task)
         special = {**own.options, **own.train} if own else {}
-        if found := _search(params, root, method, task):
+        if (written := _written(params, root, method, task)) and (found := written.search):
             best = best_trial(found)
             special |= under("options.", best["settings"]) | under("train.", best["settings"])
             special |= {"accuracy on val": f"{percent(best['accuracy'])} %, the best of {len(found['trials'])} trials"}
@@ -51,20 +51,12 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _search(params: Params, root: Path, method: str, task: str) -> dict[str, Any] | None:
-    """The search that a row has settings of on a task; None where it has none, or those of other `params`."""
+def _written(params: Params, root: Path, method: str, task: str) -> RunSettings | None:
+    """The settings that were written of a row on a task; None where there are none, or those of other `params`."""
     try:
-        read_settings(params, task, method, root)
+        return read_settings(params, task, method, root)
     except BadInput:
         return None
-    found: dict[str, Any] | None = read_json(root / settings_file(task, method))["search"]
-    return found
-
-
-def _chosen(params: Params, root: Path, method: str, task: str) -> dict[str, Any]:
-    """By options.KEY or train.KEY; nothing where nothing was searched."""
-    found = _search(params, root, method, task)
-    return best_trial(found)["settings"] if found else {}
 
 
 def _defaults(params: Params, method: str) -> dict[str, Any]:

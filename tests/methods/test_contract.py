@@ -2,11 +2,11 @@
 
 import copy
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from project import EXPERIMENTS
 
 from ship import config
 from ship.errors import BadInput
@@ -16,7 +16,6 @@ from ship.models.statistics import affinity, features, first_blocks
 from ship.models.vit import perturb
 
 CLASSES = 7
-PRESETS = Path(__file__).parents[2] / "presets"
 OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
 OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in range(1, 6)]
 OPTIONS |= {name: [{}] for name in ("bitfit", "full", "layernorm")}
@@ -196,11 +195,7 @@ def test_options_are_checked_by_the_constructor():
         check_options("ship", {"threshold": float("nan")}, "methods.x")
 
 
-@pytest.mark.parametrize(
-    "preset",
-    [path for path in sorted(PRESETS.glob("*.yaml")) if not path.stem.startswith("pretrain_")],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("preset", EXPERIMENTS, ids=lambda path: path.stem)
 def test_the_rows_of_a_preset_are_accepted(preset):
     """Every row names a method and options that it takes, on every task, with every value that a search may choose."""
     params = config.load(preset)

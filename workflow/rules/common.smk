@@ -28,7 +28,7 @@ BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
 
 
 def settings(*keys, but=None):
-    """The settings under dotted `keys` of params.yaml, whose change makes a job's results stale; `but` one's does not."""
+    """The settings under dotted `keys` of params.yaml, whose change makes a job's results stale; without the key `but`."""
 
     def find(wildcards):
         tree, found = PARAMS.model_dump(mode="json"), {}

@@ -30,6 +30,7 @@ rule report:
             "report/*.py",
             "report/*.csv",
             "report/templates/*",
+            "data/tasks.py",
             "evaluate.py",
             "methods/*.py",
         ),
