@@ -24,12 +24,12 @@ from project import environment_of, make_project
 SNAKEMAKE = ["snakemake", "--profile", "slurm", "--quiet", "all", "--allowed-rules", "train", "--forcerun", "train"]
 POLL = ["--slurm-init-seconds-before-status-checks", "5"]
 LOOP = """
-from ship import config
+from ship.experiment.params import read_params
 from ship.artifacts import Run
-from ship.run import execute
-params = config.load("params.yaml")
+from ship.training.train import train_run
+params = read_params("params.yaml")
 for seed in params.grid.seeds:
-    execute(params, Run("digits", "ship", seed), lambda record: None)
+    train_run(params, Run("digits", "ship", seed), lambda record: None)
 """
 
 

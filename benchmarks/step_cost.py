@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ship.config import Train
+from ship.experiment.params import Train
 from ship.methods import build
 from ship.models.vit import embed, pool
-from ship.train import make_optimiser
+from ship.training.loop import make_optimiser
 
 STARTS = [0, 2, 4, 6, 8, 11]  # the published hierarchy of cifar100
 PROMPTED = {"cvpt", "ship", "vpt"}  # the others have their default options

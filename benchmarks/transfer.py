@@ -15,13 +15,14 @@ import os
 import statistics
 from pathlib import Path
 
-from ship import config
 from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, read_json
-from ship.chosen import write_settings
 from ship.data.prepare import prepare
-from ship.measure import measure_features, measure_hierarchy
+from ship.experiment.params import Params, parse_params, read_params
+from ship.experiment.settings import write_settings
 from ship.models.backbones import fetch
-from ship.run import execute
+from ship.models.features import measure_features
+from ship.models.hierarchy import measure_hierarchy
+from ship.training.train import train_run
 
 
 def main() -> None:
@@ -67,17 +68,17 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def experiment(preset: Path, source: str, options: argparse.Namespace) -> config.Params:
+def experiment(preset: Path, source: str, options: argparse.Namespace) -> Params:
     """The preset with these weights, tasks and threads."""
-    raw = config.load(preset).model_dump(exclude_unset=True)
+    raw = read_params(preset).model_dump(exclude_unset=True)
     raw["backbone"]["weights"] = source
     raw["compute"] = {**raw.get("compute", {}), "threads": options.threads, "device": "cpu"}
     raw["tasks"] |= {name: {"source": "vtab", "path": path} for name, path in options.vtab}
     raw["grid"]["tasks"] = options.tasks
-    return config.parse(raw, str(preset))
+    return parse_params(raw, str(preset))
 
 
-def measure(params: config.Params, task: str) -> None:
+def measure(params: Params, task: str) -> None:
     """Everything that the runs of a task need."""
     if not backbone_file(params.backbone.name).exists():
         fetch(params.backbone, backbone_file(params.backbone.name))
@@ -88,10 +89,10 @@ def measure(params: config.Params, task: str) -> None:
         measure_hierarchy(params, task)
 
 
-def result(params: config.Params, run: Run) -> float:
+def result(params: Params, run: Run) -> float:
     if not run.result.exists():
         write_settings(params, run.task, run.method)
-        execute(params, run, lambda _: None)
+        train_run(params, run, lambda _: None)
     return float(read_json(run.result)["accuracy"])
 
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ship import config, presets
 from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
-from ship.progress import epoch_line, progress
+from ship.experiment import presets
+from ship.experiment.params import json_schema, read_params
+from ship.training.progress import epoch_line, progress
 
 if TYPE_CHECKING:
-    from ship.train import Epoch
+    from ship.training.loop import Epoch
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
@@ -52,7 +53,7 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON schema of params.yaml, for editors."""
-    print(json.dumps(config.schema(), indent=2))
+    print(json.dumps(json_schema(), indent=2))
 
 
 @app.command()
@@ -60,7 +61,7 @@ def prepare(task: Task, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     from ship.data.prepare import prepare as run
 
-    read = config.load(params)
+    read = read_params(params)
     run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task))
 
 
@@ -69,17 +70,17 @@ def backbone(params: Settings = PARAMS) -> None:
     """Fetch the backbone's weights into one file, with their preprocessing."""
     from ship.models.backbones import fetch
 
-    read = config.load(params).backbone
+    read = read_params(params).backbone
     fetch(read, backbone_file(read.name))
 
 
 @app.command()
 def features(task: Task, params: Settings = PARAMS) -> None:
     """Compute the class token after every block, for the task's training images."""
-    from ship.measure import measure_features
-    from ship.methods import check_row
+    from ship.methods.options import check_row
+    from ship.models.features import measure_features
 
-    read = config.load(params)
+    read = read_params(params)
     for row in read.grid.methods:  # before hours of other rows' runs
         check_row(read, row, task)
     measure_features(read, task)
@@ -88,32 +89,30 @@ def features(task: Task, params: Settings = PARAMS) -> None:
 @app.command()
 def hierarchy(task: Task, params: Settings = PARAMS) -> None:
     """Group the blocks by the similarity of their features, and find prototypes."""
-    from ship.measure import measure_hierarchy
+    from ship.models.hierarchy import measure_hierarchy
 
-    measure_hierarchy(config.load(params), task)
+    measure_hierarchy(read_params(params), task)
 
 
 @app.command()
-def tune(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
+def search(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
     """Write a row's settings on a task: fixed ones, or what its search chooses on val."""
-    from ship.chosen import write_settings
+    from ship.experiment.settings import write_settings
 
-    read = config.load(params)
+    read = read_params(params)
     _named(read.tasks, task, "tasks")
-    search = _named(read.methods, method, "methods").search
-    if search is None:  # without the seconds that torch takes to load
+    asked = _named(read.methods, method, "methods").search
+    if asked is None:  # without the seconds that torch takes to load
         write_settings(read, task, method)
         return
-    from ship.tune import tune as run
+    from ship.training.search import search_settings
 
-    with progress(search.total, f"{task} {method}") as show:
+    with progress(asked.total, f"{task} {method}") as show:
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
-            show(
-                trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{search.total}, {epoch_line(record, epochs)}"
-            )
+            show(trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{asked.total}, {epoch_line(record, epochs)}")
 
-        run(read, task, method, tell)
+        search_settings(read, task, method, tell)
 
 
 @app.command()
@@ -124,16 +123,16 @@ def train(
     params: Settings = PARAMS,
 ) -> None:
     """Train on train and val, then predict test once. Goes on where a killed run stopped."""
-    from ship.chosen import read_settings
-    from ship.run import execute
+    from ship.experiment.settings import read_settings
+    from ship.training.train import train_run
 
-    read = config.load(params)
+    read = read_params(params)
     run = Run(task, method, seed)
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
     epochs = read_settings(read, task, method).recipe.epochs
     with progress(epochs, f"{task} {method} {seed}") as show:
-        execute(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
+        train_run(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
 
 
 @app.command()
@@ -147,9 +146,9 @@ def predict(
     """Print path, class and probability of images as CSV, by the model that a run tuned."""
     import pandas as pd
 
-    from ship.restore import classify, restore
+    from ship.inference.restore import classify, restore
 
-    compute = config.load(params).compute
+    compute = read_params(params).compute
     anywhere = compute.model_copy(update={"device": "cpu" if compute.device == "cpu" else "auto"})
     rows = classify(restore(Run(task, method, seed)), images, anywhere)
     print(pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"), end="")
@@ -158,9 +157,9 @@ def predict(
 @app.command()
 def aggregate(params: Settings = PARAMS) -> None:
     """Put the results of all runs into one table, metrics.json and the plots' data."""
-    from ship.report.tables import aggregate as run
+    from ship.report.aggregate import aggregate as run
 
-    run(config.load(params))
+    run(read_params(params))
 
 
 @app.command()
@@ -168,7 +167,8 @@ def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
     """Print the table of methods and tasks, from what `aggregate` left."""
-    from ship.report import tables, text
+    from ship.report import aggregate as tables
+    from ship.report import text
 
     if not tables.TABLE.is_file():
         raise BadInput(
@@ -184,11 +184,11 @@ def report(
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
     """Make the page report/index.html of what `aggregate` left."""
-    from ship.report.current import check_current
     from ship.report.page import write_page
     from ship.report.partial import write_partial
+    from ship.report.stale import check_current
 
-    read = config.load(params)
+    read = read_params(params)
     if partial:
         print(f"what is there, and why the rest is not: {write_partial(read)}")
     else:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import torch
 
-from ship import config
 from ship.errors import BadInput
+from ship.experiment import params
 
 
 class Compute(NamedTuple):
@@ -25,7 +25,7 @@ class Compute(NamedTuple):
     precision: str
 
 
-def set_up(settings: config.Compute) -> Compute:
+def set_up(settings: params.Compute) -> Compute:
     """Make torch deterministic, as `settings` say. Raises BadInput where CUDA is asked for and absent."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("compute.device: expected a CUDA device, which 'cuda' asks for, got none (use auto or cpu)")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from ship import config
 from ship.artifacts import backbone_file, data_folder
-from ship.chosen import write_settings
 from ship.data.prepare import prepare
-from ship.measure import measure_features, measure_hierarchy
+from ship.experiment.params import read_params
+from ship.experiment.settings import write_settings
 from ship.models.backbones import fetch
+from ship.models.features import measure_features
+from ship.models.hierarchy import measure_hierarchy
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
@@ -96,7 +97,7 @@ def measured(folder, monkeypatch, task, settings=None):
     folder.mkdir(exist_ok=True)
     write_params(folder, settings)
     monkeypatch.chdir(folder)
-    params = config.load()
+    params = read_params()
     prepare(task, params.tasks[task], params.data_root, data_folder(task))
     fetch(params.backbone, backbone_file(params.backbone.name))
     measure_features(params, task)

@@ -9,8 +9,8 @@ import yaml
 from PIL import Image
 from project import ROOT, command, write_params
 
-from ship import config
 from ship.artifacts import write_tensors
+from ship.experiment.params import read_params
 
 
 def refused(folder, *arguments):
@@ -133,7 +133,7 @@ def test_unknown_names(tmp_path, arguments, message):
 def test_bad_settings(tmp_path, key, value, arguments, message):
     """Names file and key."""
     write_params(tmp_path, {key: value})
-    command("ship", "tune", "digits", "vpt", cwd=tmp_path)
+    command("ship", "search", "digits", "vpt", cwd=tmp_path)
     assert message in refused(tmp_path, *arguments)
 
 
@@ -171,7 +171,7 @@ def test_init_writes_a_preset_with_settings(tmp_path):
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     done = command("ship", "init", "quickstart", "train.epochs=3", "grid.seeds=[1, 2]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    params = config.load(tmp_path / "params.yaml")
+    params = read_params(tmp_path / "params.yaml")
     assert (params.train.epochs, params.grid.seeds) == (3, [1, 2])
     assert "# " in (tmp_path / "params.yaml").read_text()
     assert yaml.safe_load((ROOT / "presets/quickstart.yaml").read_text())["tasks"].keys() == params.tasks.keys()

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from ship import config
 from ship.errors import BadInput
+from ship.experiment.params import read_params
 
 SITE = Path("profiles/slurm/site.yaml")
 FREE = 20  # GiB: the 19 tasks of VTAB-1k, features, checkpoints
@@ -47,10 +47,10 @@ def head() -> bool:
 
 def experiment() -> bool:
     """Whether params.yaml can be read, and every method takes the options of its row on every task."""
-    from ship.methods import check_row  # noqa: PLC0415  # loads torch, which a node may lack
+    from ship.methods.options import check_row  # noqa: PLC0415  # loads torch, which a node may lack
 
     try:
-        params = config.load("params.yaml")
+        params = read_params("params.yaml")
         for task, row in product(params.grid.tasks, params.grid.methods):
             check_row(params, row, task)
     except BadInput as error:
@@ -61,7 +61,7 @@ def experiment() -> bool:
 def wants_gpu() -> bool:
     """Whether the experiment asks for GPUs, as far as it can be read."""
     try:
-        return config.load("params.yaml").compute.device != "cpu"
+        return read_params("params.yaml").compute.device != "cpu"
     except BadInput:
         return True
 

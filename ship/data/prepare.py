@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ship.artifacts import replacing, sha256, write_json
-from ship.config import Task
-from ship.data import builtin
-from ship.data.archives import is_archive, unpacked
 from ship.data.decoding import rgb
-from ship.data.folders import folder
-from ship.data.listing import Item, Listing, split
-from ship.data.lists import table, vtab
+from ship.data.sources import builtin
+from ship.data.sources.archives import is_archive, unpacked
+from ship.data.sources.folders import folder
+from ship.data.sources.lists import table, vtab
+from ship.data.sources.splits import Item, Listing, split
 from ship.errors import BadInput
+from ship.experiment.params import Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 OWN = ("folder", "csv")  # sources whose images nobody has published

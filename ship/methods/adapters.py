@@ -24,7 +24,7 @@ import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ship.fields import Positive, Rate
+from ship.experiment.fields import Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import (
     add_attention,

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.fields import Fraction, Positive, Rate
+from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
 

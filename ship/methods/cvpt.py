@@ -16,7 +16,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Fraction, Positive
+from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.vit import (
     add_attention,

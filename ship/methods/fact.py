@@ -21,7 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Fraction, Positive, Rate
+from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, glorot, linear_head, merge, uniform
 from ship.models.vit import encode, freeze, require_two_layers
 

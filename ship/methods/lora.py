@@ -21,7 +21,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Fraction, Positive, Rate
+from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 

@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Positive
+from ship.experiment.fields import Positive
 from ship.methods.base import Output, linear_head
 from ship.models.vit import encode, freeze
 

@@ -20,9 +20,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.fields import Count, Positive, Rate, Share
+from ship.experiment.fields import Count, Positive, Rate, Share
 from ship.methods.base import Output, glorot, linear_head, uniform
-from ship.models.statistics import first_blocks
+from ship.models.hierarchy import first_blocks
 from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_qkv
 
 

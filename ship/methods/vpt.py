@@ -13,7 +13,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.fields import Fraction, Positive
+from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import Output, glorot, linear_head, uniform
 from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_qkv
 

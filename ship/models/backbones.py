@@ -13,9 +13,9 @@ from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from ship import config
 from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
+from ship.experiment.params import Backbone
 from ship.models.vit import require_plain
 
 
@@ -54,7 +54,7 @@ class Preprocessing(NamedTuple):
     interpolation: str
 
 
-def fetch(settings: config.Backbone, out: Path) -> None:
+def fetch(settings: Backbone, out: Path) -> None:
     """Write the backbone that `settings` name to `out`: weights under timm's names, with all that loading needs."""
     row = BACKBONES.get(settings.name, Row("", timm=settings.name))
     about, state = _embedded(settings, row) if row.embedded else _from_timm(settings, row)
@@ -89,7 +89,7 @@ def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> V
         ) from None
 
 
-def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where timm's own weights are asked for, weights of a model of timm."""
     name = row.timm or settings.name
     if name.split(".")[0] not in timm.list_models():
@@ -106,7 +106,7 @@ def _from_timm(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dic
     return about, model.state_dict() if settings.weights == "pretrained" else None
 
 
-def _create(name: str, settings: config.Backbone) -> nn.Module:
+def _create(name: str, settings: Backbone) -> nn.Module:
     sizes = {} if settings.image_size is None else {"img_size": settings.image_size}
     try:
         if settings.weights != "pretrained":
@@ -120,7 +120,7 @@ def _create(name: str, settings: config.Backbone) -> nn.Module:
         ) from None
 
 
-def _embedded(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where they are asked for, weights of a backbone in this package."""
     with as_file(files("ship.models") / "weights" / str(row.embedded)) as path:
         if row.sha256 and sha256(path) != row.sha256:
@@ -129,7 +129,7 @@ def _embedded(settings: config.Backbone, row: Row) -> tuple[dict[str, Any], dict
     return about, state if settings.weights == "pretrained" else None
 
 
-def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: config.Backbone) -> None:
+def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: Backbone) -> None:
     """Load `state`, or the file that the settings name, into `model`; neither: leave the random weights."""
     if settings.weights not in ("pretrained", "random"):
         path = Path(settings.weights)
@@ -157,7 +157,7 @@ def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
     return read_tensors(path)[0]
 
 
-def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: config.Backbone) -> dict[str, Tensor]:
+def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: Backbone) -> dict[str, Tensor]:
     """Weights under timm's names, without head; position embedding resized where it must be."""
     try:
         state = checkpoint_filter_fn(state, model)
@@ -168,7 +168,7 @@ def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: config
     return {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
 
 
-def _check(model: VisionTransformer, state: dict[str, Tensor], settings: config.Backbone) -> None:
+def _check(model: VisionTransformer, state: dict[str, Tensor], settings: Backbone) -> None:
     place = f"backbone.weights ({settings.weights}) for {settings.name}"
     target = model.state_dict()
     if odd := sorted(target.keys() ^ state.keys()):

@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from ship.complaints import first_line
-from ship.config import Triple, read_yaml
 from ship.errors import BadInput
-from ship.fields import Count, Fraction, Positive, Rate, Settings
+from ship.experiment.fields import Count, Fraction, Positive, Rate, Settings
+from ship.experiment.messages import first_line
+from ship.experiment.params import Triple, read_yaml
 
 LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them
 

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ship.artifacts import read_tensors, write_tensors
-from ship.data.formula import formulas
-from ship.data.painted import Painted, painted
-from ship.data.scenes import INK, PLACE
 from ship.errors import BadInput
-from ship.models.student import Student, groups, losses, wake
+from ship.pretrain.images.formula import formulas
+from ship.pretrain.images.scenes import INK, PLACE
+from ship.pretrain.images.stream import Painted, painted
 from ship.pretrain.settings import Pretrain, learning_rate, past
+from ship.pretrain.student import Student, groups, losses, wake
 
 
 class Record(NamedTuple):

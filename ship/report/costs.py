@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ship.artifacts import Run
-from ship.config import Params
+from ship.experiment.params import Params
 
 
 def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, An
         own = [run for run in shown if run.method == method]
         runs = _measured([root / run.benchmark for run in own])
         searched = dict.fromkeys(run.task for run in own) if params.methods[method].search else ()
-        searches = _measured([root / "benchmarks" / "tune" / task / f"{method}.tsv" for task in searched])
+        searches = _measured([root / "benchmarks" / "search" / task / f"{method}.tsv" for task in searched])
         if not runs.empty:
             about = {"method": method, "runs": len(runs), "seconds": float(runs["s"].median())}
             search = None if searches.empty else float(searches["s"].median())

@@ -12,15 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ship.artifacts import Run, data_folder, hierarchy_file, read_json, write_text
-from ship.config import Params
 from ship.errors import BadInput
-from ship.evaluate import GROUPS
+from ship.experiment.params import Params
 from ship.report import figures
+from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, expected_runs, method_means, read_table
 from ship.report.costs import costs
 from ship.report.published import published
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, row_settings, text
-from ship.report.tables import LEAKY, PAIRED, PLOTS, TABLE, expected_runs, method_means, read_table
+from ship.report.statistics import GROUPS
 from ship.report.text import difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")

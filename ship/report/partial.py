@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
-from ship.config import Params
-from ship.report.current import stale_runs
+from ship.experiment.params import Params
+from ship.report.aggregate import aggregate, expected_runs, missing_runs
 from ship.report.page import write_page
-from ship.report.tables import aggregate, expected_runs, missing_runs
+from ship.report.stale import stale_runs
 
 PARTIAL = Path("report", "partial")
 """The page index.html, and the tables that it shows; apart from results/, which hold whole tables only"""
@@ -36,7 +36,7 @@ def why(params: Params, run: Run, root: Path = Path()) -> str:
         backbone_file(params.backbone.name): logs / "backbone.log",
         features_file(run.task): logs / "features" / f"{run.task}.log",
         hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
-        settings_file(run.task, run.method): logs / "tune" / run.task / f"{run.method}.log",
+        settings_file(run.task, run.method): logs / "search" / run.task / f"{run.method}.log",
         run.folder / "run.json": trained,
         run.result: trained,  # Git brings it without the other
     }

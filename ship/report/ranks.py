@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ship.report.tables import Frame, method_means
+from ship.report.aggregate import Frame, method_means
 
 
 def ranking(summary: Frame, tasks: Sequence[str]) -> dict[str, float]:

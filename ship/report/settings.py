@@ -6,9 +6,9 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from ship.chosen import RunSettings, best_trial, read_settings
-from ship.config import Params, under
 from ship.errors import BadInput
+from ship.experiment.params import Params, under
+from ship.experiment.settings import RunSettings, best_trial, read_settings
 from ship.report.text import percent
 
 

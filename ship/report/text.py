@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ship.report.aggregate import LEAKY, Frame, method_means
 from ship.report.ranks import ranking
-from ship.report.tables import LEAKY, Frame, method_means
 
 
 def text_table(summary: Frame, width: int = 100) -> str:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ship.config import Task
 from ship.data.images import RESAMPLING, batches, decode, normaliser, pixels, read_split, stream
 from ship.data.prepare import prepare
 from ship.errors import BadInput
+from ship.experiment.params import Task
 
 CPU = torch.device("cpu")
 

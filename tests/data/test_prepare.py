@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ship.config import Task
 from ship.data.prepare import prepare
 from ship.errors import BadInput
+from ship.experiment.params import Task
 
 VTAB = Task(source="vtab", path="vtab")
 FILES = {"train.parquet", "val.parquet", "test.parquet", "task.json"}

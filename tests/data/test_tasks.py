@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from ship.config import Task
 from ship.data.tasks import TASKS, group_of
+from ship.experiment.params import Task
 
 
 def test_vtab_has_its_19_tasks():

@@ -8,11 +8,13 @@ import torch
 import torch.nn.functional as F
 from project import EXPERIMENTS
 
-from ship import config
 from ship.errors import BadInput
-from ship.methods import METHODS, build, check_options
+from ship.experiment.params import read_params
+from ship.methods import METHODS, build
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
-from ship.models.statistics import affinity, features, first_blocks
+from ship.methods.options import check_options
+from ship.models.features import features
+from ship.models.hierarchy import affinity, first_blocks
 from ship.models.vit import perturb
 
 CLASSES = 7
@@ -198,7 +200,7 @@ def test_options_are_checked_by_the_constructor():
 @pytest.mark.parametrize("preset", EXPERIMENTS, ids=lambda path: path.stem)
 def test_the_rows_of_a_preset_are_accepted(preset):
     """Every row names a method and options that it takes, on every task, with every value that a search may choose."""
-    params = config.load(preset)
+    params = read_params(preset)
     for name, row in params.methods.items():
         candidates = row.search.candidates if row.search else {}
         searched = [{key: value} for key, values in candidates.items() for value in values]

@@ -6,8 +6,8 @@ import torch
 from timm.layers import QuickGELU
 
 from ship.artifacts import read_tensors, sha256, write_tensors
-from ship.config import Backbone
 from ship.errors import BadInput
+from ship.experiment.params import Backbone
 from ship.models.backbones import BACKBONES, fetch, load
 
 SIZE = 64  # of timm's test_vit, to be quick

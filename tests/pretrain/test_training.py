@@ -5,8 +5,8 @@ import torch
 
 from ship.artifacts import read_tensors, sha256
 from ship.errors import BadInput
-from ship.models.student import Student
 from ship.pretrain.settings import Architecture, Categories, Pretrain
+from ship.pretrain.student import Student
 from ship.pretrain.training import pretrain
 
 SMALL = Pretrain(

@@ -9,12 +9,12 @@ import experiment
 import pandas as pd
 import pytest
 
-import ship.config
-from ship.report.tables import aggregate
+import ship.experiment.params
+from ship.report.aggregate import aggregate
 
 
 class Finished(NamedTuple):
-    params: ship.config.Params
+    params: ship.experiment.params.Params
     root: Path
     table: pd.DataFrame
 

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ship import config
 from ship.artifacts import Run, hierarchy_file, settings_file, write_json, write_text
-from ship.config import Params
-from ship.report.tables import expected_runs
+from ship.experiment.params import Params, parse_params
+from ship.report.aggregate import expected_runs
 
 LEVEL = {"linear": 0.62, "vpt": 0.74, "ship": 0.78}
 HARD = {"digits": -0.15, "textures": 0.1, "counting": 0.12}
@@ -23,7 +22,7 @@ WEIGHTS = hashlib.sha256(b"").hexdigest()  # an empty file
 
 
 def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
-    return config.parse(
+    return parse_params(
         {
             "grid": {"tasks": list(HARD), "methods": list(LEVEL), "seeds": list(seeds)},
             "backbone": {"name": "vit_mini"},

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ship import config
 from ship.artifacts import Run, write_text
+from ship.experiment.params import parse_params
+from ship.report.aggregate import expected_runs
 from ship.report.costs import costs
-from ship.report.tables import expected_runs
 
 
 def write(root, path, seconds, memory="100.5"):
@@ -41,10 +41,10 @@ def test_a_search_has_its_own_seconds(fresh):
     """One for each task of a row that searches; what is left of a former search counts for nothing."""
     raw = fresh.params.model_dump()
     raw["methods"]["ship"]["search"] = {"sampler": "grid", "choices": {"train.lr": [0.1, 0.2]}}
-    params = config.parse(raw)
+    params = parse_params(raw)
     for number, task in enumerate(params.grid.tasks):
-        write(fresh.root, f"benchmarks/tune/{task}/ship.tsv", 100 * (number + 1))
-        write(fresh.root, f"benchmarks/tune/{task}/vpt.tsv", 1)
+        write(fresh.root, f"benchmarks/search/{task}/ship.tsv", 100 * (number + 1))
+        write(fresh.root, f"benchmarks/search/{task}/vpt.tsv", 1)
     found = {row["method"]: row["search"] for row in costs(params, fresh.root, expected_runs(params))}
     assert found == {"linear": None, "vpt": None, "ship": 200}
 

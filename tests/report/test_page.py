@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ship import config
 from ship.artifacts import Run, read_json, write_json
-from ship.chosen import write_chosen
 from ship.errors import BadInput
+from ship.experiment.params import parse_params
+from ship.experiment.settings import write_chosen
+from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs
 from ship.report.page import headline, levels, write_page
-from ship.report.tables import aggregate, expected_runs, method_means, missing_runs
 from ship.report.text import percent, points
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -107,7 +107,7 @@ def test_published_rows_stand_apart(tmp_path):
     raw = experiment.params().model_dump()
     raw["grid"]["tasks"], raw["tasks"] = ["kitti"], {"kitti": {"group": "structured"}}
     raw["methods"]["ship"]["tasks"] = {}
-    params = config.parse(raw)
+    params = parse_params(raw)
     for number, run in enumerate(expected_runs(params)):
         experiment.write_run(tmp_path, run, np.random.default_rng(number))
     aggregate(params, tmp_path)
@@ -127,7 +127,7 @@ def test_long_tables_are_folded(page, tmp_path):
     raw = params.model_dump()
     raw["methods"] |= {f"vpt{i}": raw["methods"]["vpt"] for i in range(3)}
     raw["grid"]["methods"] = list(raw["methods"])
-    wide = config.parse(raw)
+    wide = parse_params(raw)
     for number, run in enumerate(expected_runs(wide)):
         experiment.write_run(tmp_path, run, np.random.default_rng(number))
     aggregate(wide, tmp_path)
@@ -191,7 +191,7 @@ def test_settings_are_escaped(finished, tmp_path):
     """Text from params.yaml is text."""
     raw = finished.params.model_dump(mode="json")
     raw["methods"]["ship"]["options"]["note"] = "<script>alert(1)</script>"
-    write_page(config.parse(raw), finished.root, tmp_path / "index.html")
+    write_page(parse_params(raw), finished.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -227,7 +227,7 @@ def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):
     raw = fresh.params.model_dump()
     ranges = {"options.threshold": {"low": 0.5, "high": 1.0}}
     raw["methods"]["ship"] = {"method": "ship", "search": {"trials": 2, "ranges": ranges}}
-    params = config.parse(raw)
+    params = parse_params(raw)
     monkeypatch.chdir(fresh.root)
     for number, task in enumerate(params.grid.tasks):
         trials = [{"settings": {"options.threshold": 0.8 + number / 20}, "accuracy": 0.625, "loss": 1.0}] * 2
@@ -240,7 +240,7 @@ def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):
     assert page.count("62.5 %, the best of 2 trials") == 3
     assert "threshold 0.85" in page
     raw["methods"]["ship"]["search"]["seed"] = 5
-    write_page(config.parse(raw), fresh.root, tmp_path / "index.html")
+    write_page(parse_params(raw), fresh.root, tmp_path / "index.html")
     assert "the best of 2 trials" not in (tmp_path / "index.html").read_text()  # of another search
 
 

@@ -5,7 +5,6 @@ import shutil
 import experiment
 import pytest
 
-from ship import config
 from ship.artifacts import (
     Run,
     backbone_file,
@@ -17,8 +16,9 @@ from ship.artifacts import (
     write_json,
 )
 from ship.errors import BadInput
-from ship.report.current import check_current
+from ship.experiment.params import parse_params
 from ship.report.partial import why, write_partial
+from ship.report.stale import check_current
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_the_first_unfinished_step_is_the_reason(root):
 def test_a_search_that_failed_is_a_reason(root):
     """Without settings there is no run."""
     (root / settings_file("digits", "ship")).unlink()
-    log = root / "logs/tune/digits/ship.log"
+    log = root / "logs/search/digits/ship.log"
     log.parent.mkdir(parents=True)
     log.write_text("ship: params.yaml: methods.ship.search: expected a trial that ends well, got 3 others\n")
     assert "expected a trial that ends well" in why(experiment.params(), Run("digits", "ship", 1), root)
@@ -77,12 +77,12 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     """Results in git outlive an edit: a row's new rate, another image, other weights."""
     raw = experiment.params().model_dump()
     raw["methods"]["vpt"]["train"] = {"lr": 0.5}
-    assert "7 of 18 runs missing" in write_partial(config.parse(raw), root).read_text()
+    assert "7 of 18 runs missing" in write_partial(parse_params(raw), root).read_text()
     raw["methods"]["vpt"] |= {"method": "cvpt", "train": {}}
-    assert "7 of 18 runs missing" in write_partial(config.parse(raw), root).read_text()
+    assert "7 of 18 runs missing" in write_partial(parse_params(raw), root).read_text()
     raw["compute"] |= {"precision": "bf16"}
     with pytest.raises(BadInput, match="18 of 18 runs"):
-        write_partial(config.parse(raw), root)
+        write_partial(parse_params(raw), root)
     write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"images": 400, "sha256": "0" * 64}}})
     text = write_partial(experiment.params(), root).read_text()
     assert "7 of 18 runs missing" in text
@@ -99,7 +99,7 @@ def test_the_whole_page_is_of_the_experiment_that_there_is(root):
     raw = experiment.params().model_dump()
     raw["train"]["epochs"] = 20
     with pytest.raises(BadInput, match=r"runs/digits/linear/0/run.json: expected a run of the settings, .*snakemake"):
-        check_current(config.parse(raw), root)
+        check_current(parse_params(raw), root)
 
 
 def test_runs_of_an_older_version_are_not_there(root):

@@ -72,7 +72,7 @@ def test_a_changed_option_is_named_rerun_and_compared_alone(repository):
     """Status names the key, repro runs that method's run, and metrics differ in its rows."""
     write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
     assert "methods.linear" in run(repository, "dvc", "status")
-    assert stages_run(run(repository, "dvc", "repro")) == {"tune@digits-linear", "train@digits-linear-0", "aggregate"}
+    assert stages_run(run(repository, "dvc", "repro")) == {"search@digits-linear", "train@digits-linear-0", "aggregate"}
     commit(repository, "Learn faster")
     found = json.loads(run_json(repository, "dvc", "metrics", "diff", "HEAD~1", "--json"))
     names = ("tasks.digits", "groups.natural", "group_mean", "task_mean")
@@ -92,7 +92,7 @@ def run_json(folder, *arguments):
 def test_an_experiment_shows_its_metrics(repository):
     """`dvc exp run -S` runs what the key makes stale."""
     said = run(repository, "dvc", "exp", "run", "--name", "faster", "--set-param", "methods.linear.train.lr=1.0")
-    assert stages_run(said) == {"tune@digits-linear", "train@digits-linear-0", "aggregate"}
+    assert stages_run(said) == {"search@digits-linear", "train@digits-linear-0", "aggregate"}
     shown = run(repository, "dvc", "exp", "show", "--csv")
     assert "faster" in shown
     assert "accuracy.linear.task_mean" in shown

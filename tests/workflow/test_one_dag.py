@@ -111,7 +111,7 @@ def test_a_stage_tracks_the_settings_of_its_rule(repository, stages):
         for address, stage in stages.items()
     }
     assert tracked["prepare@digits"] == {"tasks.digits", "data_root"}
-    assert tracked["tune@digits-ship"] == {"methods.ship", "train", "compute"}
+    assert tracked["search@digits-ship"] == {"methods.ship", "train", "compute"}
     assert tracked["train@digits-ship-0"] == {"methods.ship.method", "protocol", "compute"}
 
 
@@ -178,7 +178,7 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(tmp_path):
         rows = [row for row in summary(folder) if row["status"] == "params changed" and row["rule"] != "report"]
         assert stale_in_dvc(folder) == {owner[row["output_file"]] for row in rows}, ".".join(keys)
         found |= {row["rule"] for row in rows}
-    assert found == {"prepare", "backbone", "features", "hierarchy", "tune", "train", "aggregate"}
+    assert found == {"prepare", "backbone", "features", "hierarchy", "search", "train", "aggregate"}
     grouped = {**raw, "tasks": {**raw["tasks"], "digits": {**raw["tasks"]["digits"], "group": "own"}}}
     (folder / "params.yaml").write_text(yaml.safe_dump(grouped, sort_keys=False))
     rows = summary(folder)

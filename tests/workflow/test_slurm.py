@@ -167,11 +167,11 @@ def test_a_cancelled_search_goes_on(slurm, tmp_path):
     describe(folder)
     process = start(folder, chosen)
     cluster.wait((folder / "searches/digits/vpt/trials.json").exists, "a first trial", 240)
-    cluster.run("scancel", running("tune"))
+    cluster.run("scancel", running("search"))
     finish(folder, process)
-    assert [job["JobState"] for job in jobs("tune")][-2:] == ["CANCELLED", "COMPLETED"]
-    assert jobs("tune")[-1]["TresPerJob"] == "gres:gpu:1"
-    assert "going on after 1 trials of it" in (folder / "logs/tune/digits/vpt.log").read_text()
+    assert [job["JobState"] for job in jobs("search")][-2:] == ["CANCELLED", "COMPLETED"]
+    assert jobs("search")[-1]["TresPerJob"] == "gres:gpu:1"
+    assert "going on after 1 trials of it" in (folder / "logs/search/digits/vpt.log").read_text()
     assert (folder / chosen).read_bytes() == (alone / chosen).read_bytes()
 
 

@@ -4,7 +4,7 @@ from functools import reduce
 from operator import getitem
 from pathlib import Path
 
-from ship import config as experiment
+from ship.experiment.params import read_params
 from ship.errors import BadInput
 
 if config:
@@ -12,7 +12,7 @@ if config:
         f"settings: expected params.yaml alone, got --config or --configfile with {', '.join(config)}"
     )
 try:
-    PARAMS = experiment.load("params.yaml")
+    PARAMS = read_params("params.yaml")
 except BadInput as error:
     raise WorkflowError(str(error))
 

@@ -1,0 +1,1 @@
+"""Where the images of a task come from: one reader a format."""

@@ -1,0 +1,230 @@
+"""What `params.yaml` may say: the schema of an experiment, read and checked. Loads no torch.
+
+An experiment is `grid` (what is run: the axes alone) and the settings that the axes name. The same file is read by
+Snakemake, by DVC and by every `ship` command, so a key stands in one place and means one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from ship.errors import BadInput, unknown
+from ship.experiment.fields import Name, Positive, Seed, Settings
+from ship.experiment.messages import first_line
+from ship.experiment.rows import Method, Train
+
+Triple = tuple[float, float, float]
+Chosen = Mapping[str, Any]  # values by options.KEY or train.KEY
+NOTHING: Chosen = MappingProxyType({})
+
+
+class Grid(Settings):
+    """What is run: every task with every method and every seed."""
+
+    tasks: Annotated[list[Name], Field(min_length=1, description="names from `tasks`")]
+    methods: Annotated[list[Name], Field(min_length=1, description="names from `methods`")]
+    seeds: Annotated[list[Seed], Field(min_length=1, description="one run each")]
+
+
+class Backbone(Settings):
+    """The frozen ViT. What is not said here comes from the configuration of its weights."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+            description="a row of BACKBONES or any plain ViT of timm, with its tag",
+        ),
+    ]
+    weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
+        "pretrained"
+    )
+    sha256: Annotated[str | None, Field(description="refuse weights that differ")] = None
+    image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
+    mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
+    std: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
+    interpolation: Annotated[Literal["bilinear", "bicubic", "nearest"] | None, Field(description="override")] = None
+
+    @model_validator(mode="after")
+    def _verified(self) -> Backbone:
+        if self.sha256 is not None and self.weights in {"pretrained", "random"}:
+            raise ValueError(f"expected weights from a file beside sha256, got {self.weights!r}")
+        return self
+
+
+class Task(Settings):
+    """Where the images of a task come from, and how they are split."""
+
+    source: Annotated[
+        Literal["builtin", "vtab", "folder", "csv"],
+        Field(
+            description="builtin: made by ship; vtab: train800.txt ... with `path label` lines; "
+            "folder: one sub-folder per class; csv: `path,label` lines"
+        ),
+    ] = "builtin"
+    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
+        None
+    )
+    url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
+    sha256: Annotated[str | None, Field(description="of the archive")] = None
+    group: Annotated[
+        Literal["natural", "specialized", "structured", "own"] | None,
+        Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),
+    ] = None
+    classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
+    train: Annotated[Positive, Field(description="images to train on (builtin, folder, csv)")] = 800
+    val: Annotated[Positive, Field(description="images to choose settings on (builtin, folder, csv)")] = 200
+    test: Annotated[
+        Positive | None,
+        Field(description="images to test on (builtin, folder, csv); 1,000 drawn ones or all others where absent"),
+    ] = None
+    seed: Annotated[Seed, Field(description="of the split, or of a built-in task")] = 0
+
+    @model_validator(mode="after")
+    def _place(self) -> Task:
+        place = [key for key in ("path", "url", "sha256") if getattr(self, key) is not None]
+        if self.source == "builtin" and place:
+            raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got builtin")
+        if self.source != "builtin" and (self.path is None) == (self.url is None):
+            raise ValueError(f"expected either path or url with source {self.source!r}")
+        if self.url is not None and self.sha256 is None:
+            raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
+        if self.source == "vtab" and (odd := sorted(self.model_fields_set & {"train", "val", "test", "seed"})):
+            raise ValueError(f"expected no {odd[0]} with source 'vtab', whose lists are the splits, got one")
+        return self
+
+
+class Hierarchy(Settings):
+    """What is measured once per task on the frozen backbone. The threshold belongs to a method's options."""
+
+    prototypes: Annotated[Positive, Field(description="k-means centres K; at most one an image")] = 200
+    seed: Annotated[Seed, Field(description="of k-means")] = 0
+
+
+class Compute(Settings):
+    """How it is computed. Each of these changes bits, so each is a setting."""
+
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda where there is one")] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: Annotated[Positive, Field(description="CPU threads of a job")] = 2
+
+
+class Params(Settings):
+    """A whole experiment, as `params.yaml` describes it. Every group must stand there, since DVC looks for each."""
+
+    grid: Grid
+    backbone: Backbone
+    data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
+    tasks: dict[Name, Task]
+    methods: dict[Name, Method]
+    hierarchy: Hierarchy
+    train: Train
+    protocol: Annotated[
+        Literal["last-epoch", "best-test-epoch"],
+        Field(description="last-epoch: test is read once; best-test-epoch: a leaky figure beside it, as in papers"),
+    ]
+    compute: Compute
+
+    @model_validator(mode="after")
+    def _names(self) -> Params:
+        for axis, known in (("tasks", self.tasks), ("methods", self.methods)):
+            chosen = getattr(self.grid, axis)
+            for name in chosen:
+                if name not in known:
+                    raise ValueError(str(unknown(f"grid.{axis}", name, known)))
+            if len(set(chosen)) < len(chosen):
+                raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
+        seen: dict[str, tuple[str, str]] = {}
+        for pair in product(self.grid.tasks, self.grid.methods):
+            if (other := seen.setdefault("-".join(pair), pair)) != pair:
+                raise ValueError(f"grid: expected names that differ when DVC joins them, got {other} and {pair}")
+        if len(set(self.grid.seeds)) < len(self.grid.seeds):
+            raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows(self) -> Params:
+        for name, row in self.methods.items():
+            for place in [None, *row.tasks]:
+                self.train_of(name, place)
+                for chosen in row.search.combinations("train.") if row.search else ():
+                    self.train_of(name, place, chosen)
+            for task, own in row.tasks.items():
+                if task not in self.tasks:
+                    raise ValueError(str(unknown(f"methods.{name}.tasks", task, self.tasks)))
+                keys = {*(f"options.{key}" for key in own.options), *(f"train.{key}" for key in own.train)}
+                if row.search and (both := sorted(keys & row.search.candidates.keys())):
+                    key = f"methods.{name}.tasks.{task}.{both[0]}"
+                    raise ValueError(f"{key}: expected it here or in methods.{name}.search, found it in both")
+        return self
+
+    def options_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> dict[str, Any]:
+        """Keyword arguments of the row `method` on `task`; what a search has `chosen` goes before all."""
+        row = self.methods[method]
+        own = row.tasks[task].options if task in row.tasks else {}
+        return {**row.options, **own, **under("options.", chosen)}
+
+    def train_of(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> Train:
+        """The recipe: `train`, then the row's keys, then the task's within the row, then what a search has `chosen`."""
+        row = self.methods[method]
+        own, found = row.tasks[task].train if task in row.tasks else {}, under("train.", chosen)
+        try:
+            return Train(**{**self.train.model_dump(), **row.train, **own, **found})
+        except ValidationError as error:
+            place = f"methods.{method}" + (".search" if found else f".tasks.{task}" if own else "") + ".train"
+            raise ValueError(first_line(error, Train, place)) from None
+
+
+def under(prefix: str, chosen: Chosen) -> dict[str, Any]:
+    """The values of the keys that start with `prefix`, by the rest of them."""
+    return {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        if double := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {double[0]!r} twice", node.start_mark)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_params(path: str | Path = "params.yaml") -> Params:
+    """The experiment that the file describes. Raises BadInput with file and key."""
+    if not Path(path).is_file():
+        raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)")
+    return parse_params(read_yaml(Path(path)), str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Keys and values of a file. Raises BadInput where it holds others, a key twice, or no UTF-8 text."""
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: expected UTF-8 text, got {error}") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: expected keys and values, got {type(raw).__name__}")
+    return raw
+
+
+def parse_params(raw: dict[str, Any], origin: str = "params.yaml") -> Params:
+    """The experiment in `raw`; `origin` names the file in errors."""
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        raise BadInput(f"{origin}: {first_line(error, Params)}") from None
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of `params.yaml`, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Params.model_json_schema()}

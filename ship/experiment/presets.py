@@ -1,0 +1,80 @@
+"""Whole experiments to start from: the files in `presets/` of a clone, in the schema of `params.yaml`."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ship.errors import BadInput, unknown
+from ship.experiment.params import parse_params
+
+FOLDER = Path("presets")
+
+
+def names() -> list[str]:
+    """The experiments there are; a pre-training is none, and has a command of its own."""
+    if not FOLDER.is_dir():
+        raise BadInput(f"{FOLDER}: expected a folder with experiments, as in the root of a clone, found none")
+    return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("pretrain_"))
+
+
+def overview() -> str:
+    """A line a preset: its name, and the first line of its comment."""
+    return "\n".join(f"{name:20} {_read(name).splitlines()[0].lstrip('# ')}" for name in names())
+
+
+def fill(preset: str, settings: Sequence[str]) -> str:
+    """The preset's text with KEY=VALUE settings put in, comments kept. Raises BadInput unless it is valid."""
+    text = _read(preset)
+    if settings:
+        editor = YAML()
+        editor.preserve_quotes = True
+        editor.width = 4096
+        tree = editor.load(text)
+        _unshare(tree, set())
+        for setting in settings:
+            _set(editor, tree, setting)
+        buffer = io.StringIO()
+        editor.dump(tree, buffer)
+        text = buffer.getvalue()
+    parse_params(yaml.safe_load(text), f"preset {preset}")
+    return text
+
+
+def _read(preset: str) -> str:
+    if preset not in names():
+        raise unknown("preset", preset, names())
+    return (FOLDER / f"{preset}.yaml").read_text(encoding="utf-8")
+
+
+def _unshare(tree: Any, seen: set[int]) -> None:
+    """Give groups that rows share (an anchor and its aliases) to each of them, so that a change of one is of one."""
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            if id(value) in seen:
+                tree[key] = copy.deepcopy(value)
+            seen.add(id(value))
+            _unshare(tree[key], seen)
+
+
+def _set(editor: YAML, tree: Any, setting: str) -> None:
+    """Put VALUE, spelt as it is, at the dotted KEY; groups on the way are made where they are missing."""
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise BadInput(f"setting: expected KEY=VALUE, got {setting!r}")
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+        if not isinstance(tree, dict):
+            raise BadInput(f"setting {key}: expected a group of keys at {group}, got {tree!r}")
+    try:
+        tree[last] = editor.load(value)
+    except YAMLError:
+        raise BadInput(f"setting {key}: expected YAML, got {value!r}") from None

@@ -1,0 +1,143 @@
+"""What a row of `methods` may say: a method, its options, its recipe, and what is searched. Loads no torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from itertools import islice, product
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from ship.experiment.fields import Count, Fraction, Name, Positive, Rate, Seed, Settings
+
+
+def _plain(value: object) -> object:
+    """`value`, if a JSON file can hold it."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected a finite number, text, a truth value, null or a list of them, got {value}"
+        ) from None
+    return value
+
+
+def _by_name(tree: dict[str, Any]) -> dict[str, Any]:
+    """In the order of the keys, so that the order in the file decides nothing."""
+    return dict(sorted(tree.items()))
+
+
+Sorted = AfterValidator(_by_name)
+Plain = Annotated[Any, AfterValidator(_plain)]
+Values = Annotated[list[Plain], Field(min_length=1)]
+
+
+class Train(Settings):
+    """The recipe: an optimiser, linear warm-up, cosine."""
+
+    epochs: Positive = 100
+    batch_size: Positive = 64
+    optimiser: Annotated[Literal["adamw", "sgd"], Field(description="sgd has a momentum of 0.9")] = "adamw"
+    lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
+    weight_decay: Rate = 1e-4
+    warmup_epochs: Count = 10
+    warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
+    floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
+    drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
+    noise: Annotated[Rate, Field(description="deviation of factors on what each half of a block adds, in training")] = (
+        0.0
+    )
+    consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Train:
+        if self.consistency and not self.noise:
+            raise ValueError(f"expected noise above 0 beside consistency {self.consistency:g}, got 0")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}")
+        return self
+
+
+class Range(Settings):
+    """An interval that values are drawn from."""
+
+    low: float
+    high: float
+    log: Annotated[bool, Field(description="draw the logarithm evenly")] = False
+    whole: Annotated[bool, Field(description="whole numbers alone")] = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if self.low >= self.high:
+            raise ValueError(f"expected low below high, got {self.low:g} and {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"expected low above 0, since it is logarithmic, got {self.low:g}")
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"expected whole ends, got {self.low:g} and {self.high:g}")
+        return self
+
+    def value(self, drawn: float) -> int | float:
+        """What is drawn, as it is set: six digits are enough, within the ends."""
+        return round(drawn) if self.whole else min(max(float(f"{drawn:.6g}"), self.low), self.high)
+
+
+class Search(Settings):
+    """Settings that are chosen for each task on the images of `val`, after training on those of `train` alone."""
+
+    sampler: Annotated[
+        Literal["grid", "random", "tpe"], Field(description="grid: every combination of `choices`; tpe: Optuna's")
+    ] = "tpe"
+    trials: Annotated[Positive | None, Field(description="how many; a grid has as many as combinations")] = None
+    seed: Annotated[Seed, Field(description="of the sampler and of every trial's training")] = 0
+    choices: Annotated[dict[str, Values], Sorted] = Field({}, description="values by options.KEY or train.KEY")
+    ranges: Annotated[dict[str, Range], Sorted] = Field({}, description="intervals by options.KEY or train.KEY")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Search:
+        if not (self.choices or self.ranges):
+            raise ValueError("expected choices or ranges, found neither")
+        for key in [*self.choices, *self.ranges]:
+            if not re.fullmatch(r"(options|train)\.[a-z_]+", key):
+                raise ValueError(f"expected keys as options.KEY or train.KEY, got {key!r}")
+        if both := sorted(self.choices.keys() & self.ranges.keys()):
+            raise ValueError(f"expected {both[0]} in choices or in ranges, found it in both")
+        if self.sampler == "grid" and (self.ranges or self.trials is not None):
+            raise ValueError("expected choices alone with the sampler grid, got ranges or trials")
+        if self.sampler != "grid" and self.trials is None:
+            raise ValueError(f"expected trials with the sampler {self.sampler}, found none")
+        return self
+
+    @property
+    def candidates(self) -> dict[str, list[Any]]:
+        """Of each setting that is chosen, every value, or both ends."""
+        ends = {key: [span.value(span.low), span.value(span.high)] for key, span in self.ranges.items()}
+        return {**self.choices, **ends}
+
+    def combinations(self, prefix: str) -> list[dict[str, Any]]:
+        """The candidates of the settings under `prefix`, each with each, up to a thousand."""
+        own = {key: values for key, values in self.candidates.items() if key.startswith(prefix)}
+        return [dict(zip(own, each, strict=True)) for each in islice(product(*own.values()), 1000)]
+
+    @property
+    def total(self) -> int:
+        """How many trials there are."""
+        return self.trials or math.prod(map(len, self.choices.values()))
+
+
+class Override(Settings):
+    """What differs for one task within a row."""
+
+    options: dict[str, Plain] = Field({})
+    train: dict[str, Plain] = Field({})
+
+
+class Method(Settings):
+    """A row of the comparison: a method, its options, and where its recipe differs."""
+
+    method: Annotated[Name, Field(description="a key of METHODS")]
+    options: dict[str, Plain] = Field({}, description="keyword arguments of the method")
+    train: dict[str, Plain] = Field({}, description="keys of `train` that differ for this row")
+    search: Annotated[Search | None, Field(description="what is chosen; the rest is fixed")] = None
+    tasks: dict[str, Override] = Field({}, description="options and train keys that differ for one task")

@@ -1,0 +1,71 @@
+"""The settings that the runs of a row have on a task, fixed by the row or chosen by its search. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ship.artifacts import read_json, settings_file, write_json
+from ship.errors import BadInput
+from ship.experiment.params import NOTHING, Chosen, Params
+from ship.experiment.rows import Train
+
+
+class RunSettings(NamedTuple):
+    """What a run is trained with."""
+
+    options: dict[str, Any]
+    recipe: Train
+    search: dict[str, Any] | None
+    """how they were chosen; None where they are fixed"""
+
+
+def write_settings(params: Params, task: str, method: str) -> None:
+    """Write the settings of a row that has no search."""
+    write_json(settings_file(task, method), {**_settings(params, task, method), "search": None})
+
+
+def write_chosen(
+    params: Params, task: str, method: str, trials: Sequence[Mapping[str, Any]], best: int, about: Mapping[str, Any]
+) -> None:
+    """Write the settings of a row with those of trial number `best`, the `trials`, and what is known `about` them."""
+    search = {**_definition(params, method), **about, "chosen": best, "trials": trials}
+    settings = _settings(params, task, method, trials[best]["settings"])
+    write_json(settings_file(task, method), {**settings, "search": search})
+
+
+def read_settings(params: Params, task: str, method: str, root: Path = Path()) -> RunSettings:
+    """What was written of a row on a task. Raises BadInput where nothing was, or of another row than `params` have."""
+    path = root / settings_file(task, method)
+    found = read_json(path)
+    try:
+        search = found["search"]
+        chosen = best_trial(search)["settings"] if search else NOTHING
+        searched = {"definition": search["definition"]} if search else {}
+        expected = {**_settings(params, task, method, chosen), **_definition(params, method)}
+        same = {"options": found["options"], "train": found["train"], **searched} == expected
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path}: expected what ship search writes, got {type(error).__name__}: {error}") from None
+    if not same:
+        raise BadInput(
+            f"{path}: expected the settings that params.yaml has for {method}, got others (ship search {task} {method})"
+        )
+    return RunSettings(found["options"], Train(**found["train"]), search)
+
+
+def best_trial(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The trial that a search chose, of the group `search` in a settings file."""
+    trial: dict[str, Any] = search["trials"][search["chosen"]]
+    return trial
+
+
+def _settings(params: Params, task: str, method: str, chosen: Chosen = NOTHING) -> dict[str, Any]:
+    options = params.options_of(method, task, chosen)
+    return {"options": options, "train": params.train_of(method, task, chosen).model_dump()}
+
+
+def _definition(params: Params, method: str) -> dict[str, Any]:
+    """What was to be searched, where something was."""
+    search = params.methods[method].search
+    return {"definition": search.model_dump()} if search else {}

@@ -1,0 +1,58 @@
+"""Whether a row of the experiment fits its method: the constructor's keyword arguments are the schema."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import nn
+
+from ship.errors import BadInput, Unfit, unknown
+from ship.experiment.messages import complaint
+from ship.experiment.params import Params
+from ship.methods import METHODS
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def check_row(params: Params, name: str, task: str) -> None:
+    """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
+    row, place = params.methods[name], f"params.yaml: methods.{name}"
+    check_options(row.method, params.options_of(name, task), place)
+    check_noise(row.method, params.train_of(name, task).noise, place)
+    for key, values in row.search.candidates.items() if row.search else ():
+        for value in values if key.startswith("options.") else ():
+            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+
+
+def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
+    """Raise BadInput unless `method` is one of METHODS and takes every one of `options`; `place` names the key.
+
+    The types of the constructor's keyword arguments are the schema.
+    """
+    if method not in METHODS:
+        raise unknown(f"{place}.method", method, METHODS)
+    known = _options(METHODS[method])
+    for name, value in options.items():
+        if name not in known:
+            raise unknown(f"{place}.options.{name}", name, known)
+        try:
+            TypeAdapter(known[name], config=STRICT).validate_python(value)
+        except ValidationError as error:
+            raise BadInput(f"{place}.options.{name}: {complaint(error.errors()[0])}") from None
+
+
+def check_noise(method: str, noise: float, place: str) -> None:
+    """Raise Unfit where there is noise for a method that sees no image; `place` names the method."""
+    kind: Any = METHODS[method]
+    if noise and kind.trains_on == "pooled":
+        raise Unfit(f"{place}: expected train.noise and train.consistency 0, since it sees no image, got others")
+
+
+def _options(method: type[nn.Module]) -> dict[str, Any]:
+    """Keyword arguments with their types; those without a default are statistics."""
+    parameters = inspect.signature(method).parameters.values()
+    types = get_type_hints(method.__init__, include_extras=True)
+    return {p.name: types[p.name] for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}

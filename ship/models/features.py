@@ -1,0 +1,52 @@
+"""Features of a task on the frozen backbone: the class token after every block, of every training image."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from ship.artifacts import backbone_file, data_folder, features_file, measured_of, write_tensors
+from ship.compute import set_up
+from ship.data.images import normaliser, pixels, read_split
+from ship.experiment.params import Params
+from ship.models import backbones
+from ship.models.vit import embed, pass_block, pool
+
+BATCH = 64
+
+
+def measure_features(params: Params, task: str) -> None:
+    """Write the features of the task's training images (train, then val), (L, n, D) and (n, D)."""
+    compute = set_up(params.compute)
+    vit, preprocessing = backbones.load(backbone_file(params.backbone.name))
+    vit.to(compute.device)
+    folder = data_folder(task)
+    split = read_split(folder / "train.parquet", folder / "val.parquet")
+    images = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+    normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
+    blocks, pooled = [], []
+    for batch in images.split(BATCH):
+        with compute.autocast:
+            tokens, read = features(vit, normalise(batch))
+        blocks.append(tokens.float().cpu())
+        pooled.append(read.float().cpu())
+    write_tensors(
+        features_file(task),
+        {"blocks": torch.cat(blocks, dim=1), "pooled": torch.cat(pooled)},
+        {"task": task, "backbone": params.backbone.name, "of": measured_of(task, params.backbone.name)},
+    )
+
+
+@torch.no_grad()
+def features(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Class token after every block (L, B, D), before the final norm, and what the head reads (B, D).
+
+    A backbone without class token gives the mean of its image tokens in its place.
+    """
+    z = embed(vit, images)
+    tokens = []
+    for block in vit.blocks:
+        z = pass_block(block, z)
+        tokens.append(z[:, 0] if vit.has_class_token else z.mean(dim=1))
+    return torch.stack(tokens), pool(vit, z)

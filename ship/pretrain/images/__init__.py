@@ -1,0 +1,1 @@
+"""The images of the embedded backbone's pre-training, painted by formulas."""

@@ -1,0 +1,193 @@
+"""Every run's result in one table, as the files that DVC compares."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
+from ship.data.tasks import group_of
+from ship.errors import BadInput
+from ship.experiment.params import Params
+from ship.report.statistics import deviation, group_mean, group_means, holm, interval, paired, task_mean
+
+METRICS = Path("results", "metrics.json")
+TABLE = Path("results", "table.csv")
+PAIRED = Path("results", "paired.csv")
+PLOTS = Path("results", "plots")
+WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
+LEAKY = "accuracy_best_test_epoch_leaky"  # its mean over seeds
+
+Frame = pd.DataFrame
+
+
+def expected_runs(params: Params) -> list[Run]:
+    """Every run of the grid, in its order; seeds ascend."""
+    grid = params.grid
+    return [Run(task, method, seed) for task in grid.tasks for method in grid.methods for seed in sorted(grid.seeds)]
+
+
+def read_table(path: Path) -> Frame:
+    """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
+    names = dict.fromkeys(["task", "method", "group", "first", "second"], str)
+    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+
+
+def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
+    """The runs of the grid that have not left all that the tables are made of under `root`."""
+    return [run for run in expected_runs(params) if not all((root / file).exists() for file in _read_of(run))]
+
+
+def _read_of(run: Run) -> tuple[Path, ...]:
+    return run.result, run.folder / "predictions.parquet", run.folder / "log.csv"
+
+
+def aggregate(
+    params: Params, root: Path = Path(), into: Path | None = None, *, without: Collection[Run] | None = None
+) -> Frame:
+    """Write results/ of the grid's runs under `root`, or `into` another folder; the table, a row per task and method.
+
+    Raises BadInput where a run is missing. A partial table is of the grid `without` some runs: it has no means for
+    methods that lack a task, since they would be means of something else.
+    """
+    into = root if into is None else into
+    missing = missing_runs(params, root) if without is None else without
+    runs = [run for run in expected_runs(params) if run not in missing]
+    if missing and (without is None or not runs):
+        first = next(iter(missing))
+        file = next((file for file in _read_of(first) if not (root / file).exists()), first.result)
+        raise BadInput(
+            f"{file}: expected the result of a run, found none, as for {len(missing)} of "
+            f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"
+        )
+    results = pd.DataFrame([read_json(root / run.result) for run in runs])
+    results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
+    hits = {run: read_hits(root, run) for run in runs}
+    _check_accuracies(results, hits)
+    summary = summarise(results, hits)
+    write_json(into / METRICS, metrics(summary, params.grid.tasks))
+    _write_csv(into / TABLE, summary, "%.6f")
+    _write_csv(into / PAIRED, compare(hits), "%.6g")
+    _write_csv(into / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
+    _write_csv(into / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
+    _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
+    return summary
+
+
+def read_hits(root: Path, run: Run) -> pd.Series[bool]:
+    """Whether each test image was predicted right, by its key."""
+    table = pd.read_parquet(root / run.folder / "predictions.parquet", columns=["key", "label", "prediction"])
+    return pd.Series((table["label"] == table["prediction"]).to_numpy(), index=table["key"])
+
+
+def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
+    """A row per task and method, in the order of `results`: mean, deviation over seeds, 95 % interval over images."""
+    rows = []
+    for names, runs in results.groupby(["task", "method"], sort=False):
+        task, method = (str(name) for name in names)
+        seeds = [int(seed) for seed in runs["seed"]]
+        right = _aligned([hits[Run(task, method, seed)] for seed in seeds], f"{task} {method}")
+        low, high = interval(right)
+        std = deviation([float(value) for value in runs["accuracy"]])
+        first = runs.iloc[0]
+        counts = ("test_images", "tuned_parameters", "tuned_parameters_without_head")
+        leaky = {LEAKY: runs[WATCHED].mean(skipna=False)} if WATCHED in runs else {}
+        rows.append(
+            {"task": task, "group": first["group"], "method": method, "accuracy": right.mean(), "std": std}
+            | {"low": low, "high": high, "seeds": len(seeds)}
+            | {name: int(first[name]) for name in counts}
+            | leaky
+        )
+    return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
+
+
+def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
+    """A row per task and pair of methods that have the same seeds; p corrected over all rows after Holm."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for run in hits:
+        seeds.setdefault((run.task, run.method), []).append(run.seed)
+    rows = []
+    for (task, first), (other, second) in combinations(seeds, 2):
+        shared = seeds[task, first]
+        if task != other or shared != seeds[other, second]:
+            continue
+        runs = [Run(task, method, seed) for method in (first, second) for seed in shared]
+        stacked = _aligned([hits[run] for run in runs], f"{task} {first} {second}")
+        found = paired(*np.split(stacked, 2))
+        rows.append({"task": task, "first": first, "second": second, **found._asdict(), "seeds": len(shared)})
+    table = pd.DataFrame(rows, columns=["task", "first", "second", "difference", "low", "high", "p", "seeds"])
+    return table.assign(p_holm=holm([float(p) for p in table["p"]]))
+
+
+def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str = "accuracy") -> dict[str, Any]:
+    """Of one method: `tasks`, `groups`, and over all `tasks` `group_mean` and `task_mean`; none where a task lacks."""
+    rows = summary[(summary["method"] == method) & summary[column].notna()]
+    accuracies = dict(zip(rows["task"], rows[column].astype(float), strict=True))
+    groups = dict(zip(summary["task"], summary["group"], strict=True))
+    found: dict[str, Any] = {"tasks": accuracies}
+    if set(tasks) <= set(accuracies):
+        found |= {"groups": group_means(accuracies, groups)}
+        found |= {"group_mean": group_mean(accuracies, groups), "task_mean": task_mean(accuracies)}
+    return found
+
+
+def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
+    """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals; leaky ones apart."""
+    methods = sorted(summary["method"].unique())
+    columns = [column for column in ("accuracy", LEAKY) if column in summary]
+    return {
+        column: {method: _rounded(method_means(summary, method, tasks, column)) for method in methods}
+        for column in columns
+    }
+
+
+def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
+    """Raise BadInput where a result is not that of the predictions beside it."""
+    for (run, found), stated in zip(hits.items(), results["accuracy"], strict=True):
+        if abs(float(found.mean()) - stated) > 1e-6:
+            raise BadInput(
+                f"{run.result}: expected the accuracy of predictions.parquet, {found.mean():.6f}, got {stated} "
+                f"(ship train {run.task} {run.method} {run.seed})"
+            )
+
+
+def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_]:
+    """Hits (S, n) of S seeds, which must be on the same images in the same order."""
+    for other in hits[1:]:
+        if not other.index.equals(hits[0].index):
+            raise BadInput(f"{what}: expected the same test images for every run, got others (rerun them)")
+    return np.stack([column.to_numpy() for column in hits])
+
+
+def _curves(root: Path, runs: Sequence[Run]) -> Frame:
+    """What training was like, epoch by epoch."""
+    frames = [pd.read_csv(root / run.folder / "log.csv").assign(**run._asdict()) for run in runs]
+    return pd.concat(frames)[["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]]
+
+
+def _affinities(root: Path, tasks: Sequence[str]) -> Frame:
+    """A row per task and pair of blocks."""
+    rows = [
+        {"task": task, "block_i": i, "block_j": j, "affinity": value}
+        for task in tasks
+        if (path := root / hierarchy_file(task, ".json")).exists()
+        for i, line in enumerate(read_json(path)["affinity"])
+        for j, value in enumerate(line)
+    ]
+    return pd.DataFrame(rows, columns=["task", "block_i", "block_j", "affinity"])
+
+
+def _rounded(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _rounded(tree[key]) for key in sorted(tree)}
+    return round(tree, 6)
+
+
+def _write_csv(path: Path, frame: Frame, float_format: str) -> None:
+    write_text(path, frame.to_csv(index=False, float_format=float_format, lineterminator="\n"))

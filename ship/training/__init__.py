@@ -1,0 +1,1 @@
+"""From prepared files to tuned parameters: the loop, a fit, a run, a search."""

@@ -1,0 +1,166 @@
+"""A method fitted to a task's training images: what a run and a trial of a search share.
+
+It knows the training splits by name and no other: whoever wants another split predicted names its file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ship.artifacts import (
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    measured_of,
+    read_json,
+    read_tensors,
+)
+from ship.compute import Compute
+from ship.data.images import batches, normaliser, pixels, read_split, stream
+from ship.errors import BadInput
+from ship.experiment.rows import Train
+from ship.inference.predict import Predictions, predict
+from ship.methods import build
+from ship.methods.base import Output
+from ship.methods.options import check_noise
+from ship.models import backbones
+from ship.models.vit import perturb
+from ship.training.loop import Epoch, epochs, make_optimiser
+from ship.training.resume import Keeper, Progress, identity, resume
+
+TRAINING = ("train", "val")
+PREDICTION_BATCH = 64
+RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
+
+
+class Setup(NamedTuple):
+    """Everything that is chosen about a fit."""
+
+    backbone: str
+    task: str
+    method: str
+    """a key of METHODS"""
+    options: dict[str, Any]
+    recipe: Train
+    seed: int
+    splits: tuple[str, ...] = TRAINING
+    """the first of TRAINING, or both"""
+
+
+class Prepared(NamedTuple):
+    """All that a fit needs, read and built."""
+
+    model: nn.Module
+    forward: Callable[[Tensor], Output]
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    steps: int
+    preprocessing: backbones.Preprocessing
+    classes: list[str]
+
+
+def prepare(setup: Setup, compute: Compute) -> Prepared:
+    """The model with its fresh tuned parameters, and the training images that it sees."""
+    recipe, folder = setup.recipe, data_folder(setup.task)
+    check_noise(setup.method, recipe.noise, setup.method)
+    vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
+    if recipe.noise:
+        perturb(vit, recipe.noise)
+    classes = read_json(folder / "task.json")["classes"]
+    origin = measured_of(setup.task, setup.backbone)
+    statistics = _measured(hierarchy_file(setup.task), setup, origin)
+    torch.manual_seed(setup.seed)
+    model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
+    model.to(compute.device)
+    split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
+    size, mean, std, interpolation = preprocessing
+    normalise: Callable[[Tensor], Tensor]
+    if model.trains_on == "pooled":  # features are those of train, then val
+        examples = _measured(features_file(setup.task), setup, origin)["pooled"][: len(split.labels)]
+        forward, normalise = model.on_pooled, nn.Identity()
+    else:
+        examples = pixels(split.images, size, interpolation, compute.threads)
+        forward, normalise = model, normaliser(mean, std, compute.device)
+    # on the device from the start, so that no step waits for a copy, unless they would fill it
+    place = compute.device if examples.nbytes <= RESIDENT else examples.device
+    examples, labels = examples.to(place), torch.from_numpy(split.labels).to(place)
+
+    def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
+            yield normalise(x), y
+
+    steps = max(1, len(labels) // recipe.batch_size)
+    return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
+
+
+def fit(
+    setup: Setup,
+    prepared: Prepared,
+    compute: Compute,
+    path: Path,
+    show: Callable[[Epoch], None],
+    watch: Callable[[], float] | None = None,
+) -> Progress:
+    """Train to the end, leaving in `path` what it takes to go on, and going on from what is there.
+
+    What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
+    """
+    model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
+    mark = identity([*setup, watch is not None], inputs(setup), compute)
+    progress, keeper = resume(path, model, optimiser, mark), Keeper(path, model, optimiser, mark)
+    records = epochs(
+        model,
+        prepared.forward,
+        prepared.batches,
+        optimiser,
+        setup.recipe,
+        seed=setup.seed,
+        steps=prepared.steps,
+        autocast=compute.autocast,
+        first_epoch=len(progress.log),
+    )
+    for record in records:
+        progress.log.append(record)
+        if watch is not None:
+            progress.watched.append(watch())
+        keeper.keep(progress)
+        show(record)
+    return progress
+
+
+def inputs(setup: Setup) -> list[Path]:
+    """The files that decide the bits of a fit."""
+    folder = data_folder(setup.task)
+    data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
+    return [*data, backbone_file(setup.backbone), features_file(setup.task), hierarchy_file(setup.task)]
+
+
+def _measured(path: Path, setup: Setup, origin: dict[str, str]) -> dict[str, Tensor]:
+    """The tensors of the task's features or hierarchy. Raises BadInput where they are of another backbone or images."""
+    tensors, about = read_tensors(path)
+    if about.get("of") != origin:
+        raise BadInput(
+            f"{path}: expected what was measured of {setup.backbone} on the images of {setup.task}, got it of others "
+            f"(ship features {setup.task} && ship hierarchy {setup.task})"
+        )
+    return tensors
+
+
+def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:
+    """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
+    prepared.model.eval()
+    keys: list[str] = []
+    size, mean, std, interpolation = prepared.preprocessing
+    normalise = normaliser(mean, std, compute.device)
+
+    def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        for names, images, labels in stream(path, size, interpolation, PREDICTION_BATCH, compute.threads):
+            keys.extend(names)
+            yield normalise(images), labels.to(compute.device)
+
+    return predict(prepared.model, pairs(), compute.autocast), keys

@@ -1,0 +1,96 @@
+"""Going on with a run that was killed: what is saved between epochs, and whether it may be used."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+import ship
+from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.compute import Compute, environment
+from ship.methods.base import load_tuned, tuned_parameters, tuned_state
+from ship.training.loop import Epoch
+
+SHARE = 0.05  # of the time, at most, that goes into saving
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """How far a fit has come."""
+
+    log: list[Epoch]
+    watched: list[float]
+    """what was measured after each epoch beside training, where something was"""
+
+
+def identity(settings: Sequence[object], files: Sequence[Path], compute: Compute) -> str:
+    """Digest of everything that decides the bits of a fit: settings, input files, code, how it is computed."""
+    code = sorted(Path(ship.__file__).parent.rglob("*.py"))
+    digests = [sha256(path) for path in [*files, *code]]
+    how = [compute.threads, compute.precision, environment(compute)]
+    return hashlib.sha256(repr([settings, digests, how]).encode()).hexdigest()
+
+
+def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str) -> Progress:
+    """Put the model and the optimiser where a killed fit left them; how far it had come, nowhere for a new one."""
+    if not path.exists():
+        return Progress([], [])
+    state, about = read_tensors(path)
+    if about["identity"] != mark:
+        _log.info("%s: left by a run with other settings, inputs or code: starting anew", path)
+        return Progress([], [])
+    slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
+    load_tuned(model, state, str(path))
+    for name, parameter in tuned_parameters(model).items():
+        prefix = f"optimiser.{name}."
+        kept = {key.removeprefix(prefix): value for key, value in slots.items() if key.startswith(prefix)}
+        if kept:  # a tensor of no elements has no gradient, and so no state
+            optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
+    _log.info("%s: going on after epoch %d of it", path, len(about["log"]))
+    return Progress([Epoch(*record) for record in about["log"]], about["watched"])
+
+
+class Keeper:
+    """Saves how far a fit has come: its first epoch, and then as often as a share of the time allows.
+
+    A fit that goes on ends in the same bits wherever that was, so the clock decides only what a kill costs.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        mark: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path, self.model, self.optimiser, self.mark, self.clock = path, model, optimiser, mark, clock
+        self.due = -math.inf
+
+    def keep(self, progress: Progress) -> None:
+        """Write what it takes to go on from here, unless it was written a short while ago."""
+        begin = self.clock()
+        if begin < self.due:
+            return
+        state = {**tuned_state(self.model), **_optimiser_state(self.model, self.optimiser)}
+        write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
+        end = self.clock()
+        self.due = end + (end - begin) * (1 / SHARE - 1)
+
+
+def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's tensors by the names of the parameters."""
+    return {
+        f"optimiser.{name}.{key}": tensor
+        for name, parameter in tuned_parameters(model).items()
+        for key, tensor in optimiser.state[parameter].items()
+    }

@@ -1,0 +1,159 @@
+"""Choosing a row's settings on a task: train on `train`, compare on `val`, and never see `test`.
+
+Every trial has the row's recipe and the search's seed, and is judged after its last epoch. A proposal follows from
+the search's seed, the trial's number and the trials before it alone, so a search that was killed goes on with the same
+bits. Hierarchy and prototypes are those that the runs use: of the images of train and val, without labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shutil
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ship.artifacts import data_folder, read_json, search_folder, write_json
+from ship.compute import Compute, set_up
+from ship.data.sealing import seal
+from ship.data.seeds import derive_seed
+from ship.errors import BadInput, Unfit
+from ship.experiment.params import Chosen, Params
+from ship.experiment.rows import Search
+from ship.experiment.settings import write_chosen
+from ship.methods.options import check_row
+from ship.training.fit import TRAINING, Setup, fit, inputs, predictions, prepare
+from ship.training.loop import Epoch
+from ship.training.resume import identity
+
+_log = logging.getLogger(__name__)
+
+
+class Trial(NamedTuple):
+    """One set of settings, and what came of it."""
+
+    settings: dict[str, Any]
+    """by options.KEY or train.KEY"""
+    accuracy: float | None
+    """on the images of val; None where the settings did not go together or training diverged"""
+    loss: float | None
+    """cross-entropy on the images of val"""
+    failure: str | None = None
+    """why there is no accuracy"""
+
+
+def search_settings(params: Params, task: str, method: str, show: Callable[[int, int, Epoch], None]) -> None:
+    """Write the settings of a row on a task: those of the best trial of its search, on val.
+
+    `show` is told the trial's number, how many epochs it has, and each of them. The test split is sealed before
+    anything is read, for as long as the process lives.
+    """
+    search = params.methods[method].search
+    if search is None:
+        raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
+    seal(data_folder(task) / "test.parquet")
+    check_row(params, method, task)
+    compute, folder = set_up(params.compute), search_folder(task, method)
+    base = _setup(params, task, method, search, {})
+    sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
+    mark = identity([base, search, sampler], inputs(base), compute)
+    trials = _left(folder / "trials.json", mark)
+    for number in range(len(trials), search.total):
+        settings = propose(search, trials, number)
+        known = next((trial for trial in trials if trial.settings == settings), None)
+        setup = _setup(params, task, method, search, settings)
+        tell = partial(show, number, setup.recipe.epochs)
+        trials.append(known or _try(setup, settings, compute, folder / "resume.safetensors", tell))
+        write_json(folder / "trials.json", {"identity": mark, "trials": trials})
+    best = choose(trials, f"params.yaml: methods.{method}.search")
+    about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
+    write_chosen(params, task, method, [trial._asdict() for trial in trials], best, about)
+    shutil.rmtree(folder)
+
+
+def propose(search: Search, trials: list[Trial], number: int) -> Chosen:
+    """The settings of a trial: the next combination of a grid, or what the sampler makes of the trials before."""
+    if search.sampler == "grid":
+        combination = next(itertools.islice(itertools.product(*search.choices.values()), number, None))
+        return dict(zip(search.choices, combination, strict=True))
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    seed = derive_seed(search.seed, number) % 2**32
+    sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(seed)
+    if search.sampler == "tpe":
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(1, search.total // 3))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = _space(search)
+    for trial in trials:
+        state = optuna.trial.TrialState.FAIL if trial.accuracy is None else optuna.trial.TrialState.COMPLETE
+        drawn = {key: _index(search, key, value) for key, value in trial.settings.items()}
+        study.add_trial(optuna.create_trial(state=state, value=trial.accuracy, params=drawn, distributions=space))
+    found = study.ask(space).params
+    return {
+        key: search.choices[key][value] if key in search.choices else search.ranges[key].value(value)
+        for key, value in found.items()
+    }
+
+
+def choose(trials: list[Trial], place: str) -> int:
+    """The best trial: highest accuracy, then lowest loss, then first. Raises BadInput where none ended well."""
+    judged = [(-t.accuracy, t.loss, number) for number, t in enumerate(trials) if t.accuracy is not None]
+    if not judged:
+        raise BadInput(f"{place}: expected a trial that ends well, got {len(trials)} others: {trials[0].failure}")
+    return min(judged)[2]
+
+
+def _setup(params: Params, task: str, method: str, search: Search, chosen: Chosen) -> Setup:
+    """A trial: the row's settings with what it has `chosen`, trained on `train` alone."""
+    try:
+        options, recipe = params.options_of(method, task, chosen), params.train_of(method, task, chosen)
+    except ValueError as error:
+        raise BadInput(f"params.yaml: {error}") from None
+    kind = params.methods[method].method
+    return Setup(params.backbone.name, task, kind, options, recipe, search.seed, TRAINING[:1])
+
+
+def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:
+    """Fit to the end, then read val once; going on from what a killed search left in `path`."""
+    try:
+        prepared = prepare(setup, compute)
+        fit(setup, prepared, compute, path, show)
+        found, _ = predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)
+        trial = Trial(dict(settings), found.accuracy, found.loss)
+    except Unfit as error:
+        _log.info("%s", error)
+        trial = Trial(dict(settings), None, None, str(error))
+    path.unlink(missing_ok=True)
+    return trial
+
+
+def _left(path: Path, mark: str) -> list[Trial]:
+    """The trials that a killed search with the same settings, inputs and code had finished."""
+    if not path.exists():
+        return []
+    found = read_json(path)
+    if found["identity"] != mark:
+        _log.info("%s: left by a search with other settings, inputs or code: starting anew", path)
+        return []
+    _log.info("%s: going on after %d trials of it", path, len(found["trials"]))
+    return [Trial(*trial) for trial in found["trials"]]
+
+
+def _space(search: Search) -> dict[str, Any]:
+    """What Optuna draws from: the place of a choice in its list, or a number of a range."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    found: dict[str, Any] = {key: CategoricalDistribution(range(len(v))) for key, v in search.choices.items()}
+    for key, span in search.ranges.items():
+        whole = span.whole and IntDistribution(int(span.low), int(span.high), log=span.log)
+        found[key] = whole or FloatDistribution(span.low, span.high, log=span.log)
+    return found
+
+
+def _index(search: Search, key: str, value: Any) -> Any:
+    """The inverse of what `propose` makes of a draw."""
+    return search.choices[key].index(value) if key in search.choices else value

@@ -1,0 +1,133 @@
+"""One run, backbone x task x method x seed: from prepared files to what it leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    hierarchy_file,
+    read_json,
+    read_tensors,
+    replacing,
+    sha256,
+    write_json,
+    write_tensors,
+    write_text,
+)
+from ship.compute import Compute, environment, set_up
+from ship.experiment.params import Params
+from ship.experiment.settings import read_settings
+from ship.inference.predict import Predictions
+from ship.methods.base import tuned_parameters, tuned_state
+from ship.methods.options import check_row
+from ship.training.fit import Prepared, Setup, fit, predictions, prepare
+from ship.training.loop import Epoch
+from ship.training.resume import Progress
+
+
+class Outcome(NamedTuple):
+    """A run that is trained and has predicted the test split."""
+
+    setup: Setup
+    prepared: Prepared
+    progress: Progress
+    found: Predictions
+    keys: list[str]
+    """of the test images, in the order of `found`"""
+
+
+def train_run(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
+    """Train, predict the test split once, and write what the run leaves: its four files and its result.
+
+    A run that was killed goes on from the last epoch that it saved, with the same bits in the end.
+    """
+    check_row(params, run.method, run.task)
+    options, recipe, _ = read_settings(params, run.task, run.method)
+    compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
+    method = params.methods[run.method].method
+    setup = Setup(params.backbone.name, run.task, method, options, recipe, run.seed)
+    prepared = prepare(setup, compute)
+
+    def peek() -> float:
+        return predictions(prepared, test, compute)[0].accuracy
+
+    watch = peek if params.protocol == "best-test-epoch" else None
+    progress = fit(setup, prepared, compute, resume_file(run), show, watch)
+    outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
+    _write(params, run, outcome, compute)
+    clear(run)
+
+
+def resume_file(run: Run) -> Path:
+    """There from the first finished epoch until the run is."""
+    return run.folder / "resume.safetensors"
+
+
+def clear(run: Run) -> None:
+    """Remove what only an unfinished run needs, and the drafts that a kill in the middle of a write left."""
+    drafts = [*run.folder.glob(".*.part"), *run.result.parent.glob(f".{run.result.name}.*.part")]
+    for path in [resume_file(run), *drafts]:
+        path.unlink(missing_ok=True)
+
+
+def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
+    """The run's four files and its result. Nothing in them holds a time, a host or a path of this machine."""
+    prepared, found = outcome.prepared, outcome.found
+    settings, result = _settings(params, run, outcome), _result(run, outcome)
+    tuned = tuned_state(prepared.model)
+    write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
+    log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+    write_text(run.folder / "log.csv", log)
+    table = {"key": outcome.keys, "label": found.labels, "prediction": found.classes}
+    with replacing(run.folder / "predictions.parquet") as draft:
+        pd.DataFrame({**table, "probability": found.probabilities}).to_parquet(draft, index=False)
+    write_json(run.folder / "run.json", {**settings, "result": result, "environment": environment(compute)})
+    write_json(run.result, result)
+
+
+def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
+    """What it takes to build the model again, and to run the run again."""
+    setup, backbone = outcome.setup, outcome.prepared.preprocessing._asdict()
+    task, (_, hierarchy) = read_json(data_folder(run.task) / "task.json"), read_tensors(hierarchy_file(run.task))
+    return {
+        "task": run.task,
+        "row": run.method,
+        "seed": run.seed,
+        "method": setup.method,
+        "options": setup.options,
+        "train": setup.recipe.model_dump(),
+        "hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")},
+        "compute": params.compute.model_dump(),
+        "backbone": {"name": setup.backbone, **backbone, "sha256": sha256(backbone_file(setup.backbone))},
+        "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
+    }
+
+
+def _result(run: Run, outcome: Outcome) -> dict[str, Any]:
+    setup, prepared, progress, found, _ = outcome
+    tuned, last = tuned_parameters(prepared.model), progress.log[-1]
+    head = sum(tensor.numel() for name, tensor in tuned.items() if name.startswith("head."))
+    total = sum(tensor.numel() for tensor in tuned.values())
+    leaky = {"best_test_epoch_accuracy": max(progress.watched)} if progress.watched else {}
+    return {
+        "task": run.task,
+        "method": run.method,
+        "seed": run.seed,
+        "backbone": setup.backbone,
+        "accuracy": found.accuracy,
+        **leaky,
+        "loss": found.loss,
+        "test_images": len(found.labels),
+        "train_accuracy": round(last.accuracy, 6),
+        "train_loss": round(last.loss, 6),
+        "epochs": len(progress.log),
+        "tuned_parameters": total,
+        "tuned_parameters_without_head": total - head,
+    }

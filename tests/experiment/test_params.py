@@ -1,0 +1,190 @@
+"""params.yaml: what it may say, and what is said of what it may not."""
+
+import copy
+import json
+
+import pytest
+import yaml
+from project import EXPERIMENTS, ROOT
+
+from ship.errors import BadInput
+from ship.experiment.params import Compute, Hierarchy, Task, json_schema, parse_params, read_params
+
+GOOD = {
+    "grid": {"tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
+    "backbone": {"name": "vit_mini"},
+    "tasks": {"digits": {}},
+    "methods": {"ship": {"method": "ship", "train": {"lr": 0.5}, "tasks": {"digits": {"train": {"epochs": 12}}}}},
+    "data_root": ".",
+    "hierarchy": {},
+    "train": {},
+    "protocol": "last-epoch",
+    "compute": {},
+}
+BAD = [
+    ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
+    ("train.lr", "1e2", r"\(YAML reads 1e2 as text: write 1\.0e\+2\)"),
+    ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),
+    ("train.epochs", 2.5, r"train\.epochs: expected an integer, got 2\.5"),
+    ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),
+    ("train.epoch", 3, r"train\.epoch: expected one of .* \(did you mean 'epochs'\?\)"),
+    ("trane", {}, r"trane: expected one of .* \(did you mean 'train'\?\)"),
+    ("grid.tasks", ["digit"], r"grid\.tasks: expected one of digits, got 'digit' \(did you mean 'digits'\?\)"),
+    ("grid.methods", ["shp"], r"grid\.methods: expected one of ship, got 'shp'"),
+    ("grid.seeds", [1, 1], r"grid\.seeds: expected each seed once"),
+    (
+        "methods",
+        {"ship_0.95": {"method": "ship"}},
+        r"methods\.ship_0\.95: expected text that matches '.*', got 'ship_0\.95'",
+    ),
+    ("tasks", {"a/b": {}}, r"tasks\.a/b: expected text that matches '.*', got 'a/b'"),
+    ("grid.seeds", [], r"grid\.seeds: expected one or more, got \[\]"),
+    ("backbone", {}, r"backbone\.name: expected a value, found none"),
+    ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
+    ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
+    ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
+    (
+        "tasks.digits",
+        {"path": "images"},
+        r"tasks\.digits: expected source vtab, folder or csv beside path",
+    ),
+    ("tasks.digits", {"source": "vtab", "path": "x", "train": 9}, r"tasks\.digits: expected no train with source"),
+    ("train.optimiser", "adam", r"train\.optimiser: expected 'adamw' or 'sgd', got 'adam'"),
+    ("train.consistency", 0.1, r"train: expected noise above 0 beside consistency 0\.1, got 0"),
+    ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),
+    ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
+    ("methods.ship.search", {"trial": 3}, r"methods\.ship\.search\.trial: expected one of .*'trials'"),
+    ("methods.ship.search", {"choices": {"lr": [1]}}, r"ship\.search: expected keys as options\.KEY or train\.KEY"),
+    (
+        "methods.ship.search",
+        {"choices": {"options": [1]}},
+        r"ship\.search: expected keys as options\.KEY or train\.KEY",
+    ),
+    ("methods.ship.options", {"x": float("nan")}, r"methods\.ship\.options\.x: expected a finite number, text"),
+    (
+        "methods.ship.search",
+        {"trials": 2, "choices": {"train.epochs": [12, 20], "train.warmup_epochs": [5, 15]}},
+        r"methods\.ship\.search\.train: expected warmup_epochs below epochs, got 15 and 12",
+    ),
+    (
+        "methods.ship.search",
+        {"trials": 2, "choices": {"train.epochs": [20, 30]}},
+        r"methods\.ship\.tasks\.digits\.train\.epochs: expected it here or in methods\.ship\.search, found it in both",
+    ),
+    ("methods.ship.search", {"choices": {"train.lr": [0.1]}}, r"ship\.search: expected trials with the sampler tpe"),
+    (
+        "methods.ship.search",
+        {"sampler": "grid", "trials": 3, "choices": {"train.lr": [0.1]}},
+        r"expected choices alone",
+    ),
+    (
+        "methods.ship.search",
+        {"sampler": "grid", "choices": {"train.lr": [0.1, "x"]}},
+        r"methods\.ship\.search\.train\.lr: expected a number, got 'x'",
+    ),
+    (
+        "methods.ship.search",
+        {"trials": 2, "ranges": {"train.lr": {"low": 1.0, "high": 0.1}}},
+        r"ship\.search\.ranges\.train\.lr: expected low below high, got 1 and 0\.1",
+    ),
+    ("methods.ship.tasks", {"digit": {}}, r"methods\.ship\.tasks: expected one of digits, got 'digit'"),
+    (
+        "methods.ship.tasks",
+        {"digits": {"prompt_length": 3}},
+        r"methods\.ship\.tasks\.digits\.prompt_length: expected one of options, train, got 'prompt_length'",
+    ),
+    ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
+    ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
+]
+
+
+def changed(key, value):
+    """The good experiment with one key set."""
+    raw = copy.deepcopy(GOOD)
+    tree = raw
+    *groups, last = key.split(".")
+    for group in groups:
+        tree = tree.setdefault(group, {})
+    tree[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{key}={value}" for key, value, _ in BAD])
+def test_a_bad_value_names_file_and_key(key, value, message):
+    """One line: file, key, rule, value."""
+    with pytest.raises(BadInput, match=message) as error:
+        parse_params(changed(key, value))
+    assert str(error.value).startswith("params.yaml: ")
+    assert "\n" not in str(error.value)
+
+
+def test_settings_that_go_together_only_with_each_other_may_be_searched():
+    """Combinations are checked, not values alone."""
+    together = {"trials": 2, "choices": {"train.noise": [0.5, 1.0], "train.consistency": [0.1, 1.0]}}
+    assert parse_params(changed("methods.ship.search", together)).methods["ship"].search.total == 2
+
+
+def test_recipes_are_layered():
+    """`train`, then the row's keys, then the task's within the row."""
+    params = parse_params(changed("train", {"epochs": 30, "warmup_epochs": 3}))
+    assert (params.train_of("ship").epochs, params.train_of("ship").lr) == (30, 0.5)
+    assert (params.train_of("ship", "digits").epochs, params.train_of("ship", "digits").lr) == (12, 0.5)
+
+
+@pytest.mark.parametrize("group", ["data_root", "hierarchy", "train", "protocol", "compute"])
+def test_every_group_must_be_there(group):
+    """DVC looks for each, and would miss it only after hours of computing."""
+    with pytest.raises(BadInput, match=rf"{group}: expected a value, found none"):
+        parse_params({key: value for key, value in GOOD.items() if key != group})
+
+
+def test_defaults_are_those_that_results_were_made_with():
+    """DVC compares the text of params.yaml, so it cannot see a default that changes: that takes `dvc repro --force`."""
+    found = {"task": Task(), "hierarchy": Hierarchy(), "compute": Compute()}
+    assert {name: group.model_dump(exclude_none=True) for name, group in found.items()} == {
+        "task": {"source": "builtin", "train": 800, "val": 200, "seed": 0},
+        "hierarchy": {"prototypes": 200, "seed": 0},
+        "compute": {"device": "auto", "precision": "fp32", "threads": 2},
+    }
+
+
+def test_broken_and_missing_files(tmp_path):
+    """A file that is absent, no YAML, or no mapping is named."""
+    with pytest.raises(BadInput, match=r"absent\.yaml: expected a file .*ship init"):
+        read_params(tmp_path / "absent.yaml")
+    for text, rule in (
+        ("a: [", "expected YAML"),
+        ("- 1", "expected keys and values, got list"),
+        ("a: 1\na: 2", "the key 'a' twice"),
+        ("1: 2", "p.yaml: grid: expected a value, found none"),
+        ("# gr\u00f6\u00dfe", "p.yaml: expected UTF-8 text"),
+    ):
+        (tmp_path / "p.yaml").write_text(text, encoding="latin-1")
+        with pytest.raises(BadInput, match=rule):
+            read_params(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *EXPERIMENTS], ids=lambda p: p.name)
+def test_presets_are_valid_and_fit_the_schema(path):
+    """What we ship passes our own check, and the schema that editors use."""
+    import jsonschema
+
+    read_params(path)
+    jsonschema.validate(yaml.safe_load(path.read_text()), json_schema())
+
+
+def test_the_schema_for_editors_is_current():
+    """workflow/schemas/params.schema.json is what `ship schema` prints."""
+    assert json.loads((ROOT / "workflow/schemas/params.schema.json").read_text()) == json_schema()
+
+
+def test_runs_that_dvc_would_take_for_one_are_refused():
+    """It joins the names of a stage's task and method with a dash."""
+    raw = copy.deepcopy(GOOD)
+    raw["tasks"] = {"cifar": {}, "cifar-noisy": {}}
+    raw["methods"] = {"vpt": {"method": "vpt"}, "noisy-vpt": {"method": "vpt"}}
+    raw["grid"] = {"tasks": ["cifar"], "methods": ["vpt", "noisy-vpt"], "seeds": [0]}
+    parse_params(raw)
+    raw["grid"]["tasks"] = ["cifar", "cifar-noisy"]
+    with pytest.raises(BadInput, match=r"grid: expected names that differ when DVC joins them, got .*'noisy-vpt'"):
+        parse_params(raw)

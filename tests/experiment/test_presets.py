@@ -1,0 +1,118 @@
+"""Presets: whole experiments, with some keys set, comments kept."""
+
+import pytest
+import timm
+import torch
+import yaml
+from project import EXPERIMENTS, ROOT
+
+from ship.errors import BadInput
+from ship.experiment import presets
+from ship.experiment.params import read_params
+from ship.methods import build
+from ship.methods.base import tuned_parameters
+
+SHIPPED = ROOT / "presets"
+
+TEXT = """# A first line.
+grid: {tasks: [digits], methods: [linear], seeds: [0]}
+backbone:
+  name: vit_mini   # a remark
+tasks:
+  digits: {source: builtin}
+methods:
+  linear: {method: linear}
+data_root: .
+hierarchy: {}
+train: {}
+protocol: last-epoch
+compute: {}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path, monkeypatch):
+    """A folder of presets with one in it."""
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/small.yaml").write_text(TEXT)
+    (tmp_path / "presets/pretrain_x.yaml").write_text("steps: 3")
+    monkeypatch.chdir(tmp_path)
+
+
+def test_without_settings_the_text_is_kept():
+    """To the byte."""
+    assert presets.fill("small", []) == TEXT
+
+
+def test_settings_are_read_as_yaml_and_comments_stay():
+    """Numbers, lists and groups that were not there before."""
+    text = presets.fill("small", ["grid.seeds=[1, 2]", "train.lr=0.5", "backbone.weights=random"])
+    read = yaml.safe_load(text)
+    assert (read["grid"]["seeds"], read["train"]["lr"], read["backbone"]["weights"]) == ([1, 2], 0.5, "random")
+    assert "# a remark" in text
+
+
+def test_a_value_is_written_as_it_is_spelt():
+    """A small rate stays a number for the YAML that reads it next, a quoted word stays a word."""
+    text = presets.fill("small", ["train.lr=1.0e-5", "train.weight_decay=0.00001", 'data_root="on"'])
+    read = yaml.safe_load(text)
+    assert (read["train"], read["data_root"]) == ({"lr": 1e-5, "weight_decay": 1e-5}, "on")
+
+
+@pytest.mark.parametrize(
+    ("preset", "setting", "message"),
+    [
+        ("large", "a=1", "preset: expected one of small, got 'large'"),
+        ("small", "train.lr", "setting: expected KEY=VALUE, got 'train.lr'"),
+        ("small", "grid.seeds.x=1", "setting grid.seeds.x: expected a group of keys at seeds"),
+        ("small", "train.lrr=1", "preset small: train.lrr: expected one of"),
+        ("small", "train.lr=[", "setting train.lr: expected YAML"),
+    ],
+)
+def test_what_is_refused(preset, setting, message):
+    """Unknown presets, no assignments, keys of no group, experiments that are none."""
+    with pytest.raises(BadInput, match=message.replace("[", r"\[")):
+        presets.fill(preset, [setting])
+
+
+def test_the_overview_has_a_line_a_preset():
+    """Name and first comment."""
+    assert presets.overview().split(maxsplit=1) == ["small", "A first line."]
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_what_differs_for_a_task_names_one_of_the_preset(path):
+    """A name that is written wrong would leave the row's own settings in force."""
+    params = read_params(path)
+    for name, row in params.methods.items():
+        assert row.tasks.keys() <= params.tasks.keys(), name
+
+
+@pytest.mark.parametrize("row", ["vpt", "cvpt_published", "ship_published"])
+def test_settings_of_a_task_are_there_for_all_nineteen(row):
+    """A task that is left out would silently take those of the row."""
+    params = read_params(SHIPPED / "vtab1k.yaml")
+    assert params.methods[row].tasks.keys() == params.tasks.keys()
+    assert len(params.tasks) == 19
+
+
+@pytest.mark.parametrize(
+    ("row", "millions"),
+    [("linear", 0), ("full", 85.8), ("bitfit", 0.1), ("lora", 0.29), ("adaptformer", 0.16), ("ssf", 0.21)],
+)
+def test_rows_are_as_large_as_their_papers_say(row, millions):
+    """Without the head, on ViT-B/16, as the published rows state it."""
+    params = read_params(SHIPPED / "vtab1k.yaml")
+    with torch.device("meta"):
+        vit = timm.create_model("vit_base_patch16_224", num_classes=0)
+        model = build(params.methods[row].method, vit, 10, params.options_of(row), {})
+    head = sum(tensor.numel() for tensor in model.head.parameters())
+    count = sum(tensor.numel() for tensor in tuned_parameters(model).values()) - head
+    assert count / 1e6 == pytest.approx(millions, abs=0.005 if millions < 1 else 0.05)
+
+
+def test_prompts_are_as_many_as_their_papers_say():
+    """VPT-deep on ViT-B/16: 0.56 M on average over the tasks, in agreement with the lengths that were inferred."""
+    params = read_params(SHIPPED / "vtab1k.yaml")
+    lengths = [params.options_of("vpt", task)["prompt_length"] for task in params.tasks]
+    assert 12 * 768 * sum(lengths) / len(lengths) / 1e6 == pytest.approx(0.56, abs=0.01)

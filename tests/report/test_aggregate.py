@@ -1,0 +1,177 @@
+"""The files that DVC compares, and the tables that people read."""
+
+from __future__ import annotations
+
+import json
+
+import experiment
+import pandas as pd
+import pytest
+
+from ship.artifacts import Run, read_json, write_json
+from ship.errors import BadInput
+from ship.experiment.params import parse_params
+from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
+from ship.report.text import text_table
+
+FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
+
+
+def test_metrics_are_means_of_what_the_runs_say(finished):
+    """Tasks over seeds, groups over tasks, group mean over groups."""
+    found = read_json(finished.root / "results/metrics.json")["accuracy"]["ship"]
+    task = {
+        t: sum(read_json(finished.root / Run(t, "ship", s).result)["accuracy"] for s in (0, 1)) / 2
+        for t in finished.params.grid.tasks
+    }
+    natural = (task["digits"] + task["textures"]) / 2
+    assert found["tasks"] == pytest.approx(task, abs=2e-6)
+    assert found["groups"] == pytest.approx({"natural": natural, "structured": task["counting"]}, abs=2e-6)
+    assert found["group_mean"] == pytest.approx((natural + task["counting"]) / 2, abs=2e-6)
+    assert found["task_mean"] == pytest.approx(sum(task.values()) / 3, abs=2e-6)
+
+
+def test_metrics_have_sorted_keys_and_six_decimals(finished):
+    """So that `dvc metrics diff` shows numbers that changed and nothing else."""
+    text = (finished.root / "results/metrics.json").read_text()
+    assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
+    assert all(len(number.split(".")[1]) <= 6 for number in text.replace(",", " ").split() if number.startswith("0."))
+
+
+def test_table_follows_the_grid(finished):
+    """Tasks, then methods, in the order of params.yaml."""
+    table = pd.read_csv(finished.root / "results/table.csv")
+    grid = finished.params.grid
+    pairs = list(zip(table["task"], table["method"], strict=True))
+    assert pairs == [(task, method) for task in grid.tasks for method in grid.methods]
+    assert ((table["low"] < table["accuracy"]) & (table["accuracy"] < table["high"])).all()
+
+
+def test_every_pair_of_methods_is_compared_on_every_task(finished):
+    """By the difference of the table's accuracies, in the order of the grid; corrected p is never below p."""
+    table = finished.table.set_index(["task", "method"])["accuracy"]
+    found = pd.read_csv(finished.root / "results/paired.csv")
+    pairs = [("linear", "vpt"), ("linear", "ship"), ("vpt", "ship")]
+    expected = [(task, *pair) for task in finished.params.grid.tasks for pair in pairs]
+    assert list(found[["task", "first", "second"]].itertuples(index=False, name=None)) == expected
+    for row in found.itertuples():
+        assert row.difference == pytest.approx(table[row.task, row.first] - table[row.task, row.second], abs=3e-6)
+        assert row.low <= row.difference <= row.high
+    assert (found["p_holm"] >= found["p"]).all()
+
+
+def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
+    """With a header that DVC can name."""
+    plots = {
+        name: pd.read_csv(finished.root / f"results/plots/{name}.csv") for name in ("accuracy", "curves", "affinity")
+    }
+    assert list(plots["accuracy"]) == ["task", "method", "seed", "accuracy"]
+    assert list(plots["curves"]) == ["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]
+    assert list(plots["affinity"]) == ["task", "block_i", "block_j", "affinity"]
+    assert [len(plot) for plot in plots.values()] == [18, 18 * experiment.EPOCHS, 3 * experiment.BLOCKS**2]
+
+
+def test_bytes_do_not_depend_on_the_folder(finished, fresh):
+    """The same runs give the same files anywhere."""
+    aggregate(fresh.params, fresh.root)
+    for name in FILES:
+        assert (fresh.root / "results" / name).read_bytes() == (finished.root / "results" / name).read_bytes()
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    """Its cell is empty."""
+    params = experiment.params(seeds=(4,))
+    experiment.write(tmp_path, params)
+    aggregate(params, tmp_path)
+    assert pd.read_csv(tmp_path / "results/table.csv")["std"].isna().all()
+
+
+def test_a_missing_run_is_an_error_that_names_it(fresh):
+    """A table that lacks a run would pass for a whole one."""
+    (fresh.root / Run("digits", "vpt", 1).result).unlink()
+    with pytest.raises(BadInput, match=r"digits/vpt/1.json: expected .* 1 of 18 runs \(ship train digits vpt 1\)"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_a_result_without_its_predictions_is_missing(fresh):
+    """As in a clone, where git brings results and nothing else."""
+    (fresh.root / Run("digits", "vpt", 1).folder / "predictions.parquet").unlink()
+    with pytest.raises(BadInput, match=r"digits/vpt/1/predictions.parquet: expected .* 1 of 18 runs"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_a_partial_table_has_no_means_over_other_tasks(fresh):
+    """A mean over two tasks is not comparable with one over three."""
+    for seed in (0, 1):
+        (fresh.root / Run("digits", "vpt", seed).result).unlink()
+    table = aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
+    found = read_json(fresh.root / "results/metrics.json")["accuracy"]
+    assert list(found["vpt"]) == ["tasks"]
+    assert "group_mean" in found["ship"]
+    assert missing_runs(fresh.params, fresh.root) == [Run("digits", "vpt", 0), Run("digits", "vpt", 1)]
+    cells = {line.split()[0]: line.split()[1:] for line in text_table(table).splitlines()}
+    assert [cells["vpt"][i] for i in (0, 3, 4, 5)] == ["-"] * 4
+
+
+def test_seeds_must_have_seen_the_same_images(fresh):
+    """Else their hits cannot be averaged image by image."""
+    path = fresh.root / Run("digits", "ship", 1).folder / "predictions.parquet"
+    pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
+    with pytest.raises(BadInput, match="digits ship: expected the same test images for every run"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_predictions_must_be_those_of_the_result(fresh):
+    """A result from one run beside predictions from another would give an interval of something else."""
+    path = fresh.root / Run("digits", "ship", 1).result
+    write_json(path, {**read_json(path), "accuracy": 0.123})
+    with pytest.raises(BadInput, match=r"1.json: expected the accuracy of predictions.parquet, 0.\d+, got 0.123"):
+        aggregate(fresh.params, fresh.root)
+
+
+def test_leaky_figures_stand_apart(fresh):
+    """Under a name that says so, where the protocol made them; the others are what they were."""
+    honest = aggregate(fresh.params, fresh.root)
+    files = {name: (fresh.root / "results" / name).read_bytes() for name in FILES}
+    expected = read_json(fresh.root / "results/metrics.json")["accuracy"]
+    assert LEAKY not in honest
+    for path in (fresh.root / "results/runs").rglob("*.json"):
+        result = read_json(path)
+        write_json(path, {**result, "best_test_epoch_accuracy": result["accuracy"] + 0.01})
+    table = aggregate(fresh.params, fresh.root)
+    found = read_json(fresh.root / "results/metrics.json")
+    assert found["accuracy"] == expected
+    for method, values in found[LEAKY].items():
+        assert values["task_mean"] == pytest.approx(expected[method]["task_mean"] + 0.01, abs=3e-6)
+    assert "(leaky)" in text_table(table, width=200)
+    assert (fresh.root / "results/paired.csv").read_bytes() == files["paired.csv"]
+    assert table.drop(columns=LEAKY).equals(honest)
+
+
+@pytest.mark.parametrize("names", [["None", "NA", "null"], ["8", "16", "32"]])
+def test_names_are_text(tmp_path, names):
+    """Though pandas would read nothing, or numbers."""
+    raw = experiment.params().model_dump()
+    raw["methods"] = dict(zip(names, raw["methods"].values(), strict=True))
+    raw["grid"]["methods"] = names
+    params = parse_params(raw)
+    experiment.write(tmp_path, params)
+    aggregate(params, tmp_path)
+    table = read_table(tmp_path / "results/table.csv")
+    assert list(table["method"].unique()) == names
+    assert text_table(table).count("\n") == len(names) + 1
+    assert set(read_table(tmp_path / "results/paired.csv")["second"]) == {*names[1:]}
+
+
+def test_equal_hits_are_a_tie(fresh):
+    """Of 797 images: rounded accuracies of the runs would differ in the sixth digit of their mean."""
+    results, hits = [], {}
+    for method, counts in (("vpt", (708, 718, 708)), ("ship", (709, 717, 708))):
+        for seed, count in enumerate(counts):
+            right = pd.Series([number < count for number in range(797)])
+            hits[Run("digits", method, seed)] = right
+            about = {"task": "digits", "method": method, "seed": seed, "group": "natural", "test_images": 797}
+            about |= {"tuned_parameters": 1, "tuned_parameters_without_head": 0}
+            results.append({**about, "accuracy": round(count / 797, 6)})
+    first, second = summarise(pd.DataFrame(results), hits)["accuracy"]
+    assert first == second

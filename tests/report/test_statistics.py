@@ -1,0 +1,115 @@
+"""Statistics against numbers computed by hand."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from ship.errors import BadInput
+from ship.report.statistics import deviation, group_mean, group_means, holm, interval, paired, task_mean
+
+ACCURACIES = {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.2}
+GROUPS = {"a": "natural", "b": "natural", "c": "natural", "d": "structured"}
+
+
+def hits(share: float, images: int, seeds: int = 1) -> np.ndarray:
+    return np.tile(np.arange(images) < share * images, (seeds, 1))
+
+
+def test_deviation_is_that_of_a_sample():
+    """The denominator is n - 1."""
+    assert deviation([0.8, 0.9]) == pytest.approx(0.1 / 2**0.5)
+
+
+def test_one_seed_has_no_deviation():
+    """Neither 0 nor nan, which would look like numbers."""
+    assert deviation([0.8]) is None
+
+
+def test_group_mean_weighs_groups_and_task_mean_tasks():
+    """On groups of unequal size they are different numbers."""
+    assert group_means(ACCURACIES, GROUPS) == pytest.approx({"natural": 0.8, "structured": 0.2})
+    assert group_mean(ACCURACIES, GROUPS) == pytest.approx(0.5)
+    assert task_mean(ACCURACIES) == pytest.approx(0.65)
+
+
+def test_means_agree_on_one_group():
+    """Then every task weighs the same in both."""
+    groups = dict.fromkeys(ACCURACIES, "own")
+    assert group_mean(ACCURACIES, groups) == pytest.approx(task_mean(ACCURACIES))
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.93])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_interval_contains_the_mean_and_narrows_with_images(share, seeds):
+    """By the square root of their number."""
+    few, many = interval(hits(share, 400, seeds)), interval(hits(share, 6400, seeds))
+    assert few.low < share < few.high
+    assert few.high - few.low == pytest.approx(4 * (many.high - many.low), rel=0.15)
+
+
+def test_interval_is_that_of_a_share():
+    """For one seed: plus and minus 1.96 standard errors of a binomial."""
+    low, high = interval(hits(0.6, 5000))
+    assert (high - low) / 2 == pytest.approx(1.96 * (0.6 * 0.4 / 5000) ** 0.5, rel=0.05)
+
+
+def test_seeds_that_agree_do_not_narrow_the_interval():
+    """Images are resampled, seeds are not: the same predictions five times are no new evidence."""
+    assert interval(hits(0.6, 500, seeds=5)) == pytest.approx(interval(hits(0.6, 500)), abs=0.005)
+
+
+def test_seeds_that_err_on_other_images_narrow_the_interval():
+    """An image's mean over seeds then varies less from image to image."""
+    same = np.tile(np.arange(400) % 2 == 0, (2, 1))
+    other = np.stack([same[0], ~same[0]])
+    assert interval(other) == (0.5, 0.5)
+    assert interval(same).low < 0.5 < interval(same).high
+
+
+def test_interval_is_the_same_every_time():
+    """Its random numbers have a fixed seed."""
+    assert interval(hits(0.6, 300)) == interval(hits(0.6, 300))
+
+
+@pytest.mark.parametrize("images", [1, 30, 900])
+def test_paired_test_of_one_seed_is_mcnemars(images):
+    """The binomial test of the images on which exactly one of the two is right."""
+    first, second = np.random.default_rng(images).random((2, 1, images)) < np.array([[[0.8]], [[0.7]]])
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    expected = binomtest(only_first, only_first + only_second).pvalue if only_first + only_second else 1.0
+    assert paired(first, second).p == pytest.approx(expected, rel=1e-9)
+
+
+def test_paired_test_of_seeds_counts_all_signs():
+    """Against the enumeration of 2^n signs."""
+    first, second = np.random.default_rng(3).random((2, 3, 10)) < np.array([[[0.9]], [[0.4]]])
+    differences = first.sum(0).astype(int) - second.sum(0)
+    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=10)]
+    assert paired(first, second).p == pytest.approx(np.mean(np.array(sums) >= abs(differences.sum())), rel=1e-9)
+
+
+def test_paired_difference_turns_its_sign_with_the_order():
+    """And a method does not differ from itself."""
+    first, second = np.random.default_rng(4).random((2, 2, 500)) < np.array([[[0.8]], [[0.7]]])
+    forth, back = paired(first, second), paired(second, first)
+    assert forth.difference == pytest.approx(first.mean() - second.mean())
+    assert (back.difference, back.p) == pytest.approx((-forth.difference, forth.p))
+    assert forth.low < forth.difference < forth.high
+    assert paired(first, first) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_paired_test_refuses_other_images():
+    """Hits of other shapes are not pairs."""
+    with pytest.raises(BadInput, match="paired test: expected"):
+        paired(hits(0.5, 10), hits(0.5, 11))
+
+
+def test_holm_multiplies_by_what_is_left():
+    """Worked by hand; never above one, and in the order of p."""
+    assert holm([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.09, 0.09, 0.5])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -1,0 +1,21 @@
+"""How often a fit is saved."""
+
+from torch import nn
+
+from ship.artifacts import read_tensors
+from ship.experiment.rows import Train
+from ship.training.loop import Epoch, make_optimiser
+from ship.training.resume import Keeper, Progress
+
+
+def test_saving_takes_a_twentieth_of_the_time(tmp_path):
+    """The first epoch is saved at once; then as many pass as it takes, here 2 s of saving to 10 s of an epoch."""
+    times = iter([10, 12, 22, 32, 42, 52, 54, 64])  # two looks at the clock for an epoch that is saved, one for others
+    model = nn.Linear(2, 2)
+    path = tmp_path / "resume.safetensors"
+    keeper = Keeper(path, model, make_optimiser(model, Train()), "mark", clock=lambda: next(times))
+    seen = []
+    for epoch in range(6):
+        keeper.keep(Progress([Epoch(epoch, 0.1, 0.2, 0.3, 0.4)], []))
+        seen.append(int(read_tensors(path)[1]["log"][0][0]))
+    assert seen == [0, 0, 0, 0, 4, 4]
