@@ -3,48 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ship.errors import BadInput, Unfit
-from ship.methods.adapters import AdapterPlus, AdaptFormer, Houlsby, Pfeiffer
-from ship.methods.convpass import Convpass
-from ship.methods.cvpt import CVPT
-from ship.methods.fact import FacTTensorTrain, FacTTucker
-from ship.methods.linear import Linear
-from ship.methods.lora import OFT, LoRA, VeRA
-from ship.methods.mlp import MLP
-from ship.methods.repadapter import RepAdapter
-from ship.methods.selective import BitFit, Full, LayerNorm, Partial
-from ship.methods.ship import SHIP
-from ship.methods.ssf import SSF
-from ship.methods.vpt import VPT
 
-METHODS: dict[str, type[nn.Module]] = {
-    "adapter_plus": AdapterPlus,
-    "adaptformer": AdaptFormer,
-    "bitfit": BitFit,
-    "convpass": Convpass,
-    "cvpt": CVPT,
-    "fact_tk": FacTTucker,
-    "fact_tt": FacTTensorTrain,
-    "full": Full,
-    "houlsby": Houlsby,
-    "layernorm": LayerNorm,
-    "linear": Linear,
-    "lora": LoRA,
-    "mlp": MLP,
-    "oft": OFT,
-    "partial": Partial,
-    "pfeiffer": Pfeiffer,
-    "repadapter": RepAdapter,
-    "ship": SHIP,
-    "ssf": SSF,
-    "vera": VeRA,
-    "vpt": VPT,
+if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
+    from torch import Tensor, nn
+
+METHODS = {  # module and class; imported when it is used, so that no run loads, or depends on, another run's method
+    "adapter_plus": "adapters.AdapterPlus",
+    "adaptformer": "adapters.AdaptFormer",
+    "bitfit": "selective.BitFit",
+    "convpass": "convpass.Convpass",
+    "cvpt": "cvpt.CVPT",
+    "fact_tk": "fact.FacTTucker",
+    "fact_tt": "fact.FacTTensorTrain",
+    "full": "selective.Full",
+    "houlsby": "adapters.Houlsby",
+    "layernorm": "selective.LayerNorm",
+    "linear": "linear.Linear",
+    "lora": "lora.LoRA",
+    "mlp": "mlp.MLP",
+    "oft": "lora.OFT",
+    "partial": "selective.Partial",
+    "pfeiffer": "adapters.Pfeiffer",
+    "repadapter": "repadapter.RepAdapter",
+    "ship": "ship.SHIP",
+    "ssf": "ssf.SSF",
+    "vera": "lora.VeRA",
+    "vpt": "vpt.VPT",
 }
+
+
+def method_class(name: str) -> Any:
+    """The class of the method `name`, a key of METHODS."""
+    module, _, kind = METHODS[name].partition(".")
+    return getattr(import_module(f"ship.methods.{module}"), kind)
 
 
 def build(
@@ -58,9 +54,10 @@ def build(
 
     Raises Unfit where the options do not go together, or not with the backbone.
     """
-    kind: Any = METHODS[method]
+    kind = method_class(method)
     asked = {name: statistics[name] for name in kind.statistics}
     try:
-        return kind(vit, num_classes, **asked, **options)
+        model: nn.Module = kind(vit, num_classes, **asked, **options)
     except BadInput as error:
         raise Unfit(str(error)) from None
+    return model

@@ -12,7 +12,7 @@ from torch import nn
 from ship.errors import BadInput, Unfit, unknown
 from ship.experiment.messages import complaint
 from ship.experiment.params import Params
-from ship.methods import METHODS
+from ship.methods import METHODS, method_class
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -34,7 +34,7 @@ def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
     """
     if method not in METHODS:
         raise unknown(f"{place}.method", method, METHODS)
-    known = _options(METHODS[method])
+    known = _options(method_class(method))
     for name, value in options.items():
         if name not in known:
             raise unknown(f"{place}.options.{name}", name, known)
@@ -46,8 +46,7 @@ def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
 
 def check_noise(method: str, noise: float, place: str) -> None:
     """Raise Unfit where there is noise for a method that sees no image; `place` names the method."""
-    kind: Any = METHODS[method]
-    if noise and kind.trains_on == "pooled":
+    if noise and method_class(method).trains_on == "pooled":
         raise Unfit(f"{place}: expected train.noise and train.consistency 0, since it sees no image, got others")
 
 

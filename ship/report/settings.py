@@ -60,9 +60,9 @@ def _written(params: Params, root: Path, method: str, task: str) -> RunSettings 
 
 
 def _defaults(params: Params, method: str) -> dict[str, Any]:
-    from ship.methods import METHODS
+    from ship.methods import method_class
 
-    signature = inspect.signature(METHODS[params.methods[method].method]).parameters.values()
+    signature = inspect.signature(method_class(params.methods[method].method)).parameters.values()
     return {option.name: option.default for option in signature if option.default is not option.empty}
 
 

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from ship.errors import BadInput
-from ship.methods import METHODS, build
+from ship.methods import METHODS, build, method_class
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.models.vit import encode
 
@@ -23,7 +23,7 @@ STARTS_AS_BACKBONE = [
     *["adaptformer", "bitfit", "convpass", "fact_tk", "fact_tt", "full", "houlsby", "layernorm", "lora", "oft"],
     *["partial", "pfeiffer", "repadapter", "vera"],
 ]
-MERGING = [(name, {}) for name, kind in METHODS.items() if hasattr(kind, "merged")] + [("lora", {"dora": True})]
+MERGING = [(name, {}) for name in METHODS if hasattr(method_class(name), "merged")] + [("lora", {"dora": True})]
 TUNED = {  # without the head, with default options, for depth 3 and width 24
     "adapter_plus": 3 * (2 * 24 * 8 + 8 + 2 * 24),
     "convpass": 2 * 3 * (2 * 24 * 8 + 8 + 24 + 9 * 8**2 + 8),
