@@ -34,12 +34,13 @@ def restore(run: Run) -> Tuned:
     """The model that a run tuned. Raises BadInput where the backbone is not the one it was tuned on."""
     path = run.folder / "tuned.safetensors"
     if not path.is_file():
-        raise BadInput(f"{path}: expected the checkpoint of a run, found none (ship train {' '.join(map(str, run))})")
+        raise BadInput(f"{path}: expected the checkpoint of a run, found none (ship train {run})")
     state, about = read_tensors(path)
-    weights, expected = backbone_file(about["backbone"]["name"]), about["backbone"]["sha256"]
+    weights, expected = backbone_file(run.backbone), about["backbone"]["sha256"]
     if not weights.is_file() or sha256(weights) != expected:
         raise BadInput(
-            f"{weights}: expected the backbone with sha256 {expected}, on which {path} was tuned (ship backbone)"
+            f"{weights}: expected the backbone with sha256 {expected}, on which {path} was tuned "
+            f"(ship backbone {run.backbone})"
         )
     vit, preprocessing = backbones.load(weights)
     model = build(about["method"], vit, len(about["classes"]), about["options"], state)
