@@ -38,10 +38,11 @@ TABLE = "METHODS"
 class Code:
     """The modules of the package as they are when each is first asked for; a module is read once."""
 
-    def __init__(self, package: Path = PACKAGE) -> None:
-        self.package = package
+    def __init__(self, package: Path | None = None) -> None:
+        self.package = PACKAGE if package is None else package
         self._trees: dict[str, ast.Module] = {}
         self._digests: dict[str, str] = {}
+        self._imports: dict[str, list[str]] = {}
 
     def modules(self, step: str, method: str | None = None) -> dict[str, str]:
         """Digest of every module that a step reaches, by its path in the package; `method` is a key of METHODS."""
@@ -75,8 +76,13 @@ class Code:
             self._digests[module] = _short(repr(_plain(body)))
         return self._digests[module]
 
-    def imports(self, module: str) -> Iterator[str]:
+    def imports(self, module: str) -> list[str]:
         """The modules of ours that a module imports, wherever it does; those for type checking are left out."""
+        if module not in self._imports:
+            self._imports[module] = list(self._imported(module))
+        return self._imports[module]
+
+    def _imported(self, module: str) -> Iterator[str]:
         tree = self.tree(module)
         checked = [
             node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)

@@ -153,9 +153,10 @@ class Params(Settings):
     @model_validator(mode="after")
     def _random(self) -> Params:
         for name, row in self.backbones.items():
-            if (row.weights == "random") != ("random" in name):
-                rule = "'random' in the name of a backbone with random weights, and of no other"
-                raise ValueError(f"backbones.{name}: expected {rule}, got weights {row.weights!r}")
+            if row.weights == "random" and "random" not in name:
+                raise ValueError(
+                    f"backbones.{name}: expected a name with 'random', which its weights are, got {name!r}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -18,10 +18,10 @@ from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, expe
 from ship.report.comparison import Tables, compared
 from ship.report.published import published
 from ship.report.settings import row_settings, text
-from ship.report.text import difference, memory, parameters, percent, points, rank, seconds
+from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
-FILTERS = (difference, memory, parameters, percent, points, rank, seconds)
+FILTERS = (chance, difference, memory, parameters, percent, points, rank, seconds)
 
 
 def write_page(
@@ -56,7 +56,7 @@ def write_page(
         "leaky": LEAKY in table,
         "headline": " ".join(headline(part["means"], part["backbone"] if len(parts) > 1 else "") for part in parts),
         "across": _across(parts, methods),
-        "missing": _missing(params, root, missing),
+        "missing": _missing(params, read.runs, missing),
         "runs": len(expected_runs(params)),
         "environment": _environment(root, shown),
         "images": {task: _images(root, task) for task in tasks},
@@ -116,10 +116,10 @@ def _across(parts: Sequence[Mapping[str, Any]], methods: Sequence[str]) -> Marku
     return Markup(figures.across_backbones(means, methods)) if several else None  # noqa: S704  # texts are escaped
 
 
-def _missing(params: Params, root: Path, given: Mapping[Run, str]) -> list[tuple[Run, str]]:
-    """Every run of the grid that is not shown, and why."""
-    absent = [run for run in expected_runs(params) if not (root / run.folder / "run.json").exists()]
-    reasons = dict.fromkeys(absent, "no result yet") | {**given}
+def _missing(params: Params, runs: pd.DataFrame, given: Mapping[Run, str]) -> list[tuple[Run, str]]:
+    """Every run of the grid that is not among the `runs` of the tables, and why."""
+    there = set(runs[[*Run._fields]].itertuples(index=False, name=None))
+    reasons = dict.fromkeys((run for run in expected_runs(params) if run not in there), "no result yet") | {**given}
     return [(run, reasons[run]) for run in expected_runs(params) if run in reasons]
 
 

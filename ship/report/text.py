@@ -10,6 +10,7 @@ from pandas import Series
 from ship.experiment.params import Params
 from ship.report.aggregate import LEAKY, Frame, method_means
 from ship.report.ranks import ranking
+from ship.report.statistics import NEGLIGIBLE
 
 
 def text_table(summary: Frame, width: int = 100) -> str:
@@ -72,6 +73,11 @@ def _accuracy(row: Series) -> str:
 def percent(value: float | None) -> str:
     """0.8413 as 84.1; a dash where there is no value."""
     return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
+
+
+def chance(value: float) -> str:
+    """A p value in two digits; none is exactly 0."""
+    return f"{value:.2g}" if value >= NEGLIGIBLE else f"< {NEGLIGIBLE:g}"
 
 
 def difference(value: float) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from project import TINY, measured, settle
+from project import BACKBONE, TINY, measured, settle
 
 from ship.artifacts import Run
 from ship.errors import BadInput
@@ -22,7 +22,7 @@ def params(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", TINY["methods"])
 def test_it_predicts_what_the_run_predicted(params, tmp_path, method):
     """The test images, given as files, get the classes and probabilities of predictions.parquet."""
-    run = Run("digits", method, 0)
+    run = Run(BACKBONE, "digits", method, 0)
     train_run(params, run, lambda record: None)
     test = pd.read_parquet("data/digits/test.parquet")
     paths = [tmp_path / f"{i}.png" for i in range(len(test))]
@@ -36,7 +36,7 @@ def test_it_predicts_what_the_run_predicted(params, tmp_path, method):
 
 def test_what_is_refused(params, tmp_path):
     """No checkpoint, another backbone, no image."""
-    run = Run("digits", "vpt", 0)
+    run = Run(BACKBONE, "digits", "vpt", 0)
     with pytest.raises(BadInput, match=r"tuned\.safetensors: expected the checkpoint of a run, found none"):
         restore(run)
     train_run(params, run, lambda record: None)
@@ -44,6 +44,8 @@ def test_what_is_refused(params, tmp_path):
     for path in ("absent.png", "text.png", ""):
         with pytest.raises(BadInput, match=f"{path}: expected"):
             classify(restore(run), [tmp_path / path], params.compute)
-    fetch(params.backbone.model_copy(update={"image_size": 96}), tmp_path / "backbones/test_vit.safetensors")
+    fetch(
+        params.backbones[BACKBONE].model_copy(update={"image_size": 96}), tmp_path / f"backbones/{BACKBONE}.safetensors"
+    )
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
         restore(run)
