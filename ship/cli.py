@@ -198,6 +198,14 @@ def table(
 
 
 @app.command()
+def status(params: Settings = PARAMS) -> None:
+    """Say which runs are done, stale, failed, unfinished or missing, and why; a line each row and task."""
+    from ship.report.status import lines, statuses
+
+    print(*lines(statuses(read_params(params))), sep="\n")
+
+
+@app.command()
 def report(
     params: Settings = PARAMS,
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
