@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 .PHONY: quickstart test lint lock
 
 quickstart: $(BIN)/.installed
-	snakemake --cores all --quiet rules
+	PYTHONPATH=workflow/plugins snakemake --cores all --logger ship
 	ship table
 	@echo "The report: report/index.html"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
 import sys
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
+import yaml
 
 from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
 from ship.experiment import presets
-from ship.experiment.params import json_schema, read_params
+from ship.experiment.params import json_schema, parse_params, read_params
+from ship.experiment.version import version
 from ship.training.progress import epoch_line, progress
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ Seed = Annotated[int, typer.Argument(min=0, help="one of `grid.seeds`")]
 PARAMS = Path("params.yaml")
 
 
+@app.callback(context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+def ship(asked: Annotated[bool, typer.Option("--version", help="Print version and commit, and exit.")] = False) -> None:
+    """Take the options of the command itself."""
+    if asked:
+        print(f"ship {version()}")
+        raise typer.Exit
+
+
 @app.command()
 def init(
     preset: Annotated[str, typer.Argument(help="name of a preset; `ship init list` shows them")],
@@ -42,10 +51,11 @@ def init(
     if preset == "list":
         print(presets.overview())
         return
+    from ship.methods.options import check_grid
+
     text = presets.fill(preset, settings or [])
-    if path.exists() and path.read_bytes() != text.encode():
-        names = (path.with_name(f"{path.name}.before{number}") for number in itertools.count(1))
-        path.replace(kept := next(name for name in names if not name.exists()))
+    check_grid(parse_params(yaml.safe_load(text)))
+    if kept := presets.put_aside(path, text):
         print(f"{path}: what was there is {kept} now")
     write_text(path, text)
 
@@ -170,10 +180,6 @@ def table(
     from ship.report import aggregate as tables
     from ship.report import text
 
-    if not tables.TABLE.is_file():
-        raise BadInput(
-            f"{tables.TABLE}: expected the table of an experiment, found none (snakemake, or ship aggregate)"
-        )
     summary = tables.read_table(tables.TABLE)
     print(text.markdown_table(summary) if markdown else text.text_table(summary), end="")
 

@@ -48,7 +48,9 @@ def test_text_is_committed_with_lf():
     """A file with CR LF in it would be the one exception that no clone can mend."""
     if not (ROOT / ".git").exists():
         pytest.skip("needs a git clone: this folder is none")
-    assert [line for line in git(ROOT, "ls-files", "--eol").splitlines() if line.startswith(("i/crlf", "i/mixed"))] == []
+    assert [
+        line for line in git(ROOT, "ls-files", "--eol").splitlines() if line.startswith(("i/crlf", "i/mixed"))
+    ] == []
 
 
 def test_what_is_no_text_is_named(clone):
