@@ -1,14 +1,58 @@
-"""Fixtures that every test may use: a tiny backbone, and the reference material beside the project."""
+"""Fixtures that every test may use: a tiny backbone, the reference material beside the project, what is built once."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONGEST = ("slurm", "dvc", "slow")  # marks, the longest tests first
+
+torch.set_num_threads(1)  # several processes share the cores
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Where tests run side by side: each slow one for itself, the others with their module, the longest first.
+
+    So a module's fixtures are made once, and no process is left alone with long tests at the end. What must not meet
+    is marked `xdist_group`; what slow tests share is made by `once`.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        if not item.get_closest_marker("xdist_group") and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=rank)
+
+
+def rank(item):
+    """Where a test stands among the longest; the others keep their order behind them."""
+    return next((place for place, name in enumerate(LONGEST) if item.get_closest_marker(name)), len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """once(name, make): the folder `name` that `make(folder)` has filled, once for all processes; to be read alone."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def build(name, make):
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failure left
+                make(folder)
+                done.touch()
+        return folder
+
+    return build
 
 
 @pytest.fixture(autouse=True)

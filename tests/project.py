@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import yaml
 
+from ship import cli
 from ship.artifacts import backbone_file, data_folder
 from ship.data.prepare import prepare
 from ship.experiment.params import read_params
@@ -84,6 +89,19 @@ def command(*arguments, cwd, **options):
     """Run a command of the environment in `cwd`; the finished process."""
     environment = environment_of(cwd)
     return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def ship(*arguments, cwd):
+    """`ship ...` in this process, in `cwd`, as `command` gives it: for tests of what it says, not of the process."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    alone = mock.patch.object(logging.root, "handlers", [])  # so that its messages go to stderr, as in a shell
+    named = mock.patch.object(sys, "argv", ["ship", *arguments])
+    with contextlib.chdir(cwd), alone, named, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(["ship", *arguments], code, out.getvalue(), err.getvalue())
 
 
 def contents(folder, *patterns):

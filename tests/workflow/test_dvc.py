@@ -28,10 +28,10 @@ pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
 RUN = "runs/digits/vpt/0"
 
 
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
+@pytest.fixture(scope="session")
+def reproduced(once):
     """A committed repository that DVC has computed."""
-    return make_reproduced(tmp_path_factory.mktemp("reproduced") / "repository")
+    return once("reproduced", lambda folder: make_reproduced(folder / "repository")) / "repository"
 
 
 @pytest.fixture

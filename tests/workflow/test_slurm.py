@@ -15,7 +15,12 @@ import pytest
 import yaml
 from project import ROOT, command, contents, environment_of, make_project, write_params
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("slurm"),  # there is one cluster
+]
 SMALL = {
     "grid.tasks": ["digits"],
     "grid.methods": ["vpt"],
@@ -24,7 +29,7 @@ SMALL = {
 }
 SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
 SITE = {"partition": "cpu", "gpu_partition": "gpu"}
-SNAKEMAKE = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
+SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 KEPT = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
 RUN = "runs/digits/vpt/0"
 

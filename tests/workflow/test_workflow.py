@@ -31,12 +31,10 @@ def stale_runs(folder):
     return {path.rpartition("/")[0] for path in pending(folder) if path.startswith("runs/")}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project whose workflow has run to its end."""
-    folder = make_project(tmp_path_factory.mktemp("finished") / "project")
-    snakemake(folder)
-    return folder
+@pytest.fixture(scope="session")
+def finished(once):
+    """A project whose workflow has run to its end; to be read alone."""
+    return once("finished", lambda folder: snakemake(make_project(folder / "project"))) / "project"
 
 
 @pytest.fixture
@@ -65,10 +63,10 @@ class TestFinished:
         assert "</html>" in (finished / "report/index.html").read_text()
         assert "ship" in command("ship", "table", cwd=finished).stdout
 
-    def test_a_second_run_does_nothing(self, finished):
+    def test_a_second_run_does_nothing(self, project):
         """Nothing to be done."""
-        assert set() == pending(finished)
-        assert "Nothing to be done" in snakemake(finished)
+        assert set() == pending(project)
+        assert "Nothing to be done" in snakemake(project)
 
     def test_an_option_reruns_its_method_only(self, project):
         """Runs of vpt, then what is made of all runs."""
