@@ -39,7 +39,7 @@ def rank(item):
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """once(name, make): the folder `name` that `make(folder)` has filled, once for all processes; to be read alone."""
+    """A function of `name` and `make`: the folder that `make(folder)` filled, once for all processes; read it alone."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
