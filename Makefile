@@ -16,7 +16,7 @@ quickstart: $(BIN)/.installed
 
 # A process more than there are cores, since one waits for Slurm most of the time. `pytest` alone runs all tests in one.
 test: $(BIN)/.installed
-	pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder --durations 10
+	pytest --numprocesses $(WORKERS) --durations 10
 
 lint: $(BIN)/.installed
 	ruff check .

@@ -12,24 +12,33 @@ from filelock import FileLock
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-LONGEST = ("slurm", "dvc", "slow")  # marks, the longest tests first
+LONGEST = ("slurm", "dvc", "slow")  # marks, those of the longest tests first
+APART = ("tests/workflow/test_dvc.py", "tests/workflow/test_workflow.py")  # what their tests share is made by `once`
 
 torch.set_num_threads(1)  # several processes share the cores
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Where tests run side by side: each slow one for itself, the others with their module, the longest first.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side, the tests of a file stay in one process, which makes its fixtures once; those of APART do not.
 
-    So a module's fixtures are made once, and no process is left alone with long tests at the end. What must not meet
-    is marked `xdist_group`; what slow tests share is made by `once`.
+    So the tests that need Slurm, of which there is one, never meet.
     """
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        if not item.get_closest_marker("xdist_group") and not item.get_closest_marker("slow"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-    items.sort(key=rank)
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file in APART else file
+
+    config.option.loadscopereorder = False  # it would put files with many tests first
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Side by side, the longest tests come first, so that no process is left alone with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
 
 
 def rank(item):

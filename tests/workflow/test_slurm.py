@@ -15,12 +15,7 @@ import pytest
 import yaml
 from project import ROOT, command, contents, environment_of, make_project, write_params
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.slow,
-    pytest.mark.timeout(900),
-    pytest.mark.xdist_group("slurm"),  # there is one cluster
-]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = {
     "grid.tasks": ["digits"],
     "grid.methods": ["vpt"],
