@@ -14,7 +14,7 @@ import typer
 
 from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
-from ship.experiment import presets
+from ship.experiment import presets, reference
 from ship.experiment.params import json_schema, read_params
 from ship.training.progress import epoch_line, progress
 
@@ -51,9 +51,12 @@ def init(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of params.yaml, for editors."""
-    print(json.dumps(json_schema(), indent=2))
+def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page for people")] = False) -> None:
+    """Print the JSON schema of params.yaml, for editors, or what it says as config/README.md."""
+    print(
+        reference.markdown(json_schema()) if markdown else json.dumps(json_schema(), indent=2),
+        end="\n" * (not markdown),
+    )
 
 
 @app.command()
