@@ -93,15 +93,34 @@ def command(*arguments, cwd, **options):
 
 def ship(*arguments, cwd):
     """`ship ...` in this process, in `cwd`, as `command` gives it: for tests of what it says, not of the process."""
+    return _within(cli.main, "ship", *arguments, cwd=cwd)
+
+
+def summary(folder):
+    """Snakemake's rows, one an output file, by column; in this process, where a look takes a tenth of a second."""
+    from snakemake import cli as snakemake
+
+    modules = ("ship/*.py", "ship/*/*.py", "ship/*/*/*.py")
+    assert contents(folder, *modules) == contents(ROOT, *modules), (
+        "an edited package: expected `command`, got `summary`"
+    )
+    done = _within(snakemake.main, "snakemake", "--cores", "1", "--detailed-summary", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _within(main, *words, cwd):
+    """A command's `main` in this process, in `cwd`, as `command` would give it."""
     out, err, code = io.StringIO(), io.StringIO(), 0
-    alone = mock.patch.object(logging.root, "handlers", [])  # so that its messages go to stderr, as in a shell
-    named = mock.patch.object(sys, "argv", ["ship", *arguments])
+    alone = mock.patch.object(logging.root, "handlers", [])  # so that messages go to stderr, as in a shell
+    named = mock.patch.object(sys, "argv", list(words))
     with contextlib.chdir(cwd), alone, named, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            cli.main()
+            main()
         except SystemExit as end:
             code = end.code or 0
-    return subprocess.CompletedProcess(["ship", *arguments], code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def contents(folder, *patterns):

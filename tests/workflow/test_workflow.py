@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from project import command, contents, make_project, write_params
+from project import command, contents, make_project, summary, write_params
 
 RUNS = {f"runs/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
 
@@ -19,11 +19,7 @@ def snakemake(folder, *arguments):
 
 def pending(folder):
     """Output files that Snakemake would make again."""
-    done = command("snakemake", "--cores", "2", "--detailed-summary", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    table = [dict(zip(header, row, strict=False)) for row in rows]
-    return {row["output_file"] for row in table if row["plan"] != "no update"}
+    return {row["output_file"] for row in summary(folder) if row["plan"] != "no update"}
 
 
 def stale_runs(folder):
