@@ -3,6 +3,7 @@
 # make lint         style, types, workflow
 # Each sets up .venv by itself.
 PYTHON ?= python3
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
 INSTALL ?= $(BIN)/uv pip install --python $(BIN)/python --build-constraints requirements.lock
 CHECKED := --require-hashes --requirement
@@ -15,8 +16,9 @@ quickstart: $(BIN)/.installed
 	ship table
 	@echo "The report: report/index.html"
 
+# A process more than there are cores, since one waits for Slurm most of the time. `pytest` alone runs all tests in one.
 test: $(BIN)/.installed
-	pytest
+	pytest --numprocesses $(WORKERS) --durations 10
 
 lint: $(BIN)/.installed
 	ruff check .

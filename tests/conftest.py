@@ -1,14 +1,67 @@
-"""Fixtures that every test may use: a tiny backbone, and the reference material beside the project."""
+"""Fixtures that every test may use: a tiny backbone, the reference material beside the project, what is built once."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+LONGEST = ("slurm", "dvc", "slow")  # marks, those of the longest tests first
+APART = ("tests/workflow/test_dvc.py", "tests/workflow/test_workflow.py")  # what their tests share is made by `once`
+
+torch.set_num_threads(1)  # several processes share the cores
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side, the tests of a file stay in one process, which makes its fixtures once; those of APART do not.
+
+    So the tests that need Slurm, of which there is one, never meet.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return nodeid if file in APART else file
+
+    config.option.loadscopereorder = False  # it would put files with many tests first
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Side by side, the longest tests come first, so that no process is left alone with them at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=rank)
+
+
+def rank(item):
+    """Where a test stands among the longest; the others keep their order behind them."""
+    return next((place for place, name in enumerate(LONGEST) if item.get_closest_marker(name)), len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """A function of `name` and `make`: the folder that `make(folder)` filled, once for all processes; read it alone."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def build(name, make):
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # what a failure left
+                make(folder)
+                done.touch()
+        return folder
+
+    return build
 
 
 @pytest.fixture(autouse=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from unittest import mock
 
 import yaml
 
+from ship import cli
 from ship.artifacts import backbone_file, data_folder
 from ship.data.prepare import prepare
 from ship.experiment.params import read_params
@@ -91,6 +96,38 @@ def command(*arguments, cwd, **options):
     """Run a command of the environment in `cwd`; the finished process."""
     environment = environment_of(cwd)
     return subprocess.run(arguments, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **options)
+
+
+def ship(*arguments, cwd):
+    """`ship ...` in this process, in `cwd`, as `command` gives it: for tests of what it says, not of the process."""
+    return _within(cli.main, "ship", *arguments, cwd=cwd)
+
+
+def summary(folder):
+    """Snakemake's rows, one an output file, by column; in this process, where a look takes a tenth of a second."""
+    from snakemake import cli as snakemake
+
+    modules = ("ship/*.py", "ship/*/*.py", "ship/*/*/*.py")
+    assert contents(folder, *modules) == contents(ROOT, *modules), (
+        "an edited package: expected `command`, got `summary`"
+    )
+    done = _within(snakemake.main, "snakemake", "--cores", "1", "--detailed-summary", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def _within(main, *words, cwd):
+    """A command's `main` in this process, in `cwd`, as `command` would give it."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    alone = mock.patch.object(logging.root, "handlers", [])  # so that messages go to stderr, as in a shell
+    named = mock.patch.object(sys, "argv", list(words))
+    with contextlib.chdir(cwd), alone, named, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def contents(folder, *patterns):

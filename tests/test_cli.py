@@ -7,7 +7,7 @@ import tarfile
 import pytest
 import yaml
 from PIL import Image
-from project import BACKBONE, ROOT, command, write_params
+from project import BACKBONE, ROOT, command, ship, write_params
 
 from ship.artifacts import write_tensors
 from ship.experiment.params import read_params
@@ -16,7 +16,7 @@ from ship.experiment.params import read_params
 def refused(folder, *arguments):
     """The one line that `ship ...` says when it refuses; asserts that it does, and that it leaves nothing new."""
     before = {path for path in folder.rglob("*") if path.is_file()}
-    done = command("ship", *arguments, cwd=folder)
+    done = ship(*arguments, cwd=folder)
     assert done.returncode == 2, (done.stdout, done.stderr)
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
@@ -138,7 +138,7 @@ def test_unknown_names(tmp_path, arguments, message):
 def test_bad_settings(tmp_path, key, value, arguments, message):
     """Names file and key."""
     write_params(tmp_path, {key: value})
-    command("ship", "search", f"{BACKBONE}/digits/vpt", cwd=tmp_path)
+    ship("search", f"{BACKBONE}/digits/vpt", cwd=tmp_path)
     assert message in refused(tmp_path, *arguments)
 
 
@@ -174,7 +174,7 @@ def test_an_archive_that_leaves_its_folder(vtab):
 def test_init_writes_a_preset_with_settings(tmp_path):
     """Keys are set, comments stay, and the result is a valid experiment."""
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
-    done = command("ship", "init", "quickstart", "train.epochs=3", "grid.seeds=[1, 2]", cwd=tmp_path)
+    done = ship("init", "quickstart", "train.epochs=3", "grid.seeds=[1, 2]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     params = read_params(tmp_path / "params.yaml")
     assert (params.train.epochs, params.grid.seeds) == (3, [1, 2])
@@ -186,9 +186,9 @@ def test_init_keeps_the_experiment_that_was_there(tmp_path):
     """An edited params.yaml is put aside, and it is said where; an equal one stays."""
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     (tmp_path / "params.yaml").write_text("mine")
-    assert "params.yaml.before1" in command("ship", "init", "quickstart", cwd=tmp_path).stdout
-    assert not command("ship", "init", "quickstart", cwd=tmp_path).stdout
-    assert "params.yaml.before2" in command("ship", "init", "ablations", cwd=tmp_path).stdout
+    assert "params.yaml.before1" in ship("init", "quickstart", cwd=tmp_path).stdout
+    assert not ship("init", "quickstart", cwd=tmp_path).stdout
+    assert "params.yaml.before2" in ship("init", "ablations", cwd=tmp_path).stdout
     assert (tmp_path / "params.yaml.before1").read_text() == "mine"
 
 
@@ -225,3 +225,13 @@ def test_help_has_a_short_option(tmp_path, arguments):
     done = command("ship", *arguments, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ship")
+
+
+def test_a_shell_sees_one_line_and_a_2(tmp_path):
+    """The command as a process of its own says what it says within the process of the tests."""
+    write_params(tmp_path)
+    done = command("ship", "prepare", "digitz", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ship("prepare", "digitz", cwd=tmp_path).stderr
+    assert done.stderr.startswith("ship: params.yaml: tasks: expected one of")
+    assert done.stderr.count("\n") == 1

@@ -4,13 +4,15 @@
 """
 
 import os
+import re
 import shutil
-import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import yaml
+from limits import config, queue, run
 
 from ship.errors import BadInput
 from ship.experiment.params import read_params
@@ -18,6 +20,7 @@ from ship.experiment.params import read_params
 SITE = Path("profiles/slurm/site.yaml")
 FREE = 20  # GiB: the 19 tasks of VTAB-1k, features, checkpoints
 MINUTES = 10  # that a job may wait, and run
+LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room
 HEAD, NODE = "from the head node", "from a node"
 
 
@@ -39,9 +42,33 @@ def head() -> bool:
     partitions = {"cpu": site["partition"]}
     if wants_gpu():
         partitions["gpu"] = site["gpu_partition"] or site["partition"]
+    good = all([good, *fits(site, list(partitions.values()))])
     for kind, name in partitions.items():
         good = partition_is_up(name) and job(kind, name, site) and good
     return good
+
+
+def fits(site: dict[str, Any], partitions: list[str | None]) -> list[bool]:
+    """Whether site.yaml asks for no more than the site allows: what it refuses fails, and burns its retries."""
+    settings = config()
+    checks = []
+    for limit in queue(settings, site["account"], site["qos"], partitions)[:1]:
+        what = f"{site['jobs']} jobs may be in the queue at once"
+        cure = f"put jobs: {limit.jobs} into {SITE}, less where you send others beside"
+        checks.append(said(what, site["jobs"] <= limit.jobs, f"expected at most {limit.jobs}, {limit.name}", cure))
+    size = int(settings.get("MaxArraySize", 1001))
+    cure = "ask for MaxArraySize of 3 in slurm.conf"
+    checks.append(
+        said("the plugin starts", size > 2, f"it refuses MaxArraySize {size}, though nobody sends arrays", cure)
+    )
+    line = re.search(r"max_submit_line_size=(\d+)", settings.get("SchedulerParameters", ""))
+    long = not line or int(line[1]) >= LINE or site["script"]
+    checks.append(said("submit lines are not too long", long, line[0] if line else "", f"put script: true into {SITE}"))
+    if site["efficiency"]:
+        checks.append(
+            said("accounting answers", *run("sacct", "--noheader", "--jobs=1"), f"put efficiency: false into {SITE}")
+        )
+    return checks
 
 
 def experiment() -> bool:
@@ -78,13 +105,10 @@ def partition_is_up(name: str | None) -> bool:
     return said(f"partition {name} is up", good, states, f"`sinfo` shows the others; put one into {SITE}")
 
 
-def job(kind: str, partition: str | None, site: dict[str, str | None]) -> bool:
+def job(kind: str, partition: str | None, site: dict[str, Any]) -> bool:
     """Run the checks of a node in a job; whether all hold, and what it wrote is seen here."""
-    options = {"partition": partition, "account": site["account"], "qos": site["qos"], "time": str(MINUTES)}
-    if kind == "gpu" and site["gpu_share"]:
-        options["gres"] = site["gpu_share"]
-    elif kind == "gpu":
-        options["gpus"] = f"{site['gpu_model']}:1" if site["gpu_model"] else "1"
+    options = {name: site[name] for name in ("account", "qos", "reservation")} | {"partition": partition}
+    options |= {"time": MINUTES, **(gpu(site) if kind == "gpu" else {})}
     asked = [f"--{key}={value}" for key, value in options.items() if value]
     mark = Path(f".doctor-{uuid.uuid4().hex}").resolve()
     mark.write_text(HEAD, encoding="utf-8")
@@ -97,6 +121,17 @@ def job(kind: str, partition: str | None, site: dict[str, str | None]) -> bool:
     print("".join(f"      {line}\n" for line in output.splitlines()), end="")
     seen = said("the head node sees what it wrote", back, "", "the clone must lie on a shared folder")
     return said(f"a {kind} job ran and all was well", done, "see the lines before", "put it right") and seen
+
+
+def gpu(site: dict[str, Any]) -> dict[str, Any]:
+    """Options of srun that ask for a GPU, as the profile asks for one."""
+    one = f"{site['gpu_model']}:1" if site["gpu_model"] else "1"
+    whole = (
+        {"gres": f"gpu:{one}"}
+        if site["gpu_gres"]
+        else {"gpus" if re.fullmatch(r"[A-Za-z0-9_.:]+", one) else "gpus-per-node": one}
+    )
+    return {**({"gres": site["gpu_share"]} if site["gpu_share"] else whole), "constraint": site["gpu_constraint"]}
 
 
 def node(mark: Path, kind: str) -> bool:
@@ -119,15 +154,6 @@ def said(what: str, good: bool, details: str = "", cure: str = "") -> bool:
     last = details.strip().splitlines()[-1] if details.strip() else "no"
     print(f"ok    {what}" if good else f"FAIL  {what}: {last} ({cure})", flush=True)
     return good
-
-
-def run(*command: str) -> tuple[bool, str]:
-    """Whether a command succeeded, and all that it said."""
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    except FileNotFoundError:
-        return False, f"there is no command `{command[0]}`"
-    return done.returncode == 0, done.stdout
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 
 from ship.artifacts import write_json, write_text
 from ship.cli.app import PARAMS, Settings, app
-from ship.experiment import presets
+from ship.experiment import presets, reference
 from ship.experiment.code import digests
 from ship.experiment.params import json_schema, parse_params, read_params
 
@@ -35,9 +35,10 @@ def init(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON schema of params.yaml, for editors."""
-    print(json.dumps(json_schema(), indent=2))
+def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page for people")] = False) -> None:
+    """Print the JSON schema of params.yaml, for editors, or what it says as config/README.md."""
+    page = reference.markdown(json_schema()) if markdown else json.dumps(json_schema(), indent=2)
+    print(page.rstrip("\n"))
 
 
 @app.command()

@@ -37,12 +37,12 @@ Values = Annotated[list[Plain], Field(min_length=1)]
 class Train(Settings):
     """The recipe: an optimiser, linear warm-up, cosine."""
 
-    epochs: Positive = 100
-    batch_size: Positive = 64
+    epochs: Annotated[Positive, Field(description="passes over the training images")] = 100
+    batch_size: Annotated[Positive, Field(description="images a step")] = 64
     optimiser: Annotated[Literal["adamw", "sgd"], Field(description="sgd has a momentum of 0.9")] = "adamw"
     lr: Annotated[float, Field(gt=0, description="peak learning rate")] = 1e-3
-    weight_decay: Rate = 1e-4
-    warmup_epochs: Count = 10
+    weight_decay: Annotated[Rate, Field(description="of the optimiser")] = 1e-4
+    warmup_epochs: Annotated[Count, Field(description="of a linear warm-up; below `epochs`")] = 10
     warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
     floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
     drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
@@ -63,8 +63,8 @@ class Train(Settings):
 class Range(Settings):
     """An interval that values are drawn from."""
 
-    low: float
-    high: float
+    low: Annotated[float, Field(description="the least value")]
+    high: Annotated[float, Field(description="the greatest value")]
     log: Annotated[bool, Field(description="draw the logarithm evenly")] = False
     whole: Annotated[bool, Field(description="whole numbers alone")] = False
 
@@ -129,8 +129,8 @@ class Search(Settings):
 class Override(Settings):
     """What differs for one task within a row."""
 
-    options: dict[str, Plain] = Field({})
-    train: dict[str, Plain] = Field({})
+    options: dict[str, Plain] = Field({}, description="keyword arguments of the method")
+    train: dict[str, Plain] = Field({}, description="keys of `train`")
 
 
 class Method(Settings):

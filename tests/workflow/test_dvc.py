@@ -28,10 +28,10 @@ pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
 RUN = "runs/vit_random/digits/vpt/0"
 
 
-@pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
+@pytest.fixture(scope="session")
+def reproduced(once):
     """A committed repository that DVC has computed."""
-    return make_reproduced(tmp_path_factory.mktemp("reproduced") / "repository")
+    return once("reproduced", lambda folder: make_reproduced(folder / "repository")) / "repository"
 
 
 @pytest.fixture
@@ -40,11 +40,22 @@ def repository(reproduced, tmp_path):
     return shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
 
 
+@pytest.fixture(scope="session")
+def stored_once(once, reproduced):
+    """A folder with a copy of it, whose files lie in the remote beside it too."""
+    return once("pushed", lambda folder: run(copy(reproduced, folder / "repository"), "dvc", "push"))
+
+
 @pytest.fixture
-def pushed(repository):
-    """A copy whose files lie in the remote beside it too."""
-    run(repository, "dvc", "push")
-    return repository
+def pushed(stored_once, tmp_path):
+    """The same, to be changed."""
+    copy(stored_once, tmp_path)
+    return tmp_path / "repository"
+
+
+def copy(folder, place):
+    """A copy at `place`, links and all."""
+    return shutil.copytree(folder, place, symlinks=True, dirs_exist_ok=True)
 
 
 def stages_run(said):

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 from dvc.repo import Repo
-from project import ROOT, TINY, command
+from project import ROOT, TINY, summary
 from versioned import UP_TO_DATE, clone, make_repository, run, state
 
 GRID = {key: TINY["grid"][axis] for key, axis in (("grid.tasks", "tasks"), ("grid.methods", "methods"))}
@@ -42,14 +42,6 @@ def stages(repository):
     """{address: stage} as DVC sees it, without that of the code's digests, which Snakemake takes as settings."""
     with Repo(str(repository)) as repo:
         return {stage.name: stage for stage in repo.index.stages if stage.name != "code"}
-
-
-def summary(folder, *arguments):
-    """Snakemake's rows, one an output file."""
-    done = command("snakemake", "--cores", "1", "--detailed-summary", *arguments, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def outputs(stage):

@@ -1,11 +1,14 @@
 """The profile for Slurm as Snakemake reads it, without a cluster: what site.yaml says stands in it."""
 
+import dataclasses
+import re
 import shutil
 
 import pytest
 import yaml
 import yte
 from project import ROOT
+from snakemake_executor_plugin_slurm import ExecutorSettings
 
 PROFILE = "profiles/slurm/config.v9+.yaml"
 
@@ -49,6 +52,73 @@ def test_without_gpus_nothing_is_asked_of_their_partition(profile):
     assert found["set-resources"]["train"].keys() == {"mem_mb", "runtime"}
     assert found["set-resources"]["train"]["runtime"].startswith("min(180 * attempt")
     assert "groups" not in found
+
+
+@pytest.mark.parametrize(
+    ("site", "asked"),
+    [
+        ({}, {}),  # the rule's own gpu: 1
+        ({"gpu_model": "a100"}, {"gpu_model": "'a100'"}),
+        ({"gpu_model": "a100_3g.20gb"}, {"gpu_model": "'a100_3g.20gb'"}),
+        ({"gpu_model": "a100-sxm4"}, {"gpu": 0, "slurm_extra": "'--gpus-per-node=a100-sxm4:1'"}),
+        ({"gpu_gres": True}, {"gpu": 0, "gres": "'gpu:1'"}),
+        ({"gpu_gres": True, "gpu_model": 2080}, {"gpu": 0, "gres": "'gpu:2080:1'"}),
+        ({"gpu_share": "shard:1", "gpu_model": "a100-sxm4"}, {"gpu": 0, "gres": "'shard:1'"}),
+        ({"gpu_constraint": "a100|h100"}, {"constraint": "'a100|h100'"}),
+    ],
+)
+def test_a_gpu_is_asked_for_in_the_way_of_the_cluster(profile, site, asked):
+    """One way at a time, and of the rules that compute on it alone."""
+    found = profile(**site)
+    for rule in ("features", "search", "train"):
+        resources = found["set-resources"][rule]
+        assert {key: value for key, value in resources.items() if key not in {"mem_mb", "runtime"}} == asked
+    assert not {"gpu", "gres", "gpu_model", "constraint", "slurm_extra"} & found["default-resources"].keys()
+
+
+def test_a_gpu_that_cannot_be_asked_for_is_refused(profile):
+    """The plugin takes no hyphen in --gres; it is said before any job is sent, with the way out."""
+    with pytest.raises(Exception, match=r"gpu_model: expected .* got a100-sxm4 \(name it by gpu_constraint\)"):
+        profile(gpu_gres=True, gpu_model="a100-sxm4")
+
+
+@pytest.mark.parametrize(
+    ("site", "options"),
+    [
+        ({"reservation": "course"}, {"slurm-reservation": "course"}),
+        ({"script": True}, {"slurm-pass-command-as-script": True}),
+        ({"efficiency": True}, {"slurm-efficiency-report": True, "slurm-efficiency-report-path": "logs/slurm"}),
+    ],
+)
+def test_what_a_site_may_want_is_off_unless_it_says_so(profile, site, options):
+    """Beside the options that every cluster gets."""
+    plain, found = profile(), profile(**site)
+    assert found == plain | options
+    assert not plain.keys() & options.keys()
+
+
+def test_the_plugin_knows_every_option():
+    """As it is installed: an option that it has dropped would stop every run."""
+    known = {field.name for field in dataclasses.fields(ExecutorSettings)}
+    lines = (ROOT / PROFILE).read_text().splitlines()
+    options = [re.match(r" *slurm-([a-z-]+):", line) for line in lines]
+    assert {found[1].replace("-", "_") for found in options if found} <= known
+
+
+def test_every_entry_is_explained():
+    """What it is, which values it takes, why this one: a comment beside it, or above the lines of its kind."""
+    for name in ("config.v9+.yaml", "site.yaml"):
+        lines = (ROOT / "profiles/slurm" / name).read_text().split("\n\n", 1)[1].splitlines()
+        bare = [line for line in lines if re.match(r" *[\w-]+: ", line) and "  #" not in line and " # " not in line]
+        named = (
+            "slurm_partition",
+            "slurm_account",
+            "qos",
+            "constraint",
+            "gres",
+            "slurm_extra",
+        )  # site.yaml explains them
+        assert not [line for line in bare if line.split(":")[0].strip() not in named]
 
 
 @pytest.mark.parametrize("preemptible", [True, False])

@@ -24,7 +24,7 @@ SMALL = {
 }
 SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
 SITE = {"partition": "cpu", "gpu_partition": "gpu"}
-SNAKEMAKE = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
+SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 KEPT = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
 RUN = "runs/vit_random/digits/vpt/0"
 
@@ -129,20 +129,21 @@ def same(folder, reference):
 
 
 def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
-    """Its preset, with few images: every training held a GPU, and never more did so than there are GPUs."""
+    """Its preset, smaller: every training held a GPU, and never more did so than there are GPUs."""
     folder = make_project(tmp_path / "project")
     describe(folder)
     small = [
         f"tasks.{task}.{split}={count}"
-        for task in ("digits", "sprite_location", "textures")
+        for task in ("digits", "textures")
         for split, count in (("train", 80), ("val", 20), ("test", 50))
     ]
-    done = command("ship", "init", "quickstart", "compute.device=auto", "train.epochs=2", *small, cwd=folder)
+    small += ["grid.tasks=[digits, textures]", "grid.methods=[vpt, ship]", "compute.device=auto", "train.epochs=2"]
+    done = command("ship", "init", "quickstart", *small, cwd=folder)
     assert done.returncode == 0, done.stderr
     finish(folder, start(folder))
     assert "</html>" in (folder / "report/index.html").read_text()
     trainings = [job for job in jobs("train") if job["WorkDir"] == str(folder)]
-    assert len(trainings) == 9
+    assert len(trainings) == 4
     assert {job["TresPerJob"] for job in trainings} == {"gres:gpu:1"}
     assert {job["Partition"] for job in trainings} == {"gpu"}
     assert {job["Comment"] for job in trainings} >= {"rule_train_wildcards_digits_ship_0"}
@@ -158,21 +159,22 @@ def time(text):
     return datetime.fromisoformat(text)
 
 
-def test_a_cancelled_search_goes_on(slurm, tmp_path):
+def test_a_cancelled_search_goes_on(project, tmp_path):
     """`scancel` in its second trial: the settings of an undisturbed search, and the first trial is not made again."""
     settings, chosen = {**SMALL, "methods.vpt.search": SEARCH}, "results/settings/digits/vpt.json"
-    folder, alone = (make_project(tmp_path / name, settings) for name in ("project", "alone"))
+    alone = shutil.copytree(project, tmp_path / "alone", symlinks=True)
+    for folder in (project, alone):
+        write_params(folder, settings)
     done = command("snakemake", "--cores", "2", "--", chosen, cwd=alone)
     assert done.returncode == 0, done.stderr
-    describe(folder)
-    process = start(folder, chosen)
-    cluster.wait((folder / "searches/vit_random/digits/vpt/trials.json").exists, "a first trial", 240)
+    process = start(project, chosen)
+    cluster.wait((project / "searches/vit_random/digits/vpt/trials.json").exists, "a first trial", 240)
     cluster.run("scancel", running("search"))
-    finish(folder, process)
+    finish(project, process)
     assert [job["JobState"] for job in jobs("search")][-2:] == ["CANCELLED", "COMPLETED"]
     assert jobs("search")[-1]["TresPerJob"] == "gres:gpu:1"
-    assert "going on after 1 trials of it" in (folder / "logs/search/vit_random/digits/vpt.log").read_text()
-    assert (folder / chosen).read_bytes() == (alone / chosen).read_bytes()
+    assert "going on after 1 trials of it" in (project / "logs/search/vit_random/digits/vpt.log").read_text()
+    assert (project / chosen).read_bytes() == (alone / chosen).read_bytes()
 
 
 class TestDisturbed:

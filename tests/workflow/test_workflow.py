@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from project import command, contents, make_project, write_params
+from project import command, contents, make_project, summary, write_params
 
 RUNS = {f"runs/vit_random/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
 
@@ -19,11 +19,7 @@ def snakemake(folder, *arguments):
 
 def pending(folder):
     """Output files that Snakemake would make again."""
-    done = command("snakemake", "--cores", "2", "--detailed-summary", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
-    table = [dict(zip(header, row, strict=False)) for row in rows]
-    return {row["output_file"] for row in table if row["plan"] != "no update"}
+    return {row["output_file"] for row in summary(folder) if row["plan"] != "no update"}
 
 
 def stale_runs(folder):
@@ -31,12 +27,10 @@ def stale_runs(folder):
     return {path.rpartition("/")[0] for path in pending(folder) if path.startswith("runs/")}
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project whose workflow has run to its end."""
-    folder = make_project(tmp_path_factory.mktemp("finished") / "project")
-    snakemake(folder)
-    return folder
+@pytest.fixture(scope="session")
+def finished(once):
+    """A project whose workflow has run to its end; to be read alone."""
+    return once("finished", lambda folder: snakemake(make_project(folder / "project"))) / "project"
 
 
 @pytest.fixture
@@ -65,10 +59,10 @@ class TestFinished:
         assert "</html>" in (finished / "report/index.html").read_text()
         assert "ship" in command("ship", "table", cwd=finished).stdout
 
-    def test_a_second_run_does_nothing(self, finished):
+    def test_a_second_run_does_nothing(self, project):
         """Nothing to be done."""
-        assert set() == pending(finished)
-        assert "Nothing to be done" in snakemake(finished)
+        assert set() == pending(project)
+        assert "Nothing to be done" in snakemake(project)
 
     def test_an_option_reruns_its_method_only(self, project):
         """Runs of vpt, then what is made of all runs."""

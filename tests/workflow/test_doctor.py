@@ -1,0 +1,109 @@
+"""What doctor.py says of a site's limits, without a cluster: commands of Slurm that answer as its manual says."""
+
+import os
+import sys
+
+import pytest
+import yaml
+from project import ROOT
+
+sys.path.append(str(ROOT / "workflow"))
+import doctor
+import limits
+
+SHIPPED = yaml.safe_load((ROOT / "profiles/slurm/site.yaml").read_text())
+CONFIG = """Configuration data as of 2026-01-01T00:00:00
+ClusterName             = big
+MaxArraySize            = 1001
+MaxJobCount             = 10000
+SchedulerParameters     = bf_interval=30
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A function that lays down what each command of Slurm answers, by the words that its arguments hold."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    def answer(command, *answers):
+        cases = "".join(f'case "$*" in *"{words}"*) cat <<"END"\n{text}\nEND\nexit;; esac\n' for words, text in answers)
+        (tmp_path / command).write_text(f"#!/bin/sh\n{cases}echo '{command}: error'; exit 1\n")
+        (tmp_path / command).chmod(0o755)
+
+    for command in ("scontrol", "sacctmgr", "sacct"):
+        answer(command)
+    answer("scontrol", ("show config", CONFIG))
+    return answer
+
+
+def said(capsys, partitions=(None,), **site):
+    """The lines of the checks, and whether all hold."""
+    good = all(doctor.fits({**SHIPPED, **site}, list(partitions)))
+    return good, capsys.readouterr().out
+
+
+def test_a_site_without_accounting_limits_the_cluster_alone(slurm, capsys):
+    """MaxJobCount, which is far away."""
+    assert said(capsys)[0]
+    good, lines = said(capsys, jobs=20000)
+    assert not good
+    assert "FAIL  20000 jobs may be in the queue at once: expected at most 10000, MaxJobCount (put jobs: 10000" in lines
+
+
+def test_the_least_limit_counts(slurm, capsys):
+    """Of the account, which is the user's default one, of its quality of service, and of the partition's."""
+    slurm("scontrol", ("show config", CONFIG), ("partition gpu", "PartitionName=gpu AllowQos=ALL QoS=few MaxNodes=1"))
+    slurm(
+        "sacctmgr",
+        ("show user", "physics"),
+        ("account=physics", "80||normal"),
+        ("show qos normal", "70||"),
+        ("show qos few", "|60|"),
+        ("show qos high", "||50"),
+    )
+    expected = ["MaxSubmitPA of qos few", "MaxSubmitPU of qos normal", "MaxSubmit of account physics", "MaxJobCount"]
+    found = limits.queue(limits.config(), None, None, [None, "gpu"])
+    assert found == [(60 + 10 * rank if rank < 3 else 10000, name) for rank, name in enumerate(expected)]
+    assert limits.queue(limits.config(), "physics", "high", [])[0] == (50, "GrpSubmit of qos high")
+    good, lines = said(capsys, [None, "gpu"])
+    assert not good
+    assert (
+        "FAIL  100 jobs may be in the queue at once: expected at most 60, MaxSubmitPA of qos few (put jobs: 60" in lines
+    )
+    assert said(capsys, [None, "gpu"], jobs=60)[0]
+
+
+def test_a_site_that_refuses_long_lines_wants_scripts(slurm, capsys):
+    """Named before a job fails of it."""
+    slurm("scontrol", ("show config", CONFIG.replace("=30", "=30,max_submit_line_size=4096")))
+    assert "FAIL  submit lines are not too long: max_submit_line_size=4096 (put script: true" in said(capsys)[1]
+    assert said(capsys, script=True)[0]
+
+
+def test_a_site_without_arrays_stops_the_plugin(slurm, capsys):
+    """It asks for them although none is sent."""
+    slurm("scontrol", ("show config", CONFIG.replace("1001", "1")))
+    assert "FAIL  the plugin starts: it refuses MaxArraySize 1" in said(capsys)[1]
+
+
+def test_a_report_on_efficiency_needs_accounting(slurm, capsys):
+    """Else nothing would be reported, after hours."""
+    assert "FAIL  accounting answers: sacct: error (put efficiency: false" in said(capsys, efficiency=True)[1]
+    slurm("sacct", ("--jobs", ""))
+    assert said(capsys, efficiency=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("site", "options"),
+    [
+        ({}, {"gpus": "1"}),
+        ({"gpu_model": "a100"}, {"gpus": "a100:1"}),
+        ({"gpu_model": "a100-sxm4"}, {"gpus-per-node": "a100-sxm4:1"}),
+        ({"gpu_gres": True, "gpu_model": "a100"}, {"gres": "gpu:a100:1"}),
+        ({"gpu_share": "shard:1"}, {"gres": "shard:1"}),
+        ({"gpu_constraint": "a100"}, {"gpus": "1", "constraint": "a100"}),
+    ],
+)
+def test_a_gpu_is_asked_for_as_the_profile_does(site, options):
+    """Else the job of the check would tell nothing about those of the workflow."""
+    assert {key: value for key, value in doctor.gpu({**SHIPPED, **site}).items() if value} == options
