@@ -16,6 +16,7 @@ from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
 from ship.experiment import presets
 from ship.experiment.params import json_schema, read_params
+from ship.inference import command
 from ship.training.progress import epoch_line, progress
 
 if TYPE_CHECKING:
@@ -135,23 +136,7 @@ def train(
         train_run(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
 
 
-@app.command()
-def predict(
-    task: Task,
-    method: MethodName,
-    seed: Seed,
-    images: Annotated[list[Path], typer.Argument(help="image files")],
-    params: Settings = PARAMS,
-) -> None:
-    """Print path, class and probability of images as CSV, by the model that a run tuned."""
-    import pandas as pd
-
-    from ship.inference.restore import classify, restore
-
-    compute = read_params(params).compute
-    anywhere = compute.model_copy(update={"device": "cpu" if compute.device == "cpu" else "auto"})
-    rows = classify(restore(Run(task, method, seed)), images, anywhere)
-    print(pd.DataFrame(rows).to_csv(index=False, float_format="%.4f"), end="")
+app.command()(command.predict)
 
 
 @app.command()
