@@ -137,6 +137,7 @@ def train(
 
 
 app.command()(command.predict)
+app.command()(command.export)
 
 
 @app.command()

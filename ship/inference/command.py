@@ -1,4 +1,4 @@
-"""What `ship` says of a tuned model: `ship predict`. Loads torch when it is called."""
+"""What `ship` does with a tuned model: `ship predict`, `ship export`. Loads torch when it is called."""
 
 from __future__ import annotations
 
@@ -52,3 +52,17 @@ def predict(
             put(answer)
     if refused:
         raise typer.Exit(1)
+
+
+def export(
+    run: Annotated[str, typer.Argument(help="a run, by its place under runs/ or its folder", metavar="RUN")],
+    folder: Annotated[Path, typer.Argument(help="what is written; not there yet")],
+    images: Annotated[int, typer.Option(min=1, help="test images on which each file is compared with the run")] = 1000,
+    onnx: Annotated[bool, typer.Option(help="model.onnx, which needs ship-tuning[export]")] = True,
+    threads: Threads = 2,
+) -> None:
+    """Write a run's model as a folder to take away: weights, ONNX, torch.export, model card. Each file is checked."""
+    from ship.inference.export import export as write
+
+    write(run, folder, print, images=images, onnx=onnx, threads=threads)
+    print(f"{folder}: done")

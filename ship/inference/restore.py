@@ -57,7 +57,7 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     if vit is not None:
         plain = copied(vit, "load")
     elif "backbone" in about:
-        plain, preprocessing = backbones.load(_backbone(about, file))
+        plain, preprocessing = backbones.load(backbone_of(about, file))
     else:
         raise BadInput(f"{file}: expected vit=, the ViT that was tuned, beside a file without a backbone, got none")
     if lacking := [name for name in method_class(about["method"]).statistics if name not in state]:
@@ -81,7 +81,7 @@ def _check(about: dict[str, Any], file: Path) -> None:
     check_arguments(about["method"], about["options"], f"{file}: options")
 
 
-def _backbone(about: dict[str, Any], file: Path) -> Path:
+def backbone_of(about: dict[str, Any], file: Path) -> Path:
     """The file of the backbone that a run was tuned on: beside `file`, or in `backbones/` above it."""
     name, digest = f"{about['backbone']['name']}.safetensors", about["backbone"]["sha256"]
     above = [parent / "backbones" / Path(name).name for parent in file.resolve().parents]

@@ -83,5 +83,5 @@ class CVPT(Method):
 
 def cross_attention(block: Block, z: Tensor, prompts: KV) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
-    keys, values = (part.expand(len(z), *part.shape[1:]) for part in prompts)
+    keys, values = (part.expand(z.shape[0], *part.shape[1:]) for part in prompts)
     return project_out(block, attend(project_q(block, z), keys, values))

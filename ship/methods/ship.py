@@ -102,12 +102,12 @@ class SHIP(Method):
                 independent, attribute = self.sip[self.level_at[i]][None], self._attribute(i, attended)
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
             normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
-            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, len(z))
+            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
             z = finish_block(block, z, self._gather(image, prompt))
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
             if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
-                seen = finish_block(block, _whole(prompts, len(z)), _attend_jointly(prompt.q, image, prompt))
+                seen = finish_block(block, _whole(prompts, z.shape[0]), _attend_jointly(prompt.q, image, prompt))
                 targets = _most_attended(block, image, z, self.matching_tokens)
                 matching = self.matching_weight * matching_loss(seen, targets)
             elif i < self.last and i + 1 not in self.level_at:  # of the last block nobody reads them
@@ -133,7 +133,7 @@ class SHIP(Method):
         for i, block in enumerate(self.vit.blocks):
             if i in self.level_at:
                 attribute = self._attribute(i, attended)
-            image, kv = project_qkv(block, block.norm1(z)), [part.expand(len(z), -1, -1, -1) for part in folded[i]]
+            image, kv = project_qkv(block, block.norm1(z)), [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
                 _, *own = project_qkv(block, normed)
@@ -175,7 +175,7 @@ def _attend_jointly(q: Tensor, image: QKV, prompt: QKV) -> Tensor:
 def _most_attended(block: Block, image: QKV, z: Tensor, count: int) -> Tensor:
     """The `count` tokens of z (B, N, D) with the largest class attention in the block that made z: (B, count, D)."""
     chosen = class_attention(block, image).topk(count).indices
-    return z[torch.arange(len(z), device=z.device)[:, None], chosen]
+    return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
 
 
 def _project(block: Block, normed: Prompts, batch: int) -> QKV:

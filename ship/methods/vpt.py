@@ -49,7 +49,7 @@ class VPT(Method):
         return [project_kv(block, block.norm1(own[None])) for block, own in zip(blocks, self.prompts, strict=False)]
 
     def _shallow(self, z: Tensor) -> Tensor:
-        joined = torch.cat([z, self._drawn(0, len(z))], dim=1)
+        joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
         for block in self.vit.blocks:
             joined = pass_block(block, joined)
         return joined[:, : z.shape[1]]
@@ -58,9 +58,9 @@ class VPT(Method):
         for i, block in enumerate(self.vit.blocks):
             image = project_qkv(block, block.norm1(z))
             if folded is None:
-                _, *prompt = project_qkv(block, block.norm1(self._drawn(i, len(z))))
+                _, *prompt = project_qkv(block, block.norm1(self._drawn(i, z.shape[0])))
             else:
-                prompt = [part.expand(len(z), -1, -1, -1) for part in folded[i]]
+                prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
             z = finish_block(block, z, attend(image.q, keys, values))
         return z
