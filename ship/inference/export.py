@@ -42,6 +42,7 @@ class Subject(NamedTuple):
     """run.json"""
     model: Model
     preprocessing: Preprocessing
+    task: str
     images: Tensor
     """(n, 3, S, S), uint8, of the test split"""
     logits: Tensor
@@ -71,8 +72,9 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
     subject = read(find(name), images, threads)
     with _drafted(folder) as draft:
         about, checks = _write(subject, draft, tell, onnx)
-        write_json(draft / ABOUT, {**about, "run": subject.about, "checks": checks})
-        write_text(draft / "README.md", card(folder.name, {**about, "run": subject.about, "checks": checks}))
+        about = {**about, "task": subject.task, "run": subject.about, "checks": checks}
+        write_json(draft / ABOUT, about)
+        write_text(draft / "README.md", card(folder.name, about))
 
 
 def read(run: Path, count: int, threads: int) -> Subject:
@@ -83,7 +85,8 @@ def read(run: Path, count: int, threads: int) -> Subject:
     made = model.preprocessing
     if made is None:
         raise BadInput(f"{run}: expected a run that knows how images are prepared, got one that does not")
-    batches = stream(_test_split(run, about), made.image_size, made.interpolation, min(count, BATCH), threads)
+    split = _test_split(run, about)
+    batches = stream(split, made.image_size, made.interpolation, min(count, BATCH), threads)
     pixels, logits, normalise = [], [], normaliser(made.mean, made.std, torch.device("cpu"))
     autocast = torch.autocast("cpu", enabled=False)
     for _, batch, _ in batches:
@@ -91,7 +94,7 @@ def read(run: Path, count: int, threads: int) -> Subject:
         logits.append(answer(model.method, normalise(batch), autocast))
         if sum(map(len, pixels)) >= count:
             break
-    subject = Subject(run, about, model, made, torch.cat(pixels), torch.cat(logits))
+    subject = Subject(run, about, model, made, split.parent.name, torch.cat(pixels), torch.cat(logits))
     _check_run(subject)
     return subject
 
@@ -153,13 +156,13 @@ def _write_weights(subject: Subject, whole: Network, draft: Path) -> str:
 
 
 def _test_split(run: Path, about: dict[str, Any]) -> Path:
-    """The test images of the run's project. Raises BadInput where they are not there, or others are."""
-    tried = [parent / "data" / about["task"] / "test.parquet" for parent in run.resolve().parents]
-    found = [path for path in tried if path.is_file()]
-    if not found or sha256(found[0]) != about["data"]["test"]:
-        place, got = (found[0], "others") if found else (Path("data", about["task"], "test.parquet"), "none")
-        raise BadInput(f"{place}: expected the test images of {run}, got {got} (ship prepare {about['task']})")
-    return found[0]
+    """The test images of the run, known by their content, in `data/` above it. Raises BadInput where there are none."""
+    there = [path for parent in run.resolve().parents for path in sorted(parent.glob("data/*/test.parquet"))]
+    there.sort(key=lambda path: path.parent.name not in run.resolve().parts)  # the likely one first
+    if (own := next((path for path in there if sha256(path) == about["data"]["test"]), None)) is not None:
+        return own
+    got = f"others: {', '.join(map(str, there))}" if there else "none"
+    raise BadInput(f"{run}: expected its test images in data/TASK/test.parquet, got {got} (ship prepare)")
 
 
 def _check_run(subject: Subject) -> None:

@@ -82,15 +82,16 @@ def _check(about: dict[str, Any], file: Path) -> None:
 
 
 def backbone_of(about: dict[str, Any], file: Path) -> Path:
-    """The file of the backbone that a run was tuned on: beside `file`, or in `backbones/` above it."""
-    name, digest = f"{about['backbone']['name']}.safetensors", about["backbone"]["sha256"]
-    above = [parent / "backbones" / Path(name).name for parent in file.resolve().parents]
+    """The backbone that the run of `file` was tuned on, known by its content: beside it or in `backbones/` above."""
+    name, digest = about["backbone"]["name"], about["backbone"]["sha256"]
+    above = [path for parent in file.resolve().parents for path in sorted(parent.glob("backbones/*.safetensors"))]
+    above.sort(key=lambda path: path.stem not in {name, *file.resolve().parts})  # the likely ones first
     there = [path for path in (file.with_name(BACKBONE), *above) if path.is_file()]
     if (own := next((path for path in there if sha256(path) == digest), None)) is not None:
         return own
-    got = f"others in {', '.join(map(str, there))}" if there else "none"
+    got = f"others: {', '.join(map(str, there))}" if there else "none"
     raise BadInput(
-        f"{file}: expected the backbone with sha256 {digest}, on which it was tuned, in backbones/{name}, got {got} "
+        f"{file}: expected the backbone with sha256 {digest} ({name}), on which it was tuned, in backbones/, got {got} "
         "(ship backbone, or vit=)"
     )
 

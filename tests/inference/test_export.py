@@ -106,6 +106,12 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
     assert [int(row[1]) for row in rows] == predicted.prediction.tolist()
+    (photos / "00.png").write_text("no image")
+    arguments = ["--device", "cpu", "--top", "2", "--all", "--out", "rows.parquet"]
+    done = command("ship", "predict", "exported", "-", *arguments, cwd=tmp_path, input="photos/00.png\nphotos/01.png\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ship: photos/00.png: expected a whole image, got")
+    assert pd.read_parquet(tmp_path / "rows.parquet").path.tolist() == ["photos/01.png"]
     model = ship.load(folder)
     assert model.classes == [str(digit) for digit in range(10)]
     assert model.preprocessing.image_size == 64
@@ -134,7 +140,7 @@ def test_what_export_refuses(run, tmp_path):
     table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")
     (tmp_path / "project/data/digits/test.parquet").unlink()
-    refused("data/digits/test.parquet: expected the test images of .*, got none")
+    refused("expected its test images in data/TASK/test.parquet, got none")
     (run / "run.json").unlink()
     refused("expected the folder of a finished run")
 
@@ -154,8 +160,14 @@ def test_a_name_cannot_break_the_card():
     """Classes are text, whatever they look like."""
     result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
     backbone = {"name": "vit", "sha256": "0" * 64}
-    run = {"backbone": backbone, "method": "vpt", "task": "own", "options": {}, "train": {}, "seed": 0, "data": {}}
-    about = {"weights": "tuned", "classes": ["a|b", "<script>", "c\nd"], "preprocessing": MADE._asdict(), "checks": []}
+    run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}}
+    about = {
+        "task": "own",
+        "weights": "tuned",
+        "classes": ["a|b", "<script>", "c\nd"],
+        "preprocessing": MADE._asdict(),
+        "checks": [],
+    }
     text = card("x", {**about, "run": {**run, "result": result}})
     assert "0. a\\|b\n1. \\<script\\>\n2. c d\n" in text
 
