@@ -1,4 +1,7 @@
 # The workflow: from images to the table that compares methods. `params.yaml` is the experiment.
+# A rule is found by its name: workflow/rules/<rule>.smk, which calls `ship <rule>`.
+from glob import glob
+
 from snakemake.utils import min_version
 
 min_version("9.10")
@@ -8,12 +11,18 @@ min_version("9.10")
 container: "workflow/envs/ship.sif"
 
 
+# of `snakemake --report report.zip`
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
+include: "workflow/rules/prepare.smk"
 include: "workflow/rules/backbone.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/hierarchy.smk"
-include: "workflow/rules/tune.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -34,7 +43,7 @@ rule all:
     input:
         "results/metrics.json",
         "report/index.html",
-        expand("runs/{task}/{method}/{seed}/tuned.safetensors", **GRID),
+        expand(f"{RUNS}/tuned.safetensors", **GRID),
 
 
 onerror:

@@ -92,55 +92,64 @@ def data_folder(task: str) -> Path:
     return Path("data", task)
 
 
-def backbone_file(name: str) -> Path:
+def backbone_file(backbone: str) -> Path:
     """Weights of the frozen backbone, with their preprocessing."""
-    return Path("backbones", f"{name}.safetensors")
+    return Path("backbones", f"{backbone}.safetensors")
 
 
-def features_file(task: str) -> Path:
+def features_file(backbone: str, task: str) -> Path:
     """`blocks` (L, n, D), the class token after every block, and `pooled` (n, D), what a head reads."""
-    return Path("features", f"{task}.safetensors")
+    return Path("features", backbone, f"{task}.safetensors")
 
 
-def hierarchy_file(task: str, suffix: str = ".safetensors") -> Path:
+def hierarchy_file(backbone: str, task: str, suffix: str = ".safetensors") -> Path:
     """`affinity` (L, L) and `prototypes` (K, D); as .json, affinity and every hierarchy for people."""
-    return Path("hierarchy", f"{task}{suffix}")
+    return Path("hierarchy", backbone, f"{task}{suffix}")
 
 
-def measured_of(task: str, backbone: str) -> dict[str, str]:
+def measured_of(backbone: str, task: str) -> dict[str, str]:
     """The sha256 of what features and hierarchy of a task are measured of: the backbone and the training images."""
     splits = {name: data_folder(task) / f"{name}.parquet" for name in ("train", "val")}
     return {name: sha256(path) for name, path in {"backbone": backbone_file(backbone), **splits}.items()}
 
 
-def settings_file(task: str, method: str) -> Path:
+def settings_file(backbone: str, task: str, method: str) -> Path:
     """The settings that every run of a row on a task has, and how they were chosen; small enough for git."""
-    return Path("results", "settings", task, f"{method}.json")
+    return Path("results", "settings", backbone, task, f"{method}.json")
 
 
-def search_folder(task: str, method: str) -> Path:
+def search_folder(backbone: str, task: str, method: str) -> Path:
     """What an unfinished search goes on from; there only until it is finished."""
-    return Path("searches", task, method)
+    return Path("searches", backbone, task, method)
 
 
 class Run(NamedTuple):
-    """A run's place in the tree, in every folder that speaks of runs."""
+    """One run, backbone x task x method x seed, and its place in every folder that holds runs."""
 
+    backbone: str
     task: str
     method: str
     seed: int
 
+    def __str__(self) -> str:
+        """Its one name, as `vit_tiny/own/ship/0`."""
+        return "/".join(map(str, self))
+
+    @classmethod
+    def named(cls, name: str) -> Run:
+        """The run that `backbone/task/method/seed` names. Raises BadInput where the name is of another form."""
+        parts = name.split("/")
+        if len(parts) != len(cls._fields) or not all(parts) or not parts[-1].isascii() or not parts[-1].isdigit():
+            raise BadInput(f"run: expected backbone/task/method/seed, as vit_tiny/own/ship/0, got {name!r}")
+        backbone, task, method, seed = parts
+        return cls(backbone, task, method, int(seed))
+
     @property
     def folder(self) -> Path:
         """tuned.safetensors, log.csv, predictions.parquet, run.json"""
-        return Path("runs", self.task, self.method, str(self.seed))
-
-    @property
-    def result(self) -> Path:
-        """Few numbers, small enough for git."""
-        return Path("results", "runs", self.task, self.method, f"{self.seed}.json")
+        return Path("runs", str(self))
 
     @property
     def benchmark(self) -> Path:
         """Snakemake's measurement of seconds and memory; never compared, never cached."""
-        return Path("benchmarks", "runs", self.task, self.method, f"{self.seed}.tsv")
+        return Path("benchmarks", "runs", f"{self}.tsv")

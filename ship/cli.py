@@ -6,15 +6,16 @@ import itertools
 import json
 import logging
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ship.artifacts import Run, backbone_file, data_folder, write_text
-from ship.errors import BadInput, unknown
+from ship.artifacts import Run, backbone_file, data_folder, write_json, write_text
+from ship.errors import BadInput
 from ship.experiment import presets
+from ship.experiment.code import digests, unchanged
+from ship.experiment.names import completion, parts
 from ship.experiment.params import json_schema, read_params
 from ship.inference import command
 from ship.training.progress import epoch_line, progress
@@ -22,15 +23,23 @@ from ship.training.progress import epoch_line, progress
 if TYPE_CHECKING:
     from ship.training.loop import Epoch
 
-app = typer.Typer(
-    help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
-Task = Annotated[str, typer.Argument(help="a name from `tasks`")]
-MethodName = Annotated[str, typer.Argument(help="a name from `methods`")]
-Seed = Annotated[int, typer.Argument(min=0, help="one of `grid.seeds`")]
 PARAMS = Path("params.yaml")
+
+
+def _name(*axes: str) -> Any:
+    form = "/".join(axes)
+    complete = completion(PARAMS, *axes)
+    return typer.Argument(metavar=form.upper(), help=f"as params.yaml names them: {form}", autocompletion=complete)
+
+
+BackboneName = Annotated[str, _name("backbone")]
+TaskName = Annotated[str, _name("task")]
+BackboneTask = Annotated[str, _name("backbone", "task")]
+Row = Annotated[str, _name("backbone", "task", "method")]
+RunName = Annotated[str, _name("backbone", "task", "method", "seed")]
 
 
 @app.command()
@@ -58,82 +67,93 @@ def schema() -> None:
 
 
 @app.command()
-def prepare(task: Task, params: Settings = PARAMS) -> None:
+def code(params: Settings = PARAMS) -> None:
+    """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
+    write_json("code.json", digests({name: row.method for name, row in read_params(params).methods.items()}))
+
+
+@app.command()
+def prepare(task: TaskName, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
-    from ship.data.prepare import prepare as run
+    with unchanged("prepare"):
+        from ship.data.prepare import prepare as run
 
-    read = read_params(params)
-    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task))
-
-
-@app.command()
-def backbone(params: Settings = PARAMS) -> None:
-    """Fetch the backbone's weights into one file, with their preprocessing."""
-    from ship.models.backbones import fetch
-
-    read = read_params(params).backbone
-    fetch(read, backbone_file(read.name))
+        read = read_params(params)
+        (task,) = parts(read, task, "task")
+        run(task, read.tasks[task], read.data_root, data_folder(task))
 
 
 @app.command()
-def features(task: Task, params: Settings = PARAMS) -> None:
+def backbone(name: BackboneName, params: Settings = PARAMS) -> None:
+    """Fetch a backbone's weights into one file, with their preprocessing."""
+    with unchanged("backbone"):
+        from ship.models.backbones import fetch
+
+        read = read_params(params)
+        (name,) = parts(read, name, "backbone")
+        fetch(read.backbones[name], backbone_file(name))
+
+
+@app.command()
+def features(place: BackboneTask, params: Settings = PARAMS) -> None:
     """Compute the class token after every block, for the task's training images."""
-    from ship.methods.options import check_row
-    from ship.models.features import measure_features
+    with unchanged("features"):
+        from ship.methods.options import check_row
+        from ship.models.features import measure_features
 
-    read = read_params(params)
-    for row in read.grid.methods:  # before hours of other rows' runs
-        check_row(read, row, task)
-    measure_features(read, task)
+        read = read_params(params)
+        name, task = parts(read, place, "backbone", "task")
+        for row in read.grid.methods:  # before hours of other rows' runs
+            check_row(read, row, task)
+        measure_features(read, name, task)
 
 
 @app.command()
-def hierarchy(task: Task, params: Settings = PARAMS) -> None:
+def hierarchy(place: BackboneTask, params: Settings = PARAMS) -> None:
     """Group the blocks by the similarity of their features, and find prototypes."""
-    from ship.models.hierarchy import measure_hierarchy
+    with unchanged("hierarchy"):
+        from ship.models.hierarchy import measure_hierarchy
 
-    measure_hierarchy(read_params(params), task)
+        read = read_params(params)
+        measure_hierarchy(read, *parts(read, place, "backbone", "task"))
 
 
 @app.command()
-def search(task: Task, method: MethodName, params: Settings = PARAMS) -> None:
-    """Write a row's settings on a task: fixed ones, or what its search chooses on val."""
+def search(row: Row, params: Settings = PARAMS) -> None:
+    """Write a row's settings on a task: those that its search finds best on val, or its own where it has no search."""
     from ship.experiment.settings import write_settings
 
     read = read_params(params)
-    _named(read.tasks, task, "tasks")
-    asked = _named(read.methods, method, "methods").search
+    name, task, method = parts(read, row, "backbone", "task", "method")
+    asked = read.methods[method].search
     if asked is None:  # without the seconds that torch takes to load
-        write_settings(read, task, method)
+        write_settings(read, name, task, method)
         return
-    from ship.training.search import search_settings
-
-    with progress(asked.total, f"{task} {method}") as show:
+    with unchanged("search", read.methods[method].method), progress(asked.total, row) as show:
+        from ship.training.search import search_settings
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
-            show(trial + (record.epoch + 1 == epochs), f"trial {trial + 1}/{asked.total}, {epoch_line(record, epochs)}")
+            done = trial + (record.epoch + 1 == epochs)
+            show(done, f"trial {trial + 1}/{asked.total}, {epoch_line(record, epochs)}")
 
-        search_settings(read, task, method, tell)
+        search_settings(read, name, task, method, tell)
 
 
 @app.command()
-def train(
-    task: Task,
-    method: MethodName,
-    seed: Seed,
-    params: Settings = PARAMS,
-) -> None:
+def train(run: RunName, params: Settings = PARAMS) -> None:
     """Train on train and val, then predict test once. Goes on where a killed run stopped."""
     from ship.experiment.settings import read_settings
-    from ship.training.train import train_run
 
     read = read_params(params)
-    run = Run(task, method, seed)
-    _named(read.tasks, task, "tasks")
-    _named(read.methods, method, "methods")
-    epochs = read_settings(read, task, method).recipe.epochs
-    with progress(epochs, f"{task} {method} {seed}") as show:
-        train_run(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
+    name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
+    epochs = read_settings(read, name, task, method).recipe.epochs
+    with unchanged("train", read.methods[method].method) as code, progress(epochs, run) as show:
+        from ship.training.train import train_run
+
+        def tell(record: Epoch) -> None:
+            show(record.epoch + 1, epoch_line(record, epochs))
+
+        train_run(read, Run(name, task, method, int(seed)), tell, code)
 
 
 app.command()(command.predict)
@@ -150,18 +170,19 @@ def aggregate(params: Settings = PARAMS) -> None:
 
 @app.command()
 def table(
+    params: Settings = PARAMS,
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
-    """Print the table of methods and tasks, from what `aggregate` left."""
-    from ship.report import aggregate as tables
+    """Print the table of methods and tasks, from what `aggregate` left. Refuses that of another experiment."""
     from ship.report import text
+    from ship.report.aggregate import TABLE, by_backbone, read_table
+    from ship.report.stale import check_current
 
-    if not tables.TABLE.is_file():
-        raise BadInput(
-            f"{tables.TABLE}: expected the table of an experiment, found none (snakemake, or ship aggregate)"
-        )
-    summary = tables.read_table(tables.TABLE)
-    print(text.markdown_table(summary) if markdown else text.text_table(summary), end="")
+    read = read_params(params)
+    check_current(read)
+    for number, (name, rows) in enumerate(by_backbone(read_table(TABLE)).items()):
+        print(("\n" if number else "") + text.caption(name, read), end="\n\n")
+        print(text.markdown_table(rows) if markdown else text.text_table(rows), end="")
 
 
 @app.command()
@@ -211,16 +232,6 @@ def main() -> None:
     except BadInput as error:
         print(f"ship: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-Row = TypeVar("Row")
-
-
-def _named(rows: Mapping[str, Row], name: str, key: str) -> Row:
-    """The row that `name` names under `key` of params.yaml."""
-    if name not in rows:
-        raise unknown(f"params.yaml: {key}", name, rows)
-    return rows[name]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import yaml
@@ -21,9 +22,15 @@ from ship.models.hierarchy import measure_hierarchy
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
+BACKBONE = "vit_random"
 TINY = {
-    "grid": {"tasks": ["digits", "textures"], "methods": ["linear", "vpt", "ship"], "seeds": [0]},
-    "backbone": {"name": "test_vit", "weights": "random", "image_size": 64},
+    "grid": {
+        "backbones": [BACKBONE],
+        "tasks": ["digits", "textures"],
+        "methods": ["linear", "vpt", "ship"],
+        "seeds": [0],
+    },
+    "backbones": {BACKBONE: {"name": "test_vit", "weights": "random", "image_size": 64}},
     "data_root": ".",
     "tasks": {
         "digits": {"source": "builtin", "train": 30, "val": 10, "test": 20},
@@ -99,13 +106,14 @@ def measured(folder, monkeypatch, task, settings=None):
     monkeypatch.chdir(folder)
     params = read_params()
     prepare(task, params.tasks[task], params.data_root, data_folder(task))
-    fetch(params.backbone, backbone_file(params.backbone.name))
-    measure_features(params, task)
-    measure_hierarchy(params, task)
+    (backbone,) = params.grid.backbones
+    fetch(params.backbones[backbone], backbone_file(backbone))
+    measure_features(params, backbone, task)
+    measure_hierarchy(params, backbone, task)
     return params
 
 
 def settle(params, task):
     """Write the settings of every row on `task`, as they stand in `params`."""
-    for method in params.methods:
-        write_settings(params, task, method)
+    for backbone, method in product(params.grid.backbones, params.methods):
+        write_settings(params, backbone, task, method)

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 import yaml
 from PIL import Image
-from project import ROOT, command, write_params
+from project import BACKBONE, ROOT, command, write_params
 
 from ship.artifacts import write_tensors
 from ship.experiment.params import read_params
@@ -89,8 +89,8 @@ def test_an_empty_class(vtab):
             ["prepare", "digitz"],
             "params.yaml: tasks: expected one of digits, textures, got 'digitz' (did you mean 'digits'?)",
         ),
-        (["train", "digits", "shp", "0"], "params.yaml: methods: expected one of linear, ship, vpt, got 'shp'"),
-        (["train", "nothing", "ship", "0"], "params.yaml: tasks: expected one of"),
+        (["train", f"{BACKBONE}/digits/shp/0"], "params.yaml: methods: expected one of linear, ship, vpt, got 'shp'"),
+        (["train", f"{BACKBONE}/nothing/ship/0"], "params.yaml: tasks: expected one of"),
         (["init", "quickstrat"], "preset: expected one of"),
     ],
 )
@@ -105,27 +105,32 @@ def test_unknown_names(tmp_path, arguments, message):
 @pytest.mark.parametrize(
     ("key", "value", "arguments", "message"),
     [
-        ("backbone.name", "vit_mimi", ["backbone"], "backbone.name: expected one of"),
+        (f"backbones.{BACKBONE}.name", "vit_mimi", ["backbone", BACKBONE], "backbone.name: expected one of"),
         (
-            "backbone.name",
+            f"backbones.{BACKBONE}.name",
             "resnet18",
-            ["backbone"],
+            ["backbone", BACKBONE],
             "backbone resnet18: expected a plain pre-norm ViT of timm, got ResNet",
         ),
         (
-            "backbone.weights",
+            f"backbones.{BACKBONE}.weights",
             "absent.safetensors",
-            ["backbone"],
+            ["backbone", BACKBONE],
             "backbone.weights: expected pretrained, random or a file",
         ),
         (
             "methods.vpt.options",
             {"promt_length": 3},
-            ["train", "digits", "vpt", "0"],
+            ["train", f"{BACKBONE}/digits/vpt/0"],
             "methods.vpt.options.promt_length: expected",
         ),
-        ("methods.vpt.method", "vtp", ["train", "digits", "vpt", "0"], "methods.vpt.method: expected one of"),
-        ("train.lr", "fast", ["train", "digits", "vpt", "0"], "params.yaml: train.lr: expected a number, got 'fast'"),
+        ("methods.vpt.method", "vtp", ["train", f"{BACKBONE}/digits/vpt/0"], "methods.vpt.method: expected one of"),
+        (
+            "train.lr",
+            "fast",
+            ["train", f"{BACKBONE}/digits/vpt/0"],
+            "params.yaml: train.lr: expected a number, got 'fast'",
+        ),
         ("train.epochs", True, ["features", "digits"], "params.yaml: train.epochs: expected"),
         ("tasks.digits.source", "kaggle", ["prepare", "digits"], "params.yaml: tasks.digits.source: expected"),
     ],
@@ -133,7 +138,7 @@ def test_unknown_names(tmp_path, arguments, message):
 def test_bad_settings(tmp_path, key, value, arguments, message):
     """Names file and key."""
     write_params(tmp_path, {key: value})
-    command("ship", "search", "digits", "vpt", cwd=tmp_path)
+    command("ship", "search", f"{BACKBONE}/digits/vpt", cwd=tmp_path)
     assert message in refused(tmp_path, *arguments)
 
 
@@ -142,8 +147,8 @@ def test_weights_of_another_architecture(tmp_path):
     import timm
 
     write_tensors(tmp_path / "w.safetensors", timm.create_model("vit_tiny_patch16_224", img_size=32).state_dict())
-    write_params(tmp_path, {"backbone.weights": "w.safetensors"})
-    assert "backbone.weights (w.safetensors) for test_vit: " in refused(tmp_path, "backbone")
+    write_params(tmp_path, {f"backbones.{BACKBONE}.weights": "w.safetensors"})
+    assert "backbone.weights (w.safetensors) for test_vit: " in refused(tmp_path, "backbone", BACKBONE)
 
 
 def test_wrong_sha256(vtab):

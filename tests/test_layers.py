@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 PACKAGE = Path(__file__).parents[1] / "ship"
 ROWS = [  # from the top; a module imports from its own room and from the rows below
@@ -34,17 +33,6 @@ LIGHT = [
     "report.page",
     "report.partial",
 ]
-WORDS = ("__init__", "fields", "messages", "params", "rows")
-SETTINGS = {"ship/errors.py", *(f"ship/experiment/{name}.py" for name in WORDS)}
-ENTRIES = {  # of a stage's command
-    "prepare": ["data/prepare.py"],
-    "backbone": ["models/backbones.py"],
-    "features": ["models/features.py"],
-    "hierarchy": ["models/hierarchy.py"],
-    "search": ["training/search.py"],
-    "train": ["training/train.py"],
-    "aggregate": ["report/aggregate.py"],
-}
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
 
@@ -58,20 +46,6 @@ def imports(module):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and id(node) not in passed_over:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def reached(*modules):
-    """These modules of ours, and all that they import."""
-    found, left = set(), [Path(module) for module in modules]
-    while left:
-        if (module := left.pop()) not in found:
-            found.add(module)
-            for name in imports(module):
-                parts = name.split(".")[1:] if name.startswith("ship.") else []
-                tried = [Path(*parts[:length]) for length in range(len(parts), 0, -1)]  # a module, or a name in one
-                files = [file for path in tried for file in (path.with_suffix(".py"), path / "__init__.py")]
-                left += [file for file in files if file in MODULES][:1]
-    return {f"ship/{module}" for module in found}
 
 
 def row_of(dotted):
@@ -122,10 +96,6 @@ def test_methods_do_not_import_each_other():
             assert names <= {"base"}, module
 
 
-@pytest.mark.parametrize("stage", ENTRIES)
-def test_a_stage_names_every_module_that_its_command_imports(stage):
-    """An edit of any makes its results stale; what only reads params.yaml is left out, since its keys are tracked."""
-    named = yaml.safe_load((PACKAGE.parent / "dvc.yaml").read_text())["stages"][stage]["deps"]
-    lacking = {path for path in reached(*ENTRIES[stage]) if not any(path.startswith(name) for name in named)}
-    assert lacking <= SETTINGS
-    assert not {path for path in named if path.endswith(".py")} - reached(*ENTRIES[stage])
+def test_loose_modules_are_few():
+    """Everything else lies in a room."""
+    assert {path.name for path in PACKAGE.glob("*.py")} == LOOSE

@@ -13,7 +13,7 @@ from project import ROOT, command, environment_of, make_project
 
 SMALL = {"grid.tasks": ["digits"], "grid.methods": ["linear", "vpt"], "train.epochs": 2}
 FILES = (".dvcignore", ".gitignore", "dvc.yaml", ".dvc/.gitignore", ".dvc/config")
-KEPT = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
+KEPT = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
 UP_TO_DATE = "Data and pipelines are up to date."
 
 

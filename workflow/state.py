@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
-FOLDERS = ("hierarchy", "results/runs", "runs")  # what `aggregate` reads, for DVC
+FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
 
 
 def main(arguments: list[str]) -> None:

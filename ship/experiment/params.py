@@ -26,21 +26,22 @@ NOTHING: Chosen = MappingProxyType({})
 
 
 class Grid(Settings):
-    """What is run: every task with every method and every seed."""
+    """What is run: every task with every method and every seed, on every backbone."""
 
+    backbones: Annotated[list[Name], Field(min_length=1, description="names from `backbones`")]
     tasks: Annotated[list[Name], Field(min_length=1, description="names from `tasks`")]
     methods: Annotated[list[Name], Field(min_length=1, description="names from `methods`")]
     seeds: Annotated[list[Seed], Field(min_length=1, description="one run each")]
 
 
 class Backbone(Settings):
-    """The frozen ViT. What is not said here comes from the configuration of its weights."""
+    """A row of frozen ViTs. What is not said here comes from the configuration of its weights."""
 
     name: Annotated[
         str,
         Field(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
-            description="a row of BACKBONES or any plain ViT of timm, with its tag",
+            description="a name that `ship backbone list` shows, or any plain ViT of timm, with its tag",
         ),
     ]
     weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
@@ -54,8 +55,8 @@ class Backbone(Settings):
 
     @model_validator(mode="after")
     def _verified(self) -> Backbone:
-        if self.sha256 is not None and self.weights in {"pretrained", "random"}:
-            raise ValueError(f"expected weights from a file beside sha256, got {self.weights!r}")
+        if self.sha256 is not None and self.weights == "random":
+            raise ValueError("expected pretrained weights, or those of a file, beside sha256, got 'random'")
         return self
 
 
@@ -120,7 +121,7 @@ class Params(Settings):
     """A whole experiment, as `params.yaml` describes it. Every group must stand there, since DVC looks for each."""
 
     grid: Grid
-    backbone: Backbone
+    backbones: dict[Name, Backbone]
     data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
@@ -134,19 +135,28 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> Params:
-        for axis, known in (("tasks", self.tasks), ("methods", self.methods)):
+        for axis, known in (("backbones", self.backbones), ("tasks", self.tasks), ("methods", self.methods)):
             chosen = getattr(self.grid, axis)
             for name in chosen:
                 if name not in known:
                     raise ValueError(str(unknown(f"grid.{axis}", name, known)))
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
-        seen: dict[str, tuple[str, str]] = {}
-        for pair in product(self.grid.tasks, self.grid.methods):
-            if (other := seen.setdefault("-".join(pair), pair)) != pair:
-                raise ValueError(f"grid: expected names that differ when DVC joins them, got {other} and {pair}")
+        seen: dict[str, tuple[str, ...]] = {}
+        for names in product(self.grid.backbones, self.grid.tasks, self.grid.methods):
+            if (other := seen.setdefault("-".join(names), names)) != names:
+                raise ValueError(f"grid: expected names that differ when DVC joins them, got {other} and {names}")
         if len(set(self.grid.seeds)) < len(self.grid.seeds):
             raise ValueError(f"grid.seeds: expected each seed once, got {self.grid.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _random(self) -> Params:
+        for name, row in self.backbones.items():
+            if row.weights == "random" and "random" not in name:
+                raise ValueError(
+                    f"backbones.{name}: expected a name with 'random', which its weights are, got {name!r}"
+                )
         return self
 
     @model_validator(mode="after")

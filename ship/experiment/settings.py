@@ -21,23 +21,29 @@ class RunSettings(NamedTuple):
     """how they were chosen; None where they are fixed"""
 
 
-def write_settings(params: Params, task: str, method: str) -> None:
+def write_settings(params: Params, backbone: str, task: str, method: str) -> None:
     """Write the settings of a row that has no search."""
-    write_json(settings_file(task, method), {**_settings(params, task, method), "search": None})
+    write_json(settings_file(backbone, task, method), {**_settings(params, task, method), "search": None})
 
 
 def write_chosen(
-    params: Params, task: str, method: str, trials: Sequence[Mapping[str, Any]], best: int, about: Mapping[str, Any]
+    params: Params,
+    backbone: str,
+    task: str,
+    method: str,
+    trials: Sequence[Mapping[str, Any]],
+    best: int,
+    about: Mapping[str, Any],
 ) -> None:
     """Write the settings of a row with those of trial number `best`, the `trials`, and what is known `about` them."""
     search = {**_definition(params, method), **about, "chosen": best, "trials": trials}
     settings = _settings(params, task, method, trials[best]["settings"])
-    write_json(settings_file(task, method), {**settings, "search": search})
+    write_json(settings_file(backbone, task, method), {**settings, "search": search})
 
 
-def read_settings(params: Params, task: str, method: str, root: Path = Path()) -> RunSettings:
+def read_settings(params: Params, backbone: str, task: str, method: str, root: Path = Path()) -> RunSettings:
     """What was written of a row on a task. Raises BadInput where nothing was, or of another row than `params` have."""
-    path = root / settings_file(task, method)
+    path = root / settings_file(backbone, task, method)
     found = read_json(path)
     try:
         search = found["search"]
@@ -49,7 +55,8 @@ def read_settings(params: Params, task: str, method: str, root: Path = Path()) -
         raise BadInput(f"{path}: expected what ship search writes, got {type(error).__name__}: {error}") from None
     if not same:
         raise BadInput(
-            f"{path}: expected the settings that params.yaml has for {method}, got others (ship search {task} {method})"
+            f"{path}: expected the settings that params.yaml has for {method}, got others "
+            f"(ship search {backbone}/{task}/{method})"
         )
     return RunSettings(found["options"], Train(**found["train"]), search)
 

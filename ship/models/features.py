@@ -16,10 +16,10 @@ from ship.models.vit import embed, pass_block, pool
 BATCH = 64
 
 
-def measure_features(params: Params, task: str) -> None:
+def measure_features(params: Params, backbone: str, task: str) -> None:
     """Write the features of the task's training images (train, then val), (L, n, D) and (n, D)."""
     compute = set_up(params.compute)
-    vit, preprocessing = backbones.load(backbone_file(params.backbone.name))
+    vit, preprocessing = backbones.load(backbone_file(backbone))
     vit.to(compute.device)
     folder = data_folder(task)
     split = read_split(folder / "train.parquet", folder / "val.parquet")
@@ -32,9 +32,9 @@ def measure_features(params: Params, task: str) -> None:
         blocks.append(tokens.float().cpu())
         pooled.append(read.float().cpu())
     write_tensors(
-        features_file(task),
+        features_file(backbone, task),
         {"blocks": torch.cat(blocks, dim=1), "pooled": torch.cat(pooled)},
-        {"task": task, "backbone": params.backbone.name, "of": measured_of(task, params.backbone.name)},
+        {"backbone": backbone, "task": task, "of": measured_of(backbone, task)},
     )
 
 

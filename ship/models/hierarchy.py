@@ -15,10 +15,10 @@ from ship.experiment.params import Params
 _log = logging.getLogger(__name__)
 
 
-def measure_hierarchy(params: Params, task: str) -> None:
+def measure_hierarchy(params: Params, backbone: str, task: str) -> None:
     """Write affinity, every hierarchy that a threshold can give, and the prototypes."""
     set_up(params.compute.model_copy(update={"device": "cpu"}))  # its job has no GPU
-    tensors, origin = read_tensors(features_file(task))
+    tensors, origin = read_tensors(features_file(backbone, task))
     tokens = tensors["blocks"]
     count = params.hierarchy.prototypes
     if count > tokens.shape[1]:
@@ -27,8 +27,10 @@ def measure_hierarchy(params: Params, task: str) -> None:
     centres = prototypes(tokens[-1], count, params.hierarchy.seed)
     about = {**origin, "prototypes": len(centres), "seed": params.hierarchy.seed}
     found = [{"threshold": t, "first_blocks": starts} for t, starts in hierarchies(similarity)]
-    write_tensors(hierarchy_file(task), {"affinity": similarity, "prototypes": centres}, about)
-    write_json(hierarchy_file(task, ".json"), {**about, "affinity": similarity.tolist(), "hierarchies": found})
+    write_tensors(hierarchy_file(backbone, task), {"affinity": similarity, "prototypes": centres}, about)
+    write_json(
+        hierarchy_file(backbone, task, ".json"), {**about, "affinity": similarity.tolist(), "hierarchies": found}
+    )
 
 
 def affinity(tokens: Tensor) -> Tensor:

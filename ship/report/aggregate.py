@@ -1,9 +1,9 @@
-"""Every run's result in one table, as the files that DVC compares."""
+"""Every run's result in one table by backbone, as the files that DVC compares."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product, starmap
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_tex
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
-from ship.report.statistics import deviation, group_mean, group_means, holm, interval, paired, task_mean
+from ship.report.statistics import Comparison, deviation, group_mean, group_means, holm, interval, paired, task_mean
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
@@ -30,12 +30,12 @@ Frame = pd.DataFrame
 def expected_runs(params: Params) -> list[Run]:
     """Every run of the grid, in its order; seeds ascend."""
     grid = params.grid
-    return [Run(task, method, seed) for task in grid.tasks for method in grid.methods for seed in sorted(grid.seeds)]
+    return list(starmap(Run, product(grid.backbones, grid.tasks, grid.methods, sorted(grid.seeds))))
 
 
 def read_table(path: Path) -> Frame:
     """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
-    names = dict.fromkeys(["task", "method", "group", "first", "second"], str)
+    names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second"], str)
     return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
@@ -45,13 +45,13 @@ def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
 
 
 def _read_of(run: Run) -> tuple[Path, ...]:
-    return run.result, run.folder / "predictions.parquet", run.folder / "log.csv"
+    return run.folder / "run.json", run.folder / "predictions.parquet", run.folder / "log.csv"
 
 
 def aggregate(
     params: Params, root: Path = Path(), into: Path | None = None, *, without: Collection[Run] | None = None
 ) -> Frame:
-    """Write results/ of the grid's runs under `root`, or `into` another folder; the table, a row per task and method.
+    """Write results/ of the grid's runs under `root`, or `into` another folder; returns the table.
 
     Raises BadInput where a run is missing. A partial table is of the grid `without` some runs: it has no means for
     methods that lack a task, since they would be means of something else.
@@ -61,12 +61,13 @@ def aggregate(
     runs = [run for run in expected_runs(params) if run not in missing]
     if missing and (without is None or not runs):
         first = next(iter(missing))
-        file = next((file for file in _read_of(first) if not (root / file).exists()), first.result)
+        file = next((file for file in _read_of(first) if not (root / file).exists()), first.folder)
         raise BadInput(
             f"{file}: expected the result of a run, found none, as for {len(missing)} of "
-            f"{len(missing) + len(runs)} runs (ship train {first.task} {first.method} {first.seed})"
+            f"{len(missing) + len(runs)} runs (ship train {first})"
         )
-    results = pd.DataFrame([read_json(root / run.result) for run in runs])
+    abouts = [read_json(root / run.folder / "run.json") for run in runs]
+    results = pd.DataFrame([run._asdict() | about["result"] for run, about in zip(runs, abouts, strict=True)])
     results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
     hits = {run: read_hits(root, run) for run in runs}
     _check_accuracies(results, hits)
@@ -74,9 +75,9 @@ def aggregate(
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     _write_csv(into / TABLE, summary, "%.6f")
     _write_csv(into / PAIRED, compare(hits), "%.6g")
-    _write_csv(into / PLOTS / "accuracy.csv", results[["task", "method", "seed", "accuracy"]], "%.6f")
+    _write_csv(into / PLOTS / "accuracy.csv", results[[*Run._fields, "accuracy"]], "%.6f")
     _write_csv(into / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
-    _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params.grid.tasks), "%.6f")
+    _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params), "%.6f")
     return summary
 
 
@@ -87,20 +88,20 @@ def read_hits(root: Path, run: Run) -> pd.Series[bool]:
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per task and method, in the order of `results`: mean, deviation over seeds, 95 % interval over images."""
+    """A row per backbone, task and method, in the order of `results`: mean, deviation, 95 % interval over images."""
     rows = []
-    for names, runs in results.groupby(["task", "method"], sort=False):
-        task, method = (str(name) for name in names)
+    for names, runs in results.groupby(["backbone", "task", "method"], sort=False):
+        backbone, task, method = map(str, names)
         seeds = [int(seed) for seed in runs["seed"]]
-        right = _aligned([hits[Run(task, method, seed)] for seed in seeds], f"{task} {method}")
+        right = _aligned([hits[Run(backbone, task, method, seed)] for seed in seeds], f"{backbone}/{task}/{method}")
         low, high = interval(right)
         std = deviation([float(value) for value in runs["accuracy"]])
         first = runs.iloc[0]
         counts = ("test_images", "tuned_parameters", "tuned_parameters_without_head")
         leaky = {LEAKY: runs[WATCHED].mean(skipna=False)} if WATCHED in runs else {}
         rows.append(
-            {"task": task, "group": first["group"], "method": method, "accuracy": right.mean(), "std": std}
-            | {"low": low, "high": high, "seeds": len(seeds)}
+            {"backbone": backbone, "task": task, "group": first["group"], "method": method}
+            | {"accuracy": right.mean(), "std": std, "low": low, "high": high, "seeds": len(seeds)}
             | {name: int(first[name]) for name in counts}
             | leaky
         )
@@ -108,25 +109,25 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
 
 
 def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per task and pair of methods that have the same seeds; p corrected over all rows after Holm."""
-    seeds: dict[tuple[str, str], list[int]] = {}
+    """A row per backbone, task and pair of methods with the same seeds; p corrected over all rows after Holm."""
+    seeds: dict[tuple[str, str], dict[str, list[int]]] = {}
     for run in hits:
-        seeds.setdefault((run.task, run.method), []).append(run.seed)
+        seeds.setdefault((run.backbone, run.task), {}).setdefault(run.method, []).append(run.seed)
     rows = []
-    for (task, first), (other, second) in combinations(seeds, 2):
-        shared = seeds[task, first]
-        if task != other or shared != seeds[other, second]:
-            continue
-        runs = [Run(task, method, seed) for method in (first, second) for seed in shared]
-        stacked = _aligned([hits[run] for run in runs], f"{task} {first} {second}")
-        found = paired(*np.split(stacked, 2))
-        rows.append({"task": task, "first": first, "second": second, **found._asdict(), "seeds": len(shared)})
-    table = pd.DataFrame(rows, columns=["task", "first", "second", "difference", "low", "high", "p", "seeds"])
+    for (backbone, task), methods in seeds.items():
+        for first, second in combinations(methods, 2):
+            if (shared := methods[first]) != methods[second]:
+                continue
+            runs = [Run(backbone, task, method, seed) for method in (first, second) for seed in shared]
+            stacked = _aligned([hits[run] for run in runs], f"{backbone}/{task}: {first} and {second}")
+            about = {"backbone": backbone, "task": task, "first": first, "second": second}
+            rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
+    table = pd.DataFrame(rows, columns=["backbone", "task", "first", "second", *Comparison._fields, "seeds"])
     return table.assign(p_holm=holm([float(p) for p in table["p"]]))
 
 
 def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str = "accuracy") -> dict[str, Any]:
-    """Of one method: `tasks`, `groups`, and over all `tasks` `group_mean` and `task_mean`; none where a task lacks."""
+    """Of a method on one backbone: `tasks`; where it has all the `tasks`, `groups`, `group_mean` and `task_mean`."""
     rows = summary[(summary["method"] == method) & summary[column].notna()]
     accuracies = dict(zip(rows["task"], rows[column].astype(float), strict=True))
     groups = dict(zip(summary["task"], summary["group"], strict=True))
@@ -138,13 +139,21 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str 
 
 
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
-    """What `dvc metrics diff` compares: accuracies by method, keys sorted, six decimals; leaky ones apart."""
-    methods = sorted(summary["method"].unique())
-    columns = [column for column in ("accuracy", LEAKY) if column in summary]
+    """What `dvc metrics diff` compares: accuracies by backbone and method, six decimals; leaky ones apart."""
+
+    def of(rows: Frame, column: str) -> dict[str, Any]:
+        return {m: _rounded(method_means(rows, m, tasks, column)) for m in sorted(rows["method"].unique())}
+
     return {
-        column: {method: _rounded(method_means(summary, method, tasks, column)) for method in methods}
-        for column in columns
+        column: {backbone: of(rows, column) for backbone, rows in sorted(by_backbone(summary).items())}
+        for column in ("accuracy", LEAKY)
+        if column in summary
     }
+
+
+def by_backbone(table: Frame) -> dict[str, Frame]:
+    """The rows of each backbone, in the order in which they come."""
+    return {str(backbone): rows for backbone, rows in table.groupby("backbone", sort=False)}
 
 
 def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
@@ -152,8 +161,8 @@ def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> No
     for (run, found), stated in zip(hits.items(), results["accuracy"], strict=True):
         if abs(float(found.mean()) - stated) > 1e-6:
             raise BadInput(
-                f"{run.result}: expected the accuracy of predictions.parquet, {found.mean():.6f}, got {stated} "
-                f"(ship train {run.task} {run.method} {run.seed})"
+                f"{run.folder}/run.json: expected the accuracy of predictions.parquet, {found.mean():.6f}, "
+                f"got {stated} (ship train {run})"
             )
 
 
@@ -168,19 +177,19 @@ def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_
 def _curves(root: Path, runs: Sequence[Run]) -> Frame:
     """What training was like, epoch by epoch."""
     frames = [pd.read_csv(root / run.folder / "log.csv").assign(**run._asdict()) for run in runs]
-    return pd.concat(frames)[["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]]
+    return pd.concat(frames)[[*Run._fields, "epoch", "loss", "accuracy", "lr"]]
 
 
-def _affinities(root: Path, tasks: Sequence[str]) -> Frame:
-    """A row per task and pair of blocks."""
+def _affinities(root: Path, params: Params) -> Frame:
+    """A row per backbone, task and pair of blocks."""
     rows = [
-        {"task": task, "block_i": i, "block_j": j, "affinity": value}
-        for task in tasks
-        if (path := root / hierarchy_file(task, ".json")).exists()
+        {"backbone": backbone, "task": task, "block_i": i, "block_j": j, "affinity": value}
+        for backbone, task in product(params.grid.backbones, params.grid.tasks)
+        if (path := root / hierarchy_file(backbone, task, ".json")).exists()
         for i, line in enumerate(read_json(path)["affinity"])
         for j, value in enumerate(line)
     ]
-    return pd.DataFrame(rows, columns=["task", "block_i", "block_j", "affinity"])
+    return pd.DataFrame(rows, columns=["backbone", "task", "block_i", "block_j", "affinity"])
 
 
 def _rounded(tree: Any) -> Any:

@@ -24,8 +24,8 @@ def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, An
     for method in params.grid.methods:
         own = [run for run in shown if run.method == method]
         runs = _measured([root / run.benchmark for run in own])
-        searched = dict.fromkeys(run.task for run in own) if params.methods[method].search else ()
-        searches = _measured([root / "benchmarks" / "search" / task / f"{method}.tsv" for task in searched])
+        searched = dict.fromkeys((run.backbone, run.task) for run in own) if params.methods[method].search else ()
+        searches = _measured([root / Path("benchmarks", "search", *place, f"{method}.tsv") for place in searched])
         if not runs.empty:
             about = {"method": method, "runs": len(runs), "seconds": float(runs["s"].median())}
             search = None if searches.empty else float(searches["s"].median())

@@ -21,24 +21,22 @@ def write_partial(params: Params, root: Path = Path()) -> Path:
     """
     folder = root / PARTIAL
     absent = {*missing_runs(params, root), *stale_runs(params, root)}
-    missing = {run: why(params, run, root) for run in expected_runs(params) if run in absent}
+    missing = {run: why(run, root) for run in expected_runs(params) if run in absent}
     aggregate(params, root, folder, without=missing)
     write_page(params, root, folder / "index.html", tables=folder, missing=missing)
     return folder / "index.html"
 
 
-def why(params: Params, run: Run, root: Path = Path()) -> str:
+def why(run: Run, root: Path = Path()) -> str:
     """Why a run is not there: the last line that the first unfinished step before it has logged."""
     logs = Path("logs")
-    trained = logs / "train" / run.task / run.method / f"{run.seed}.log"
     steps = {
         data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
-        backbone_file(params.backbone.name): logs / "backbone.log",
-        features_file(run.task): logs / "features" / f"{run.task}.log",
-        hierarchy_file(run.task): logs / "hierarchy" / f"{run.task}.log",
-        settings_file(run.task, run.method): logs / "search" / run.task / f"{run.method}.log",
-        run.folder / "run.json": trained,
-        run.result: trained,  # Git brings it without the other
+        backbone_file(run.backbone): logs / "backbone" / f"{run.backbone}.log",
+        features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
+        hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",
+        settings_file(*run[:3]): logs / "search" / run.backbone / run.task / f"{run.method}.log",
+        run.folder / "run.json": logs / "train" / f"{run}.log",
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
     if log is None:

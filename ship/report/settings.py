@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +13,25 @@ from ship.experiment.settings import RunSettings, best_trial, read_settings
 from ship.report.text import percent
 
 
-def all_options(params: Params, root: Path, method: str, task: str) -> dict[str, Any]:
+def all_options(params: Params, root: Path, backbone: str, task: str, method: str) -> dict[str, Any]:
     """Every option of a row on a task, defaults and chosen ones included."""
-    written = _written(params, root, method, task)
+    written = _written(params, root, backbone, task, method)
     return {**_defaults(params, method), **(written.options if written else params.options_of(method, task))}
 
 
 def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
     """A row as text: `method`, `options` and `train` of the row, and what `tasks` have that it has not."""
     row, tasks = params.methods[method], {}
-    for task in params.grid.tasks:
+    for backbone, task in product(params.grid.backbones, params.grid.tasks):
         own = row.tasks.get(task)
         special = {**own.options, **own.train} if own else {}
-        if (written := _written(params, root, method, task)) and (found := written.search):
+        if (written := _written(params, root, backbone, task, method)) and (found := written.search):
             best = best_trial(found)
             special |= under("options.", best["settings"]) | under("train.", best["settings"])
             special |= {"accuracy on val": f"{percent(best['accuracy'])} %, the best of {len(found['trials'])} trials"}
         if special:
-            tasks[task] = _as_text(special)
+            several = len(params.grid.backbones) > 1 and written and written.search
+            tasks[f"{backbone}/{task}" if several else task] = _as_text(special)
     searched = row.search.candidates if row.search else {}
     chosen = dict.fromkeys(searched, "chosen for each task")
     return {
@@ -51,10 +53,10 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _written(params: Params, root: Path, method: str, task: str) -> RunSettings | None:
+def _written(params: Params, root: Path, backbone: str, task: str, method: str) -> RunSettings | None:
     """The settings that were written of a row on a task; None where there are none, or those of other `params`."""
     try:
-        return read_settings(params, task, method, root)
+        return read_settings(params, backbone, task, method, root)
     except BadInput:
         return None
 

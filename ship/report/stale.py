@@ -22,9 +22,9 @@ def check_current(params: Params, root: Path = Path()) -> None:
 
 def stale_runs(params: Params, root: Path = Path()) -> list[Run]:
     """The runs of the grid that are of another experiment, or not there."""
-    path = root / backbone_file(params.backbone.name)
-    backbone = sha256(path) if path.exists() else ""
-    return [run for run in expected_runs(params) if not _is_current(params, run, root, backbone)]
+    files = {name: root / backbone_file(name) for name in params.grid.backbones}
+    weights = {name: sha256(path) if path.exists() else "" for name, path in files.items()}
+    return [run for run in expected_runs(params) if not _is_current(params, run, root, weights[run.backbone])]
 
 
 def _is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
@@ -32,8 +32,8 @@ def _is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
     try:
         about = read_json(root / run.folder / "run.json")
         task = read_json(root / data_folder(run.task) / "task.json")
-        hierarchy = read_json(root / hierarchy_file(run.task, ".json"))
-        options, recipe, _ = read_settings(params, run.task, run.method, root)
+        hierarchy = read_json(root / hierarchy_file(run.backbone, run.task, ".json"))
+        options, recipe, _ = read_settings(params, run.backbone, run.task, run.method, root)
     except BadInput:
         return False
     images = {split: part["sha256"] for split, part in task["splits"].items()}

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ship.errors import BadInput
 
 RESAMPLES = 10_000
+NEGLIGIBLE = 1e-300  # no smaller chance is told from 0
 GROUPS = ("natural", "specialized", "structured", "own")
 
 
@@ -102,16 +103,30 @@ def _bootstrap(counts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -
 
 
 def _random_signs(differences: npt.NDArray[np.int64]) -> float:
-    """Chance that the sum with random signs is at least as far from 0: the sizes' binomials, convolved."""
+    """Chance that the sum with random signs is at least as far from 0: the sizes' binomials, convolved.
+
+    Chances below NEGLIGIBLE are cut before each convolution: what is left of n images is some sqrt(n) wide.
+    """
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     chances = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        steps = np.zeros(2 * size * count + 1)  # from -size * count to size * count
-        steps[:: 2 * size] = [math.exp(_log_binomial(count, k) - count * math.log(2)) for k in range(count + 1)]
-        chances = np.convolve(chances, steps)
+        logs = [_log_binomial(count, k) - count * math.log(2) for k in range(count + 1)]
+        steps = _kept(np.exp(np.maximum(logs, math.log(NEGLIGIBLE) - 1)))
+        stride = 2 * size  # from -size * count to size * count
+        summed = np.zeros(len(chances) + stride * (len(steps) - 1))
+        for place, step in enumerate(steps):
+            summed[stride * place :][: len(chances)] += step * chances
+        chances = _kept(summed)
     reach = len(chances) // 2
     far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(differences.sum()))
     return min(1.0, float(chances[far].sum()))
+
+
+def _kept(chances: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Chances of sums that lie symmetrically around 0, without those at either end that are NEGLIGIBLE."""
+    (kept,) = np.nonzero(chances >= NEGLIGIBLE)
+    cut = min(kept[0], len(chances) - 1 - kept[-1])
+    return chances[cut : len(chances) - cut]
 
 
 def _log_binomial(count: int, chosen: int) -> float:

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from pandas import Series
 
+from ship.experiment.params import Params
 from ship.report.aggregate import LEAKY, Frame, method_means
 from ship.report.ranks import ranking
+from ship.report.statistics import NEGLIGIBLE
 
 
 def text_table(summary: Frame, width: int = 100) -> str:
-    """For a terminal: percent, methods as rows, tasks as columns; columns beyond `width` go on below."""
+    """For a terminal: percent, methods as rows, tasks as columns; columns beyond `width` go on below.
+
+    The `summary` is that of one backbone, here and below.
+    """
     header, *rows = table_cells(summary)
     columns = [[str(cell) for cell in column] for column in zip(header, *rows, strict=True)]
     sizes = [max(map(len, column)) for column in columns]
@@ -22,6 +28,15 @@ def text_table(summary: Frame, width: int = 100) -> str:
             chosen = [0]
         chosen.append(index)
     return "\n\n".join(_lines(columns, sizes, part) for part in [*parts, chosen]) + "\n"
+
+
+def caption(backbone: str, params: Params) -> str:
+    """What a table is of: backbone, protocol, seeds, and what stands beside an accuracy."""
+    seeds = params.grid.seeds
+    beside = "\N{PLUS-MINUS SIGN} deviation over seeds" if len(seeds) > 1 else "95 % interval over test images"
+    random = ", random weights" if params.backbones[backbone].weights == "random" else ""
+    of = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return f"{backbone}{random}: {params.protocol}, {of}; test accuracy in %, {beside}"
 
 
 def markdown_table(summary: Frame) -> str:
@@ -39,16 +54,30 @@ def table_cells(summary: Frame) -> list[list[str]]:
     ranks = ranking(summary, tasks)
     for method in summary["method"].unique():
         means = method_means(summary, method, tasks)
-        values = [*(means["tasks"].get(task) for task in tasks), means.get("group_mean"), means.get("task_mean")]
+        rows = summary[summary["method"] == method].set_index("task")
+        accuracies = [_accuracy(rows.loc[task]) if task in rows.index else "-" for task in tasks]
+        values = [percent(means.get(kind)) for kind in ("group_mean", "task_mean")]
         tuned = summary.loc[summary["method"] == method, "tuned_parameters"].mean()
         seen = [percent(method_means(summary, method, tasks, LEAKY).get("task_mean"))] if leaky else []
-        cells.append([method, *map(percent, values), rank(ranks.get(method)), parameters(float(tuned)), *seen])
+        cells.append([method, *accuracies, *values, rank(ranks.get(method)), parameters(float(tuned)), *seen])
     return cells
+
+
+def _accuracy(row: Series) -> str:
+    """Of a method on a task: mean and deviation over seeds, 84.1 ± 0.4; of one seed its interval, 84.1 (82.0-86.1)."""
+    if row["seeds"] > 1:
+        return f"{percent(row['accuracy'])} \N{PLUS-MINUS SIGN} {percent(row['std'])}"
+    return f"{percent(row['accuracy'])} ({percent(row['low'])}\N{EN DASH}{percent(row['high'])})"
 
 
 def percent(value: float | None) -> str:
     """0.8413 as 84.1; a dash where there is no value."""
     return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
+
+
+def chance(value: float) -> str:
+    """A p value in two digits; none is exactly 0."""
+    return f"{value:.2g}" if value >= NEGLIGIBLE else f"< {NEGLIGIBLE:g}"
 
 
 def difference(value: float) -> str:

@@ -43,6 +43,7 @@ class Setup(NamedTuple):
     """Everything that is chosen about a fit."""
 
     backbone: str
+    """a key of `backbones`"""
     task: str
     method: str
     """a key of METHODS"""
@@ -72,8 +73,8 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     if recipe.noise:
         perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    origin = measured_of(setup.task, setup.backbone)
-    statistics = _measured(hierarchy_file(setup.task), setup, origin)
+    origin = measured_of(setup.backbone, setup.task)
+    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
     torch.manual_seed(setup.seed)
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
     model.to(compute.device)
@@ -81,7 +82,7 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.task), setup, origin)["pooled"][: len(split.labels)]
+        examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(split.labels)]
         forward, normalise = model.on_pooled, nn.Identity()
     else:
         examples = pixels(split.images, size, interpolation, compute.threads)
@@ -137,16 +138,18 @@ def inputs(setup: Setup) -> list[Path]:
     """The files that decide the bits of a fit."""
     folder = data_folder(setup.task)
     data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
-    return [*data, backbone_file(setup.backbone), features_file(setup.task), hierarchy_file(setup.task)]
+    measured = [file(setup.backbone, setup.task) for file in (features_file, hierarchy_file)]
+    return [*data, backbone_file(setup.backbone), *measured]
 
 
 def _measured(path: Path, setup: Setup, origin: dict[str, str]) -> dict[str, Tensor]:
     """The tensors of the task's features or hierarchy. Raises BadInput where they are of another backbone or images."""
     tensors, about = read_tensors(path)
     if about.get("of") != origin:
+        place = f"{setup.backbone}/{setup.task}"
         raise BadInput(
             f"{path}: expected what was measured of {setup.backbone} on the images of {setup.task}, got it of others "
-            f"(ship features {setup.task} && ship hierarchy {setup.task})"
+            f"(ship features {place} && ship hierarchy {place})"
         )
     return tensors
 

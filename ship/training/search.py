@@ -45,8 +45,10 @@ class Trial(NamedTuple):
     """why there is no accuracy"""
 
 
-def search_settings(params: Params, task: str, method: str, show: Callable[[int, int, Epoch], None]) -> None:
-    """Write the settings of a row on a task: those of the best trial of its search, on val.
+def search_settings(
+    params: Params, backbone: str, task: str, method: str, show: Callable[[int, int, Epoch], None]
+) -> None:
+    """Write the settings of a row on a backbone and a task: those of the best trial of its search, on val.
 
     `show` is told the trial's number, how many epochs it has, and each of them. The test split is sealed before
     anything is read, for as long as the process lives.
@@ -56,21 +58,21 @@ def search_settings(params: Params, task: str, method: str, show: Callable[[int,
         raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
     seal(data_folder(task) / "test.parquet")
     check_row(params, method, task)
-    compute, folder = set_up(params.compute), search_folder(task, method)
-    base = _setup(params, task, method, search, {})
+    compute, folder = set_up(params.compute), search_folder(backbone, task, method)
+    base = _setup(params, backbone, task, method, search, {})
     sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
     mark = identity([base, search, sampler], inputs(base), compute)
     trials = _left(folder / "trials.json", mark)
     for number in range(len(trials), search.total):
         settings = propose(search, trials, number)
         known = next((trial for trial in trials if trial.settings == settings), None)
-        setup = _setup(params, task, method, search, settings)
+        setup = _setup(params, backbone, task, method, search, settings)
         tell = partial(show, number, setup.recipe.epochs)
         trials.append(known or _try(setup, settings, compute, folder / "resume.safetensors", tell))
         write_json(folder / "trials.json", {"identity": mark, "trials": trials})
     best = choose(trials, f"params.yaml: methods.{method}.search")
     about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
-    write_chosen(params, task, method, [trial._asdict() for trial in trials], best, about)
+    write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
     shutil.rmtree(folder)
 
 
@@ -107,14 +109,14 @@ def choose(trials: list[Trial], place: str) -> int:
     return min(judged)[2]
 
 
-def _setup(params: Params, task: str, method: str, search: Search, chosen: Chosen) -> Setup:
+def _setup(params: Params, backbone: str, task: str, method: str, search: Search, chosen: Chosen) -> Setup:
     """A trial: the row's settings with what it has `chosen`, trained on `train` alone."""
     try:
         options, recipe = params.options_of(method, task, chosen), params.train_of(method, task, chosen)
     except ValueError as error:
         raise BadInput(f"params.yaml: {error}") from None
     kind = params.methods[method].method
-    return Setup(params.backbone.name, task, kind, options, recipe, search.seed, TRAINING[:1])
+    return Setup(backbone, task, kind, options, recipe, search.seed, TRAINING[:1])
 
 
 def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:

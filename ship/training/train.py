@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -43,16 +44,19 @@ class Outcome(NamedTuple):
     """of the test images, in the order of `found`"""
 
 
-def train_run(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
-    """Train, predict the test split once, and write what the run leaves: its four files and its result.
+def train_run(
+    params: Params, run: Run, show: Callable[[Epoch], None], code: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Train, predict the test split once, and write what the run leaves: its four files.
 
-    A run that was killed goes on from the last epoch that it saved, with the same bits in the end.
+    A run that was killed goes on from the last epoch that it saved, with the same bits in the end. What is known of the
+    `code` that computes it, digests by module, is kept with it.
     """
     check_row(params, run.method, run.task)
-    options, recipe, _ = read_settings(params, run.task, run.method)
+    options, recipe, _ = read_settings(params, run.backbone, run.task, run.method)
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method
-    setup = Setup(params.backbone.name, run.task, method, options, recipe, run.seed)
+    setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
     prepared = prepare(setup, compute)
 
     def peek() -> float:
@@ -61,7 +65,7 @@ def train_run(params: Params, run: Run, show: Callable[[Epoch], None]) -> None:
     watch = peek if params.protocol == "best-test-epoch" else None
     progress = fit(setup, prepared, compute, resume_file(run), show, watch)
     outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
-    _write(params, run, outcome, compute)
+    _write(params, run, outcome, compute, code)
     clear(run)
 
 
@@ -72,15 +76,14 @@ def resume_file(run: Run) -> Path:
 
 def clear(run: Run) -> None:
     """Remove what only an unfinished run needs, and the drafts that a kill in the middle of a write left."""
-    drafts = [*run.folder.glob(".*.part"), *run.result.parent.glob(f".{run.result.name}.*.part")]
-    for path in [resume_file(run), *drafts]:
+    for path in [resume_file(run), *run.folder.glob(".*.part")]:
         path.unlink(missing_ok=True)
 
 
-def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
-    """The run's four files and its result. Nothing in them holds a time, a host or a path of this machine."""
+def _write(params: Params, run: Run, outcome: Outcome, compute: Compute, code: Mapping[str, str]) -> None:
+    """The run's four files. Nothing in them holds a time, a host or a path of this machine."""
     prepared, found = outcome.prepared, outcome.found
-    settings, result = _settings(params, run, outcome), _result(run, outcome)
+    settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
     write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
     log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
@@ -88,39 +91,36 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     table = {"key": outcome.keys, "label": found.labels, "prediction": found.classes}
     with replacing(run.folder / "predictions.parquet") as draft:
         pd.DataFrame({**table, "probability": found.probabilities}).to_parquet(draft, index=False)
-    write_json(run.folder / "run.json", {**settings, "result": result, "environment": environment(compute)})
-    write_json(run.result, result)
+    write_json(
+        run.folder / "run.json", {**settings, "result": result, "environment": environment(compute), "code": dict(code)}
+    )
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
-    setup, backbone = outcome.setup, outcome.prepared.preprocessing._asdict()
-    task, (_, hierarchy) = read_json(data_folder(run.task) / "task.json"), read_tensors(hierarchy_file(run.task))
+    setup, preprocessing = outcome.setup, outcome.prepared.preprocessing._asdict()
+    named = params.backbones[run.backbone].model_dump(include={"name", "weights"})
+    task = read_json(data_folder(run.task) / "task.json")
+    _, hierarchy = read_tensors(hierarchy_file(run.backbone, run.task))
     return {
-        "task": run.task,
-        "row": run.method,
-        "seed": run.seed,
+        "run": str(run),
         "method": setup.method,
         "options": setup.options,
         "train": setup.recipe.model_dump(),
         "hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")},
         "compute": params.compute.model_dump(),
-        "backbone": {"name": setup.backbone, **backbone, "sha256": sha256(backbone_file(setup.backbone))},
+        "backbone": {**named, **preprocessing, "sha256": sha256(backbone_file(run.backbone))},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
     }
 
 
-def _result(run: Run, outcome: Outcome) -> dict[str, Any]:
-    setup, prepared, progress, found, _ = outcome
+def _result(outcome: Outcome) -> dict[str, Any]:
+    _, prepared, progress, found, _ = outcome
     tuned, last = tuned_parameters(prepared.model), progress.log[-1]
     head = sum(tensor.numel() for name, tensor in tuned.items() if name.startswith("head."))
     total = sum(tensor.numel() for tensor in tuned.values())
     leaky = {"best_test_epoch_accuracy": max(progress.watched)} if progress.watched else {}
     return {
-        "task": run.task,
-        "method": run.method,
-        "seed": run.seed,
-        "backbone": setup.backbone,
         "accuracy": found.accuracy,
         **leaky,
         "loss": found.loss,

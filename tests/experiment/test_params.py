@@ -11,8 +11,8 @@ from ship.errors import BadInput
 from ship.experiment.params import Compute, Hierarchy, Task, json_schema, parse_params, read_params
 
 GOOD = {
-    "grid": {"tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
-    "backbone": {"name": "vit_mini"},
+    "grid": {"backbones": ["vit_mini"], "tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
+    "backbones": {"vit_mini": {"name": "vit_mini"}},
     "tasks": {"digits": {}},
     "methods": {"ship": {"method": "ship", "train": {"lr": 0.5}, "tasks": {"digits": {"train": {"epochs": 12}}}}},
     "data_root": ".",
@@ -39,7 +39,7 @@ BAD = [
     ),
     ("tasks", {"a/b": {}}, r"tasks\.a/b: expected text that matches '.*', got 'a/b'"),
     ("grid.seeds", [], r"grid\.seeds: expected one or more, got \[\]"),
-    ("backbone", {}, r"backbone\.name: expected a value, found none"),
+    ("backbones", {"vit_mini": {}}, r"backbones\.vit_mini\.name: expected a value, found none"),
     ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
     ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
@@ -183,7 +183,7 @@ def test_runs_that_dvc_would_take_for_one_are_refused():
     raw = copy.deepcopy(GOOD)
     raw["tasks"] = {"cifar": {}, "cifar-noisy": {}}
     raw["methods"] = {"vpt": {"method": "vpt"}, "noisy-vpt": {"method": "vpt"}}
-    raw["grid"] = {"tasks": ["cifar"], "methods": ["vpt", "noisy-vpt"], "seeds": [0]}
+    raw["grid"] |= {"tasks": ["cifar"], "methods": ["vpt", "noisy-vpt"], "seeds": [0]}
     parse_params(raw)
     raw["grid"]["tasks"] = ["cifar", "cifar-noisy"]
     with pytest.raises(BadInput, match=r"grid: expected names that differ when DVC joins them, got .*'noisy-vpt'"):

@@ -15,9 +15,9 @@ from ship.methods.base import tuned_parameters
 SHIPPED = ROOT / "presets"
 
 TEXT = """# A first line.
-grid: {tasks: [digits], methods: [linear], seeds: [0]}
-backbone:
-  name: vit_mini   # a remark
+grid: {backbones: [vit], tasks: [digits], methods: [linear], seeds: [0]}
+backbones:
+  vit: {name: vit_mini}   # a remark
 tasks:
   digits: {source: builtin}
 methods:
@@ -46,9 +46,13 @@ def test_without_settings_the_text_is_kept():
 
 def test_settings_are_read_as_yaml_and_comments_stay():
     """Numbers, lists and groups that were not there before."""
-    text = presets.fill("small", ["grid.seeds=[1, 2]", "train.lr=0.5", "backbone.weights=random"])
+    text = presets.fill("small", ["grid.seeds=[1, 2]", "train.lr=0.5", "backbones.vit.weights=w.safetensors"])
     read = yaml.safe_load(text)
-    assert (read["grid"]["seeds"], read["train"]["lr"], read["backbone"]["weights"]) == ([1, 2], 0.5, "random")
+    assert (read["grid"]["seeds"], read["train"]["lr"], read["backbones"]["vit"]["weights"]) == (
+        [1, 2],
+        0.5,
+        "w.safetensors",
+    )
     assert "# a remark" in text
 
 

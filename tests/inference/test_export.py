@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
-from project import command, measured, settle
+from project import BACKBONE, command, measured, settle
 
 import ship
 from ship.artifacts import Run
@@ -75,7 +75,7 @@ def run(tmp_path, monkeypatch, request):
     """The folder of a finished run of the method on digits, in a project that is the working directory."""
     params = measured(tmp_path / "project", monkeypatch, "digits", {"methods": ROWS, "grid.methods": [*ROWS]})
     settle(params, "digits")
-    place = Run("digits", request.param, 0)
+    place = Run(BACKBONE, "digits", request.param, 0)
     train_run(params, place, lambda record: None)
     return place.folder.absolute()
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 import torch
-from project import TINY, measured, settle
+from project import BACKBONE, TINY, measured, settle
 
 from ship.artifacts import Run
 from ship.errors import BadInput
@@ -24,7 +24,7 @@ def params(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", TINY["methods"])
 def test_it_predicts_what_the_run_predicted(params, tmp_path, monkeypatch, method):
     """The test images, given as files, get the classes and probabilities of predictions.parquet, from anywhere."""
-    run = Run("digits", method, 0)
+    run = Run(BACKBONE, "digits", method, 0)
     train_run(params, run, lambda record: None)
     test = pd.read_parquet("data/digits/test.parquet")
     paths = [tmp_path / f"{i}.png" for i in range(len(test))]
@@ -41,7 +41,7 @@ def test_it_predicts_what_the_run_predicted(params, tmp_path, monkeypatch, metho
 
 def test_what_is_refused(params, tmp_path):
     """No run, one that is not finished, another backbone."""
-    run = Run("digits", "vpt", 0)
+    run = Run(BACKBONE, "digits", "vpt", 0)
     with pytest.raises(BadInput, match="expected a run .*, found none"):
         load(run.folder)
     run.folder.mkdir(parents=True)
@@ -49,6 +49,7 @@ def test_what_is_refused(params, tmp_path):
         load(run.folder)
     train_run(params, run, lambda record: None)
     assert load(run.folder.relative_to("runs")).classes == [str(digit) for digit in range(10)]
-    fetch(params.backbone.model_copy(update={"image_size": 96}), tmp_path / "backbones/test_vit.safetensors")
+    other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
+    fetch(other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
         load(run.folder)

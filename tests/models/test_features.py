@@ -1,7 +1,7 @@
 """Features are those of the class token, and say what they are of."""
 
 import torch
-from project import measured
+from project import BACKBONE, measured
 
 from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file, read_json, read_tensors, sha256
 from ship.models.features import features
@@ -16,9 +16,9 @@ def test_features_are_class_tokens_after_every_block(tiny_vit):
 
 def test_they_say_what_they_are_of(tmp_path, monkeypatch):
     """The backbone and the images of train and val, by their bytes."""
-    params = measured(tmp_path, monkeypatch, "digits")
+    measured(tmp_path, monkeypatch, "digits")
     splits = {name: sha256(data_folder("digits") / f"{name}.parquet") for name in ("train", "val")}
-    expected = {"backbone": sha256(backbone_file(params.backbone.name)), **splits}
-    assert read_tensors(features_file("digits"))[1]["of"] == expected
-    assert read_tensors(hierarchy_file("digits"))[1]["of"] == expected
-    assert read_json(hierarchy_file("digits", ".json"))["of"] == expected
+    expected = {"backbone": sha256(backbone_file(BACKBONE)), **splits}
+    assert read_tensors(features_file(BACKBONE, "digits"))[1]["of"] == expected
+    assert read_tensors(hierarchy_file(BACKBONE, "digits"))[1]["of"] == expected
+    assert read_json(hierarchy_file(BACKBONE, "digits", ".json"))["of"] == expected

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from project import measured
+from project import BACKBONE, measured
 from safetensors import safe_open
 
 from ship.artifacts import hierarchy_file
@@ -56,8 +56,11 @@ def test_prototypes_are_repeatable_and_at_most_one_an_image():
 def test_a_hierarchy_needs_no_gpu(tmp_path, monkeypatch):
     """On a cluster its job goes to a node without one, whatever the trainings ask for."""
     params = measured(tmp_path, monkeypatch, "digits")
-    before = {path: path.read_bytes() for path in (hierarchy_file("digits"), hierarchy_file("digits", ".json"))}
+    before = {
+        path: path.read_bytes()
+        for path in (hierarchy_file(BACKBONE, "digits"), hierarchy_file(BACKBONE, "digits", ".json"))
+    }
     measure_hierarchy(
-        params.model_copy(update={"compute": params.compute.model_copy(update={"device": "cuda"})}), "digits"
+        params.model_copy(update={"compute": params.compute.model_copy(update={"device": "cuda"})}), BACKBONE, "digits"
     )
     assert {path: path.read_bytes() for path in before} == before

@@ -21,11 +21,11 @@ IMAGES, EPOCHS, BLOCKS = 400, 12, 12
 WEIGHTS = hashlib.sha256(b"").hexdigest()  # an empty file
 
 
-def params(seeds: tuple[int, ...] = (0, 1)) -> Params:
+def params(seeds: tuple[int, ...] = (0, 1), backbones: tuple[str, ...] = ("vit_mini",)) -> Params:
     return parse_params(
         {
-            "grid": {"tasks": list(HARD), "methods": list(LEVEL), "seeds": list(seeds)},
-            "backbone": {"name": "vit_mini"},
+            "grid": {"backbones": list(backbones), "tasks": list(HARD), "methods": list(LEVEL), "seeds": list(seeds)},
+            "backbones": {name: {"name": name} for name in backbones},
             "tasks": {name: {} for name in HARD},
             "methods": {
                 "linear": {"method": "linear", "train": {"lr": 0.01}},
@@ -50,11 +50,11 @@ def write(root: Path, settings: Params) -> None:
     for number, run in enumerate(expected_runs(settings)):
         about = settings_of(settings, run) | about_of(settings, run)
         write_run(root, run, np.random.default_rng(number), **about)
-    for task, method in product(settings.grid.tasks, settings.grid.methods):
-        chosen = settings_of(settings, Run(task, method, 0))
-        write_json(root / settings_file(task, method), {**chosen, "search": None})
-    for number, task in enumerate(settings.grid.tasks):
-        _write_hierarchy(root, task, 0.012 + 0.008 * number)
+    for backbone, task, method in product(settings.grid.backbones, settings.grid.tasks, settings.grid.methods):
+        chosen = settings_of(settings, Run(backbone, task, method, 0))
+        write_json(root / settings_file(backbone, task, method), {**chosen, "search": None})
+    for backbone, (number, task) in product(settings.grid.backbones, enumerate(settings.grid.tasks)):
+        _write_hierarchy(root, backbone, task, 0.012 + 0.008 * number)
 
 
 def settings_of(settings: Params, run: Run) -> dict[str, Any]:
@@ -84,8 +84,6 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
     log = {"epoch": epochs, "lr": 1e-3, "loss": 2 - learnt, "penalty": 0.0, "accuracy": learnt}
     write_text(root / run.folder / "log.csv", pd.DataFrame(log).to_csv(index=False))
     result = {
-        **run._asdict(),
-        "backbone": "vit_mini",
         "accuracy": round(float(hits.mean()), 6),
         "loss": 0.7,
         "test_images": IMAGES,
@@ -94,12 +92,12 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
         "tuned_parameters": TUNED.get(run.method, 10_000) + 1930,
         "tuned_parameters_without_head": TUNED.get(run.method, 10_000),
     }
-    write_json(root / run.result, result)
-    backbone = {"name": "vit_mini", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
+    backbone = {"name": run.backbone, "weights": "pretrained", "image_size": 32, "mean": [0.5] * 3, "std": [0.5] * 3}
     write_json(
         root / run.folder / "run.json",
         {
             **about,
+            "result": result,
             "data": {"test": "cd" * 32},
             "backbone": {**backbone, "interpolation": "bicubic", "sha256": WEIGHTS},
             "environment": {
@@ -115,7 +113,7 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{seconds + run.seed}\t0:00:41\t{900 + 10 * run.seed}\n")
 
 
-def _write_hierarchy(root: Path, task: str, slope: float) -> None:
+def _write_hierarchy(root: Path, backbone: str, task: str, slope: float) -> None:
     away = np.abs(np.subtract.outer(np.arange(BLOCKS), np.arange(BLOCKS)))
     late = 1 + np.add.outer(np.arange(BLOCKS), np.arange(BLOCKS)) / BLOCKS
     hierarchies = [
@@ -125,6 +123,6 @@ def _write_hierarchy(root: Path, task: str, slope: float) -> None:
     ]
     affinity = np.clip(1 - slope * away * late, 0, 1).tolist()
     write_json(
-        root / hierarchy_file(task, ".json"),
+        root / hierarchy_file(backbone, task, ".json"),
         {"prototypes": 200, "seed": 0, "affinity": affinity, "hierarchies": hierarchies},
     )

@@ -12,16 +12,20 @@ from ship.artifacts import Run, read_json, write_json
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
-from ship.report.text import text_table
+from ship.report.text import table_cells, text_table
 
 FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
 
 
 def test_metrics_are_means_of_what_the_runs_say(finished):
     """Tasks over seeds, groups over tasks, group mean over groups."""
-    found = read_json(finished.root / "results/metrics.json")["accuracy"]["ship"]
+    found = read_json(finished.root / "results/metrics.json")["accuracy"]["vit_mini"]["ship"]
     task = {
-        t: sum(read_json(finished.root / Run(t, "ship", s).result)["accuracy"] for s in (0, 1)) / 2
+        t: sum(
+            read_json(finished.root / Run("vit_mini", t, "ship", s).folder / "run.json")["result"]["accuracy"]
+            for s in (0, 1)
+        )
+        / 2
         for t in finished.params.grid.tasks
     }
     natural = (task["digits"] + task["textures"]) / 2
@@ -65,9 +69,9 @@ def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
     plots = {
         name: pd.read_csv(finished.root / f"results/plots/{name}.csv") for name in ("accuracy", "curves", "affinity")
     }
-    assert list(plots["accuracy"]) == ["task", "method", "seed", "accuracy"]
-    assert list(plots["curves"]) == ["task", "method", "seed", "epoch", "loss", "accuracy", "lr"]
-    assert list(plots["affinity"]) == ["task", "block_i", "block_j", "affinity"]
+    assert list(plots["accuracy"]) == ["backbone", "task", "method", "seed", "accuracy"]
+    assert list(plots["curves"]) == ["backbone", "task", "method", "seed", "epoch", "loss", "accuracy", "lr"]
+    assert list(plots["affinity"]) == ["backbone", "task", "block_i", "block_j", "affinity"]
     assert [len(plot) for plot in plots.values()] == [18, 18 * experiment.EPOCHS, 3 * experiment.BLOCKS**2]
 
 
@@ -88,14 +92,16 @@ def test_one_seed_has_no_deviation(tmp_path):
 
 def test_a_missing_run_is_an_error_that_names_it(fresh):
     """A table that lacks a run would pass for a whole one."""
-    (fresh.root / Run("digits", "vpt", 1).result).unlink()
-    with pytest.raises(BadInput, match=r"digits/vpt/1.json: expected .* 1 of 18 runs \(ship train digits vpt 1\)"):
+    (fresh.root / Run("vit_mini", "digits", "vpt", 1).folder / "run.json").unlink()
+    with pytest.raises(
+        BadInput, match=r"vpt/1/run.json: expected .* 1 of 18 runs \(ship train vit_mini/digits/vpt/1\)"
+    ):
         aggregate(fresh.params, fresh.root)
 
 
 def test_a_result_without_its_predictions_is_missing(fresh):
     """As in a clone, where git brings results and nothing else."""
-    (fresh.root / Run("digits", "vpt", 1).folder / "predictions.parquet").unlink()
+    (fresh.root / Run("vit_mini", "digits", "vpt", 1).folder / "predictions.parquet").unlink()
     with pytest.raises(BadInput, match=r"digits/vpt/1/predictions.parquet: expected .* 1 of 18 runs"):
         aggregate(fresh.params, fresh.root)
 
@@ -103,29 +109,33 @@ def test_a_result_without_its_predictions_is_missing(fresh):
 def test_a_partial_table_has_no_means_over_other_tasks(fresh):
     """A mean over two tasks is not comparable with one over three."""
     for seed in (0, 1):
-        (fresh.root / Run("digits", "vpt", seed).result).unlink()
+        (fresh.root / Run("vit_mini", "digits", "vpt", seed).folder / "run.json").unlink()
     table = aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
-    found = read_json(fresh.root / "results/metrics.json")["accuracy"]
+    found = read_json(fresh.root / "results/metrics.json")["accuracy"]["vit_mini"]
     assert list(found["vpt"]) == ["tasks"]
     assert "group_mean" in found["ship"]
-    assert missing_runs(fresh.params, fresh.root) == [Run("digits", "vpt", 0), Run("digits", "vpt", 1)]
-    cells = {line.split()[0]: line.split()[1:] for line in text_table(table).splitlines()}
+    assert missing_runs(fresh.params, fresh.root) == [
+        Run("vit_mini", "digits", "vpt", 0),
+        Run("vit_mini", "digits", "vpt", 1),
+    ]
+    cells = {row[0]: row[1:] for row in table_cells(table)}
     assert [cells["vpt"][i] for i in (0, 3, 4, 5)] == ["-"] * 4
 
 
 def test_seeds_must_have_seen_the_same_images(fresh):
     """Else their hits cannot be averaged image by image."""
-    path = fresh.root / Run("digits", "ship", 1).folder / "predictions.parquet"
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
     pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
-    with pytest.raises(BadInput, match="digits ship: expected the same test images for every run"):
+    with pytest.raises(BadInput, match="digits/ship: expected the same test images for every run"):
         aggregate(fresh.params, fresh.root)
 
 
 def test_predictions_must_be_those_of_the_result(fresh):
     """A result from one run beside predictions from another would give an interval of something else."""
-    path = fresh.root / Run("digits", "ship", 1).result
-    write_json(path, {**read_json(path), "accuracy": 0.123})
-    with pytest.raises(BadInput, match=r"1.json: expected the accuracy of predictions.parquet, 0.\d+, got 0.123"):
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "run.json"
+    about = read_json(path)
+    write_json(path, {**about, "result": {**about["result"], "accuracy": 0.123}})
+    with pytest.raises(BadInput, match=r"1/run.json: expected the accuracy of predictions.parquet, 0.\d+, got 0.123"):
         aggregate(fresh.params, fresh.root)
 
 
@@ -135,14 +145,15 @@ def test_leaky_figures_stand_apart(fresh):
     files = {name: (fresh.root / "results" / name).read_bytes() for name in FILES}
     expected = read_json(fresh.root / "results/metrics.json")["accuracy"]
     assert LEAKY not in honest
-    for path in (fresh.root / "results/runs").rglob("*.json"):
-        result = read_json(path)
-        write_json(path, {**result, "best_test_epoch_accuracy": result["accuracy"] + 0.01})
+    for path in (fresh.root / "runs").rglob("run.json"):
+        about = read_json(path)
+        about["result"]["best_test_epoch_accuracy"] = about["result"]["accuracy"] + 0.01
+        write_json(path, about)
     table = aggregate(fresh.params, fresh.root)
     found = read_json(fresh.root / "results/metrics.json")
     assert found["accuracy"] == expected
-    for method, values in found[LEAKY].items():
-        assert values["task_mean"] == pytest.approx(expected[method]["task_mean"] + 0.01, abs=3e-6)
+    for method, values in found[LEAKY]["vit_mini"].items():
+        assert values["task_mean"] == pytest.approx(expected["vit_mini"][method]["task_mean"] + 0.01, abs=3e-6)
     assert "(leaky)" in text_table(table, width=200)
     assert (fresh.root / "results/paired.csv").read_bytes() == files["paired.csv"]
     assert table.drop(columns=LEAKY).equals(honest)
@@ -169,8 +180,15 @@ def test_equal_hits_are_a_tie(fresh):
     for method, counts in (("vpt", (708, 718, 708)), ("ship", (709, 717, 708))):
         for seed, count in enumerate(counts):
             right = pd.Series([number < count for number in range(797)])
-            hits[Run("digits", method, seed)] = right
-            about = {"task": "digits", "method": method, "seed": seed, "group": "natural", "test_images": 797}
+            hits[Run("vit_mini", "digits", method, seed)] = right
+            about = {
+                "backbone": "vit_mini",
+                "task": "digits",
+                "method": method,
+                "seed": seed,
+                "group": "natural",
+                "test_images": 797,
+            }
             about |= {"tuned_parameters": 1, "tuned_parameters_without_head": 0}
             results.append({**about, "accuracy": round(count / 797, 6)})
     first, second = summarise(pd.DataFrame(results), hits)["accuracy"]

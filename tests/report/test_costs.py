@@ -18,9 +18,9 @@ def test_seconds_are_the_median_and_memory_the_largest(fresh):
     """One slow machine among six does not move the figure of a method; a method that was not measured has no row."""
     for task in fresh.params.grid.tasks:
         for seed in (0, 1):
-            write(fresh.root, Run(task, "ship", seed).benchmark, 60 + seed, 800)
-            (fresh.root / Run(task, "vpt", seed).benchmark).unlink()
-    write(fresh.root, Run("digits", "ship", 0).benchmark, 5000, 1024)
+            write(fresh.root, Run("vit_mini", task, "ship", seed).benchmark, 60 + seed, 800)
+            (fresh.root / Run("vit_mini", task, "vpt", seed).benchmark).unlink()
+    write(fresh.root, Run("vit_mini", "digits", "ship", 0).benchmark, 5000, 1024)
     linear, ship = costs(fresh.params, fresh.root, expected_runs(fresh.params))
     assert ship == {"method": "ship", "runs": 6, "seconds": 61, "search": None, "peak": 2**30}
     assert linear["method"] == "linear"
@@ -31,7 +31,7 @@ def test_a_run_too_short_for_a_look_has_no_memory(fresh, nothing):
     """Snakemake has a word for that; it is no number."""
     for task in fresh.params.grid.tasks:
         for seed in (0, 1):
-            write(fresh.root, Run(task, "linear", seed).benchmark, 0.4, nothing)
+            write(fresh.root, Run("vit_mini", task, "linear", seed).benchmark, 0.4, nothing)
     linear, vpt, _ = costs(fresh.params, fresh.root, expected_runs(fresh.params))
     assert (linear["seconds"], linear["peak"]) == (0.4, None)
     assert vpt["peak"] > 2**29
@@ -43,16 +43,16 @@ def test_a_search_has_its_own_seconds(fresh):
     raw["methods"]["ship"]["search"] = {"sampler": "grid", "choices": {"train.lr": [0.1, 0.2]}}
     params = parse_params(raw)
     for number, task in enumerate(params.grid.tasks):
-        write(fresh.root, f"benchmarks/search/{task}/ship.tsv", 100 * (number + 1))
-        write(fresh.root, f"benchmarks/search/{task}/vpt.tsv", 1)
+        write(fresh.root, f"benchmarks/search/vit_mini/{task}/ship.tsv", 100 * (number + 1))
+        write(fresh.root, f"benchmarks/search/vit_mini/{task}/vpt.tsv", 1)
     found = {row["method"]: row["search"] for row in costs(params, fresh.root, expected_runs(params))}
     assert found == {"linear": None, "vpt": None, "ship": 200}
 
 
 def test_runs_that_are_not_shown_cost_nothing(fresh):
     """They may have left the time of an older experiment."""
-    shown = [run for run in expected_runs(fresh.params) if run != Run("digits", "ship", 0)]
-    write(fresh.root, Run("digits", "ship", 0).benchmark, 10**6, 10**6)
+    shown = [run for run in expected_runs(fresh.params) if run != Run("vit_mini", "digits", "ship", 0)]
+    write(fresh.root, Run("vit_mini", "digits", "ship", 0).benchmark, 10**6, 10**6)
     [ship] = [row for row in costs(fresh.params, fresh.root, shown) if row["method"] == "ship"]
     assert ship["runs"] == 5
     assert ship["peak"] < 10**6 * 2**20

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pandas as pd
 import pytest
 
-from ship.report import figures
+from ship.report import figures, svg
 
 METHODS = ["linear", "vpt", "ship"]
 
@@ -24,10 +24,10 @@ def draw(finished) -> dict[str, str]:
     runs = pd.read_csv(finished.root / "results/plots/accuracy.csv")
     curves = pd.read_csv(finished.root / "results/plots/curves.csv")
     return {
-        "accuracy": figures.accuracy(finished.table, runs, METHODS),
-        "parameters": figures.against_parameters({"linear": (2e3, 0.5), "ship": (6e4, 0.7)}, METHODS),
-        "curves": figures.curves(curves, "digits", METHODS),
-        "affinity": figures.affinity([[1, 0.8], [0.8, 1]], "digits", [0, 1], 0.5),
+        "accuracy": figures.accuracy(finished.table, runs, METHODS, "vit"),
+        "parameters": figures.against_parameters({"linear": (2e3, 0.5), "ship": (6e4, 0.7)}, METHODS, "vit"),
+        "curves": figures.curves(curves, "digits", METHODS, "vit"),
+        "affinity": figures.affinity([[1, 0.8], [0.8, 1]], "digits", [0, 1], 0.5, "vit"),
     }
 
 
@@ -70,16 +70,16 @@ def test_method_keeps_its_colour_where_another_is_absent(drawn):
 
 def test_labels_move_apart_and_keep_their_order():
     """By the gap, up to the last tenth."""
-    moved = figures._spread([0.50, 0.90, 0.51, 0.52], 0.1)
+    moved = svg.spread([0.50, 0.90, 0.51, 0.52], 0.1)
     assert moved[0] < moved[2] < moved[3] < moved[1]
     ordered = sorted(moved)
     assert all(b - a > 0.09 for a, b in itertools.pairwise(ordered))
-    assert figures._spread([0.1, 0.5], 0.1) == [0.1, 0.5]
+    assert svg.spread([0.1, 0.5], 0.1) == [0.1, 0.5]
 
 
 def test_labels_stay_below_the_top():
     """And still keep the gap: a figure is cut off above."""
-    moved = sorted(figures._spread([0.99, 1.0, 0.98, 0.2], 0.1, top=1.0))
+    moved = sorted(svg.spread([0.99, 1.0, 0.98, 0.2], 0.1, top=1.0))
     assert moved[0] == 0.2
     assert moved[1:] == pytest.approx([0.8, 0.9, 1.0])
 
@@ -87,14 +87,14 @@ def test_labels_stay_below_the_top():
 def test_methods_that_share_a_colour_differ_in_marker_and_dash():
     """There are eight colours, and more methods."""
     methods = [f"m{i}" for i in range(20)]
-    markers = {(style["color"], style["marker"]) for style in map(figures._marker, range(20))}
+    markers = {(style["color"], style["marker"]) for style in map(svg.marker, range(20))}
     assert len(markers) == len(methods)
-    lines = {(i % 8, figures._dash(i)) for i in range(20)}
+    lines = {(i % 8, svg.dash_of(i)) for i in range(20)}
     assert len(lines) == len(methods)
 
 
 def test_markup_in_a_name_is_escaped(finished):
     """A name is text."""
-    svg = figures.affinity([[1.0]], '<script>"', [0], 0.5)
-    ET.fromstring(svg)
-    assert "<script>" not in svg
+    drawn = figures.affinity([[1.0]], '<script>"', [0], 0.5, "vit")
+    ET.fromstring(drawn)
+    assert "<script>" not in drawn

@@ -15,7 +15,8 @@ from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs
-from ship.report.page import headline, levels, write_page
+from ship.report.comparison import levels
+from ship.report.page import headline, write_page
 from ship.report.text import percent, points
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -146,11 +147,15 @@ def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
 
 def test_missing_runs_are_shown_with_their_reason(fresh, tmp_path):
     """Escaped, with those nobody gave a reason for."""
-    for run in (Run("digits", "ship", 1), Run("counting", "vpt", 0), Run("counting", "vpt", 1)):
-        (fresh.root / run.result).unlink()
+    for run in (
+        Run("vit_mini", "digits", "ship", 1),
+        Run("vit_mini", "counting", "vpt", 0),
+        Run("vit_mini", "counting", "vpt", 1),
+    ):
+        (fresh.root / run.folder / "run.json").unlink()
     aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
     out = tmp_path / "index.html"
-    write_page(fresh.params, fresh.root, out, missing={Run("digits", "ship", 1): "out of memory <b>"})
+    write_page(fresh.params, fresh.root, out, missing={Run("vit_mini", "digits", "ship", 1): "out of memory <b>"})
     page = out.read_text()
     check(page)
     assert "3 of 18 runs missing" in page
@@ -231,7 +236,7 @@ def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):
     monkeypatch.chdir(fresh.root)
     for number, task in enumerate(params.grid.tasks):
         trials = [{"settings": {"options.threshold": 0.8 + number / 20}, "accuracy": 0.625, "loss": 1.0}] * 2
-        write_chosen(params, task, "ship", trials, 1, {})
+        write_chosen(params, "vit_mini", task, "ship", trials, 1, {})
     aggregate(params, fresh.root)
     write_page(params, fresh.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
@@ -246,8 +251,10 @@ def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):
 
 def test_leaky_figures_are_marked_on_the_page(fresh, tmp_path):
     """In a column of their own, with a word of warning."""
-    for path in (fresh.root / "results/runs").rglob("*.json"):
-        write_json(path, {**read_json(path), "best_test_epoch_accuracy": 0.987})
+    for path in (fresh.root / "runs").rglob("run.json"):
+        about = read_json(path)
+        about["result"]["best_test_epoch_accuracy"] = 0.987
+        write_json(path, about)
     aggregate(fresh.params, fresh.root)
     write_page(fresh.params, fresh.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()

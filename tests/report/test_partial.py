@@ -25,15 +25,15 @@ from ship.report.stale import check_current
 def root(tmp_path):
     """A finished experiment without a run, whose log is still there."""
     experiment.write(tmp_path, experiment.params())
-    (tmp_path / Run("digits", "ship", 1).result).unlink()
+    (tmp_path / Run("vit_mini", "digits", "ship", 1).folder / "run.json").unlink()
     for task in experiment.HARD:
         write_json(
             tmp_path / data_folder(task) / "task.json", {"splits": {"test": {"images": 400, "sha256": "cd" * 32}}}
         )
-        for file in (backbone_file("vit_mini"), features_file(task), hierarchy_file(task)):
+        for file in (backbone_file("vit_mini"), features_file("vit_mini", task), hierarchy_file("vit_mini", task)):
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / file).touch()
-    log = tmp_path / "logs/train/digits/ship/1.log"
+    log = tmp_path / "logs/train/vit_mini/digits/ship/1.log"
     log.parent.mkdir(parents=True)
     log.write_text("digits ship 1: epoch 1/10\nship: loss: expected a number, got nan in epoch 2\n\n")
     return tmp_path
@@ -44,33 +44,31 @@ def test_it_shows_what_there_is_and_why_the_rest_is_not(root):
     page = write_partial(experiment.params(), root)
     text = page.read_text()
     assert "1 of 18 runs missing" in text
-    assert "logs/train/digits/ship/1.log: ship: loss: expected a number, got nan in epoch 2" in text
+    assert "logs/train/vit_mini/digits/ship/1.log: ship: loss: expected a number, got nan in epoch 2" in text
     assert page == root / "report/partial/index.html"
     assert not (root / "results/table.csv").exists()
 
 
 def test_the_first_unfinished_step_is_the_reason(root):
     """A run cannot be made without its task, whatever an older log of it says."""
-    params, run = experiment.params(), Run("digits", "ship", 1)
+    run = Run("vit_mini", "digits", "ship", 1)
     (root / data_folder("digits") / "task.json").unlink()
-    assert why(params, run, root) == "not started"
+    assert why(run, root) == "not started"
     log = root / "logs/prepare/digits.log"
     log.parent.mkdir()
     log.write_text("ship: images/7.png: expected an image, got a truncated file\n")
-    assert (
-        why(params, run, root) == "logs/prepare/digits.log: ship: images/7.png: expected an image, got a truncated file"
-    )
+    assert why(run, root) == "logs/prepare/digits.log: ship: images/7.png: expected an image, got a truncated file"
     log.write_text("")
-    assert why(params, run, root) == "logs/prepare/digits.log: ended without a word"
+    assert why(run, root) == "logs/prepare/digits.log: ended without a word"
 
 
 def test_a_search_that_failed_is_a_reason(root):
     """Without settings there is no run."""
-    (root / settings_file("digits", "ship")).unlink()
-    log = root / "logs/search/digits/ship.log"
+    (root / settings_file("vit_mini", "digits", "ship")).unlink()
+    log = root / "logs/search/vit_mini/digits/ship.log"
     log.parent.mkdir(parents=True)
     log.write_text("ship: params.yaml: methods.ship.search: expected a trial that ends well, got 3 others\n")
-    assert "expected a trial that ends well" in why(experiment.params(), Run("digits", "ship", 1), root)
+    assert "expected a trial that ends well" in why(Run("vit_mini", "digits", "ship", 1), root)
 
 
 def test_what_other_settings_or_files_have_left_is_not_shown(root):
@@ -98,13 +96,15 @@ def test_the_whole_page_is_of_the_experiment_that_there_is(root):
     check_current(experiment.params(), root)
     raw = experiment.params().model_dump()
     raw["train"]["epochs"] = 20
-    with pytest.raises(BadInput, match=r"runs/digits/linear/0/run.json: expected a run of the settings, .*snakemake"):
+    with pytest.raises(
+        BadInput, match=r"runs/vit_mini/digits/linear/0/run.json: expected a run of the settings, .*snakemake"
+    ):
         check_current(parse_params(raw), root)
 
 
 def test_runs_of_an_older_version_are_not_there(root):
     """They do not say all that is asked of them."""
-    path = root / Run("digits", "vpt", 0).folder / "run.json"
+    path = root / Run("vit_mini", "digits", "vpt", 0).folder / "run.json"
     about = read_json(path)
     write_json(path, {key: about[key] for key in about if key != "hierarchy"})
     assert "2 of 18 runs missing" in write_partial(experiment.params(), root).read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import command, measured, write_params
+from project import BACKBONE, command, measured, write_params
 
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
 from ship.errors import BadInput
@@ -27,7 +27,7 @@ SEARCH = {
         "ranges": {"train.lr": {"low": 0.001, "high": 0.1, "log": True}},
     }
 }
-ONE = {"tasks": [TASK], "methods": ["linear"], "seeds": [0]}
+ONE = {"backbones": [BACKBONE], "tasks": [TASK], "methods": ["linear"], "seeds": [0]}
 GRID = {
     "methods.linear.search": {"sampler": "grid", "choices": {"train.lr": [0.01, 1e-5], "train.weight_decay": [0.0]}}
 }
@@ -40,14 +40,14 @@ def quiet(trial, epochs, record):
 def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monkeypatch):
     """The run has the chosen recipe, and what was not searched from its row."""
     params = measured(tmp_path, monkeypatch, TASK, GRID)
-    search.search_settings(params, TASK, "linear", quiet)
-    found = read_json(settings_file(TASK, "linear"))
+    search.search_settings(params, BACKBONE, TASK, "linear", quiet)
+    found = read_json(settings_file(BACKBONE, TASK, "linear"))
     assert [trial["settings"]["train.lr"] for trial in found["search"]["trials"]] == [0.01, 1e-5]
     accuracies = [trial["accuracy"] for trial in found["search"]["trials"]]
     assert accuracies[found["search"]["chosen"]] == max(accuracies)
-    done = command("ship", "train", TASK, "linear", "0", cwd=tmp_path)
+    done = command("ship", "train", f"{BACKBONE}/{TASK}/linear/0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    used = read_json(Run(TASK, "linear", 0).folder / "run.json")
+    used = read_json(Run(BACKBONE, TASK, "linear", 0).folder / "run.json")
     assert (used["train"], used["options"]) == (found["train"], found["options"])
     assert used["train"]["lr"] == found["search"]["trials"][found["search"]["chosen"]]["settings"]["train.lr"]
     assert used["train"]["epochs"] == params.train.epochs
@@ -57,17 +57,17 @@ def test_a_row_without_search_keeps_its_settings(tmp_path, monkeypatch):
     """As params.yaml has them for the task; the command needs nothing but params.yaml."""
     monkeypatch.chdir(tmp_path)
     write_params(tmp_path, {"methods.vpt.tasks": {TASK: {"options": {"prompt_length": 7}}}})
-    done = command("ship", "search", TASK, "vpt", cwd=tmp_path)
+    done = command("ship", "search", f"{BACKBONE}/{TASK}/vpt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found, params = read_json(settings_file(TASK, "vpt")), read_params()
+    found, params = read_json(settings_file(BACKBONE, TASK, "vpt")), read_params()
     assert found == {"options": {"prompt_length": 7}, "train": params.train_of("vpt").model_dump(), "search": None}
 
 
 def test_a_search_is_the_same_wherever_and_however_often_it_is_killed(tmp_path, monkeypatch):
     """Stopped after every epoch of every trial in turn."""
     params = measured(tmp_path / "whole", monkeypatch, TASK, SEARCH)
-    search.search_settings(params, TASK, "vpt", quiet)
-    whole = settings_file(TASK, "vpt").read_bytes()
+    search.search_settings(params, BACKBONE, TASK, "vpt", quiet)
+    whole = settings_file(BACKBONE, TASK, "vpt").read_bytes()
     measured(tmp_path / "broken", monkeypatch, TASK, SEARCH)
     seen = []
 
@@ -77,23 +77,23 @@ def test_a_search_is_the_same_wherever_and_however_often_it_is_killed(tmp_path, 
 
     for _ in range(4 * params.train.epochs):
         with pytest.raises(KeyboardInterrupt):
-            search.search_settings(params, TASK, "vpt", interrupt)
-    search.search_settings(params, TASK, "vpt", interrupt)
+            search.search_settings(params, BACKBONE, TASK, "vpt", interrupt)
+    search.search_settings(params, BACKBONE, TASK, "vpt", interrupt)
     assert seen == [(trial, epoch) for trial in range(4) for epoch in range(params.train.epochs)]
-    assert settings_file(TASK, "vpt").read_bytes() == whole
-    assert not search_folder(TASK, "vpt").exists()
+    assert settings_file(BACKBONE, TASK, "vpt").read_bytes() == whole
+    assert not search_folder(BACKBONE, TASK, "vpt").exists()
 
 
 def test_what_another_search_left_is_not_used(tmp_path, monkeypatch):
     """With other settings it starts anew."""
     params = measured(tmp_path, monkeypatch, TASK, GRID)
-    search.search_settings(params, TASK, "linear", quiet)
-    expected = settings_file(TASK, "linear").read_bytes()
-    folder = search_folder(TASK, "linear")
+    search.search_settings(params, BACKBONE, TASK, "linear", quiet)
+    expected = settings_file(BACKBONE, TASK, "linear").read_bytes()
+    folder = search_folder(BACKBONE, TASK, "linear")
     folder.mkdir(parents=True)
     (folder / "trials.json").write_text(json.dumps({"identity": "another", "trials": [[{"train.lr": 9.0}, 1.0, 0.0]]}))
-    search.search_settings(params, TASK, "linear", quiet)
-    assert settings_file(TASK, "linear").read_bytes() == expected
+    search.search_settings(params, BACKBONE, TASK, "linear", quiet)
+    assert settings_file(BACKBONE, TASK, "linear").read_bytes() == expected
 
 
 def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
@@ -103,14 +103,14 @@ def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
     frame, found = pd.read_parquet(path), []
     for labels in (frame.label, (frame.label + 1) % 10):
         frame.assign(label=labels).to_parquet(path)
-        done = command("ship", "search", TASK, "vpt", cwd=tmp_path)
+        done = command("ship", "search", f"{BACKBONE}/{TASK}/vpt", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        found.append(settings_file(TASK, "vpt").read_bytes())
+        found.append(settings_file(BACKBONE, TASK, "vpt").read_bytes())
     path.unlink()
     path.mkdir()  # which nobody can read
-    done = command("ship", "search", TASK, "vpt", cwd=tmp_path)
+    done = command("ship", "search", f"{BACKBONE}/{TASK}/vpt", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found.append(settings_file(TASK, "vpt").read_bytes())
+    found.append(settings_file(BACKBONE, TASK, "vpt").read_bytes())
     assert found[0] == found[1] == found[2]
 
 
@@ -119,11 +119,11 @@ def test_the_process_of_a_search_cannot_open_the_test_split(tmp_path, monkeypatc
     params = measured(tmp_path, monkeypatch, TASK, GRID)
 
     def peek(trial, epochs, record):
-        train_run(params, Run(TASK, "vpt", 0), lambda record: None)
+        train_run(params, Run(BACKBONE, TASK, "vpt", 0), lambda record: None)
 
-    write_settings(params, TASK, "vpt")
+    write_settings(params, BACKBONE, TASK, "vpt")
     with pytest.raises(BadInput, match=r"test\.parquet: .*a search never sees test"):
-        search.search_settings(params, TASK, "linear", peek)
+        search.search_settings(params, BACKBONE, TASK, "linear", peek)
 
 
 def test_prepared_images_are_read_in_one_place():
@@ -193,8 +193,8 @@ def test_a_trial_that_diverges_does_not_end_the_search(tmp_path, monkeypatch):
     """It has no accuracy."""
     rates = {"sampler": "grid", "choices": {"train.lr": [1e30, 0.01]}}
     params = measured(tmp_path, monkeypatch, TASK, {"methods.vpt.search": rates})
-    search.search_settings(params, TASK, "vpt", quiet)
-    found = read_json(settings_file(TASK, "vpt"))
+    search.search_settings(params, BACKBONE, TASK, "vpt", quiet)
+    found = read_json(settings_file(BACKBONE, TASK, "vpt"))
     assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [True, False]
     assert found["train"]["lr"] == 0.01
 
@@ -203,8 +203,8 @@ def test_settings_that_do_not_go_together_are_passed_over(tmp_path, monkeypatch)
     """The constructor refuses them; the trial says why, and the search goes on."""
     space = {"sampler": "grid", "choices": {"options.bottleneck": [4, 6], "options.groups": [4]}}
     rows = {"methods.rep": {"method": "repadapter", "search": space}, "grid.methods": ["rep"]}
-    search.search_settings(measured(tmp_path, monkeypatch, TASK, rows), TASK, "rep", quiet)
-    found = read_json(settings_file(TASK, "rep"))
+    search.search_settings(measured(tmp_path, monkeypatch, TASK, rows), BACKBONE, TASK, "rep", quiet)
+    found = read_json(settings_file(BACKBONE, TASK, "rep"))
     assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [False, True]
     assert "expected a divisor of the bottleneck 6" in found["search"]["trials"][1]["failure"]
     assert found["options"]["bottleneck"] == 4
@@ -214,16 +214,16 @@ def test_what_was_tried_is_not_computed_again(tmp_path, monkeypatch):
     """The outcome would be the same."""
     space = {"sampler": "random", "trials": 5, "choices": {"options.prompt_length": [1, 2]}}
     params, seen = measured(tmp_path, monkeypatch, TASK, {"methods.vpt.search": space}), []
-    search.search_settings(params, TASK, "vpt", lambda trial, epochs, record: seen.append(trial))
+    search.search_settings(params, BACKBONE, TASK, "vpt", lambda trial, epochs, record: seen.append(trial))
     assert len(set(seen)) == 2
-    assert len(read_json(settings_file(TASK, "vpt"))["search"]["trials"]) == 5
+    assert len(read_json(settings_file(BACKBONE, TASK, "vpt"))["search"]["trials"]) == 5
 
 
 def test_settings_of_another_experiment_are_refused(tmp_path, monkeypatch):
     """Git keeps the file, so it may be older than params.yaml: of the row, of its search, or broken."""
     params = measured(tmp_path, monkeypatch, TASK, GRID)
-    search.search_settings(params, TASK, "linear", quiet)
-    assert read_settings(params, TASK, "linear").options == {}
+    search.search_settings(params, BACKBONE, TASK, "linear", quiet)
+    assert read_settings(params, BACKBONE, TASK, "linear").options == {}
     raw = params.model_dump()
     for change in (
         {"train": {"epochs": 2}},
@@ -232,10 +232,10 @@ def test_settings_of_another_experiment_are_refused(tmp_path, monkeypatch):
     ):
         other = parse_params({**raw, "methods": {"linear": {**raw["methods"]["linear"], **change}}, "grid": ONE})
         with pytest.raises(BadInput, match=r"linear\.json: expected the settings that params\.yaml has for linear"):
-            read_settings(other, TASK, "linear")
-    settings_file(TASK, "linear").write_text('{"options": {}, "train": {}}')
+            read_settings(other, BACKBONE, TASK, "linear")
+    settings_file(BACKBONE, TASK, "linear").write_text('{"options": {}, "train": {}}')
     with pytest.raises(BadInput, match=r"linear\.json: expected what ship search writes, got KeyError"):
-        read_settings(params, TASK, "linear")
+        read_settings(params, BACKBONE, TASK, "linear")
 
 
 @pytest.mark.parametrize(
@@ -250,4 +250,4 @@ def test_options_that_the_method_does_not_take_are_named(tmp_path, monkeypatch, 
     write_params(tmp_path, {"methods.vpt.search": {"sampler": "grid", "choices": choices}})
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match=message):
-        search.search_settings(read_params(), TASK, "vpt", quiet)
+        search.search_settings(read_params(), BACKBONE, TASK, "vpt", quiet)

@@ -9,7 +9,7 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from project import ROOT, command, contents, measured, settle
+from project import BACKBONE, ROOT, command, contents, measured, settle
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
 from ship.errors import BadInput
@@ -17,7 +17,7 @@ from ship.experiment.params import parse_params
 from ship.methods.options import check_row
 from ship.training.train import train_run
 
-LEFT = ("runs/**/*", "results/runs/**/*")
+LEFT = ("runs/**/*",)
 TASK = "digits"
 GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
@@ -38,20 +38,20 @@ def test_two_folders_two_equal_runs(tmp_path, monkeypatch, method):
     """Nothing of place or time reaches a file."""
     found = []
     for name in ("a", "b"):
-        train_run(prepare_all(tmp_path / name, monkeypatch), Run(TASK, method, 0), quiet)
+        train_run(prepare_all(tmp_path / name, monkeypatch), Run(BACKBONE, TASK, method, 0), quiet)
         found.append(contents(tmp_path / name, *LEFT))
     assert found[0] == found[1]
     assert {path.split("/")[-1] for path in found[0]} == {
-        "tuned.safetensors", "log.csv", "predictions.parquet", "run.json", "0.json"
+        "tuned.safetensors", "log.csv", "predictions.parquet", "run.json"
     }  # fmt: skip
 
 
 def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     """Accuracy is that of the predictions; the log has a line an epoch; the checkpoint holds what is tuned."""
     params = prepare_all(tmp_path, monkeypatch)
-    run = Run(TASK, "ship", 3)
+    run = Run(BACKBONE, TASK, "ship", 3)
     train_run(params, run, quiet)
-    result = json.loads(run.result.read_text())
+    result = json.loads((run.folder / "run.json").read_text())["result"]
     predictions = pd.read_parquet(run.folder / "predictions.parquet")
     assert result["accuracy"] == pytest.approx((predictions.label == predictions.prediction).mean(), abs=1e-6)
     assert len(predictions) == result["test_images"] == 20
@@ -59,7 +59,7 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     state, about = read_tensors(run.folder / "tuned.safetensors")
     assert result["tuned_parameters"] == sum(v.numel() for k, v in state.items() if k not in ("affinity", "prototypes"))
     assert about["backbone"]["mean"] == [0.5, 0.5, 0.5]
-    assert about["seed"] == 3
+    assert about["run"] == str(run)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, 
     """Stopped after every epoch in turn, then finished."""
     settings = {"train.optimiser": optimiser, "compute.device": device, "compute.precision": precision}
     params = prepare_all(tmp_path / "whole", monkeypatch, settings)
-    train_run(params, Run(TASK, "ship", 0), quiet)
+    train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     whole = contents(tmp_path / "whole", *LEFT)
 
     prepare_all(tmp_path / "broken", monkeypatch, settings)
@@ -88,9 +88,9 @@ def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, 
 
     for _ in range(params.train.epochs):
         with pytest.raises(KeyboardInterrupt):
-            train_run(params, Run(TASK, "ship", 0), interrupt)
+            train_run(params, Run(BACKBONE, TASK, "ship", 0), interrupt)
     assert seen == [0, 1, 2]
-    train_run(params, Run(TASK, "ship", 0), interrupt)
+    train_run(params, Run(BACKBONE, TASK, "ship", 0), interrupt)
     assert whole == contents(tmp_path / "broken", *LEFT)
 
 
@@ -98,7 +98,7 @@ def test_a_part_without_elements_goes_on_too(tmp_path, monkeypatch):
     """An ablation may switch a tensor off: it has no gradient, and the optimiser keeps nothing of it."""
     settings = {"methods.ship.options": {"attribute_length": 0, "prompt_length": 2}}
     params = prepare_all(tmp_path, monkeypatch, settings)
-    train_run(params, Run(TASK, "ship", 0), quiet)
+    train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     whole = contents(tmp_path, *LEFT)
 
     def interrupt(record):
@@ -107,17 +107,17 @@ def test_a_part_without_elements_goes_on_too(tmp_path, monkeypatch):
     for path in whole:
         (tmp_path / path).unlink()
     with pytest.raises(KeyboardInterrupt):
-        train_run(params, Run(TASK, "ship", 0), interrupt)
-    train_run(params, Run(TASK, "ship", 0), quiet)
+        train_run(params, Run(BACKBONE, TASK, "ship", 0), interrupt)
+    train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     assert contents(tmp_path, *LEFT) == whole
 
 
 def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch):
     """Drafts that a killed process left go when the run is finished."""
     params = prepare_all(tmp_path, monkeypatch)
-    run = Run(TASK, "linear", 0)
-    for draft in (run.folder / ".resume.safetensors.7.part", run.result.with_name(".0.json.7.part")):
-        draft.parent.mkdir(parents=True)
+    run = Run(BACKBONE, TASK, "linear", 0)
+    for draft in (run.folder / ".resume.safetensors.7.part", run.folder / ".run.json.7.part"):
+        draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(b"half")
     train_run(params, run, quiet)
     assert not [path for path in contents(tmp_path, *LEFT) if path.endswith(".part")]
@@ -126,7 +126,7 @@ def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch):
 def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     """What a run with another learning rate left is not used."""
     params = prepare_all(tmp_path, monkeypatch)
-    train_run(params, Run(TASK, "vpt", 0), quiet)
+    train_run(params, Run(BACKBONE, TASK, "vpt", 0), quiet)
     expected = contents(tmp_path, *LEFT)
 
     def interrupt(record):
@@ -135,31 +135,31 @@ def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     other = parse_params(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}})
     settle(other, TASK)
     with pytest.raises(KeyboardInterrupt):
-        train_run(other, Run(TASK, "vpt", 0), interrupt)
+        train_run(other, Run(BACKBONE, TASK, "vpt", 0), interrupt)
     settle(params, TASK)
-    train_run(params, Run(TASK, "vpt", 0), quiet)
+    train_run(params, Run(BACKBONE, TASK, "vpt", 0), quiet)
     assert expected == contents(tmp_path, *LEFT)
 
 
 def test_what_was_measured_of_another_backbone_or_other_images_is_refused(tmp_path, monkeypatch):
     """By hand, the steps may be taken out of order; sizes alone would not tell."""
     params = prepare_all(tmp_path, monkeypatch)
-    measured = {path: path.read_bytes() for path in (features_file(TASK), hierarchy_file(TASK))}
-    for change in ({"backbone.image_size": 32}, {f"tasks.{TASK}.seed": 1}):
+    measured = {path: path.read_bytes() for path in (features_file(BACKBONE, TASK), hierarchy_file(BACKBONE, TASK))}
+    for change in ({f"backbones.{BACKBONE}.image_size": 32}, {f"tasks.{TASK}.seed": 1}):
         prepare_all(tmp_path, monkeypatch, change)
         for path, old in measured.items():
             new = path.read_bytes()
             path.write_bytes(old)
             with pytest.raises(BadInput, match=rf"{path}: expected what was measured of .* \(ship features"):
-                train_run(params, Run(TASK, "linear", 0), quiet)
+                train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
             path.write_bytes(new)
-        train_run(params, Run(TASK, "linear", 0), quiet)
+        train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
 
 
 def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
     """Without a test split a run trains to its end and fails only then; with other test labels it tunes the same."""
     params = prepare_all(tmp_path, monkeypatch)
-    run = Run(TASK, "vpt", 0)
+    run = Run(BACKBONE, TASK, "vpt", 0)
     train_run(params, run, quiet)
     tuned = (run.folder / "tuned.safetensors").read_bytes()
     path = data_folder(TASK) / "test.parquet"
@@ -176,10 +176,12 @@ def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
 
 def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatch):
     """With best-test-epoch the result says more, at least the honest accuracy; the rest is the same to the byte."""
-    run, found = Run(TASK, "vpt", 0), []
+    run, found = Run(BACKBONE, TASK, "vpt", 0), []
     for protocol in ("last-epoch", "best-test-epoch"):
         train_run(prepare_all(tmp_path / protocol, monkeypatch, {"protocol": protocol}), run, quiet)
-        found.append((json.loads(run.result.read_text()), contents(tmp_path / protocol, "runs/**/*")))
+        found.append(
+            (json.loads((run.folder / "run.json").read_text())["result"], contents(tmp_path / protocol, "runs/**/*"))
+        )
     (honest, files), (leaky, others) = found
     assert leaky.pop("best_test_epoch_accuracy") >= leaky["accuracy"]
     assert leaky == honest
@@ -189,9 +191,9 @@ def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatc
 def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypatch):
     """The best test epoch may lie before a kill."""
     params = prepare_all(tmp_path, monkeypatch, {"protocol": "best-test-epoch"})
-    run = Run(TASK, "vpt", 0)
+    run = Run(BACKBONE, TASK, "vpt", 0)
     train_run(params, run, quiet)
-    whole = run.result.read_bytes()
+    whole = (run.folder / "run.json").read_bytes()
 
     def interrupt(record):
         raise KeyboardInterrupt
@@ -200,15 +202,15 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
         with pytest.raises(KeyboardInterrupt):
             train_run(params, run, interrupt)
     train_run(params, run, interrupt)
-    assert run.result.read_bytes() == whole
+    assert (run.folder / "run.json").read_bytes() == whole
 
 
 def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
     """Features were computed once, without noise. It is said before anything is computed."""
     params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
-    train_run(params, Run(TASK, "ship", 0), quiet)
+    train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     with pytest.raises(BadInput, match=r"linear: expected train\.noise and train\.consistency 0"):
-        train_run(params, Run(TASK, "linear", 0), quiet)
+        train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
     with pytest.raises(BadInput, match=r"params\.yaml: methods\.linear: expected train\.noise"):
         check_row(params, "linear", TASK)
 
@@ -218,8 +220,8 @@ def test_seeds_differ(tmp_path, monkeypatch):
     params = prepare_all(tmp_path, monkeypatch)
     states = []
     for seed in (0, 1):
-        train_run(params, Run(TASK, "vpt", seed), quiet)
-        states.append(read_tensors(Run(TASK, "vpt", seed).folder / "tuned.safetensors")[0]["prompts"])
+        train_run(params, Run(BACKBONE, TASK, "vpt", seed), quiet)
+        states.append(read_tensors(Run(BACKBONE, TASK, "vpt", seed).folder / "tuned.safetensors")[0]["prompts"])
     assert not torch.equal(*states)
 
 
@@ -229,9 +231,9 @@ def test_killed_twenty_times(tmp_path, monkeypatch):
     settings = {"train.epochs": 300}  # more than twenty starts can finish
     for name in ("whole", "killed"):
         prepare_all(tmp_path / name, monkeypatch, settings)
-    done = command("ship", "train", TASK, "ship", "0", cwd=tmp_path / "whole")
+    done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "whole")
     assert done.returncode == 0, done.stderr
-    start = [sys.executable, "-m", "ship.cli", "train", TASK, "ship", "0"]
+    start = [sys.executable, "-m", "ship.cli", "train", f"{BACKBONE}/{TASK}/ship/0"]
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     chance = random.Random(0)
     kills = 0
@@ -247,6 +249,6 @@ def test_killed_twenty_times(tmp_path, monkeypatch):
                 job.send_signal(signal.SIGKILL)
                 kills += 1
     assert kills == 20
-    done = command("ship", "train", TASK, "ship", "0", cwd=tmp_path / "killed")
+    done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "killed")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "whole", *LEFT) == contents(tmp_path / "killed", *LEFT)

@@ -25,7 +25,7 @@ from versioned import (
 )
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
-RUN = "runs/digits/vpt/0"
+RUN = "runs/vit_random/digits/vpt/0"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,11 @@ def test_a_changed_option_is_named_rerun_and_compared_alone(repository):
     """Status names the key, repro runs that method's run, and metrics differ in its rows."""
     write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
     assert "methods.linear" in run(repository, "dvc", "status")
-    assert stages_run(run(repository, "dvc", "repro")) == {"search@digits-linear", "train@digits-linear-0", "aggregate"}
+    assert stages_run(run(repository, "dvc", "repro")) == {
+        "search@vit_random-digits-linear",
+        "train@vit_random-digits-linear-0",
+        "aggregate",
+    }
     commit(repository, "Learn faster")
     found = json.loads(run_json(repository, "dvc", "metrics", "diff", "HEAD~1", "--json"))
     names = ("tasks.digits", "groups.natural", "group_mean", "task_mean")
@@ -92,7 +96,7 @@ def run_json(folder, *arguments):
 def test_an_experiment_shows_its_metrics(repository):
     """`dvc exp run -S` runs what the key makes stale."""
     said = run(repository, "dvc", "exp", "run", "--name", "faster", "--set-param", "methods.linear.train.lr=1.0")
-    assert stages_run(said) == {"search@digits-linear", "train@digits-linear-0", "aggregate"}
+    assert stages_run(said) == {"search@vit_random-digits-linear", "train@vit_random-digits-linear-0", "aggregate"}
     shown = run(repository, "dvc", "exp", "show", "--csv")
     assert "faster" in shown
     assert "accuracy.linear.task_mean" in shown
@@ -183,14 +187,14 @@ class TestRecord:
         """Named file by file; the lock stays as it was."""
         lock = (repository / "dvc.lock").read_bytes()
         write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
-        assert "runs/digits/linear/0/tuned.safetensors" in state(repository, "record", fails=True)
+        assert "runs/vit_random/digits/linear/0/tuned.safetensors" in state(repository, "record", fails=True)
         assert (repository / "dvc.lock").read_bytes() == lock
 
     def test_it_refuses_runs_that_no_clone_would_have(self, repository):
         """A run outside the grid would count as an input of the table."""
         state(repository, "sync")
-        shutil.copytree(repository / RUN, repository / "runs/digits/vpt/7")
-        assert "runs/digits/vpt/7/log.csv" in state(repository, "record", fails=True)
+        shutil.copytree(repository / RUN, repository / "runs/vit_random/digits/vpt/7")
+        assert "runs/vit_random/digits/vpt/7/log.csv" in state(repository, "record", fails=True)
 
 
 class TestSync:
@@ -272,7 +276,7 @@ class TestBroken:
         for folder in (repository, undisturbed):
             write_params(folder, {**SMALL, "methods.vpt.train.lr": 0.02})
         run(undisturbed, "dvc", "repro")
-        log = repository / "logs/train/digits/vpt/0.log"
+        log = repository / "logs/train/vit_random/digits/vpt/0.log"
         log.unlink()
         assert kill(repository, lambda: log.exists() and log.stat().st_size, "dvc", "repro")
         assert UP_TO_DATE not in run(repository, "dvc", "status")

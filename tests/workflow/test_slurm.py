@@ -25,8 +25,8 @@ SMALL = {
 SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
 SITE = {"partition": "cpu", "gpu_partition": "gpu"}
 SNAKEMAKE = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-KEPT = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
-RUN = "runs/digits/vpt/0"
+KEPT = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
+RUN = "runs/vit_random/digits/vpt/0"
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def training(folder):
 
 def went_on(folder):
     """Whether the last process of the run went on with what the one before had left."""
-    return "going on after epoch" in (folder / "logs/train/digits/vpt/0.log").read_text()
+    return "going on after epoch" in (folder / "logs/train/vit_random/digits/vpt/0.log").read_text()
 
 
 def same(folder, reference):
@@ -166,12 +166,12 @@ def test_a_cancelled_search_goes_on(slurm, tmp_path):
     assert done.returncode == 0, done.stderr
     describe(folder)
     process = start(folder, chosen)
-    cluster.wait((folder / "searches/digits/vpt/trials.json").exists, "a first trial", 240)
+    cluster.wait((folder / "searches/vit_random/digits/vpt/trials.json").exists, "a first trial", 240)
     cluster.run("scancel", running("search"))
     finish(folder, process)
     assert [job["JobState"] for job in jobs("search")][-2:] == ["CANCELLED", "COMPLETED"]
     assert jobs("search")[-1]["TresPerJob"] == "gres:gpu:1"
-    assert "going on after 1 trials of it" in (folder / "logs/search/digits/vpt.log").read_text()
+    assert "going on after 1 trials of it" in (folder / "logs/search/vit_random/digits/vpt.log").read_text()
     assert (folder / chosen).read_bytes() == (alone / chosen).read_bytes()
 
 
@@ -280,7 +280,7 @@ def test_a_broken_task_fails_alone(project, tmp_path):
     task = {"tasks.broken": {"source": "folder", "path": str(images), "train": 8, "val": 4, "test": 8}}
     write_params(project, {**SMALL, **settings, **task})
     said = finish(project, start(project), fails=True)
-    assert (project / "results/runs/digits/vpt/0.json").exists()
+    assert (project / "runs/vit_random/digits/vpt/0/run.json").exists()
     assert not (project / "results/table.csv").exists()
     page = (project / "report/partial/index.html").read_text()
     assert "1 of 2 runs missing" in page
@@ -292,7 +292,7 @@ def test_two_runs_share_a_gpu(project, reference):
     """Where the profile asks for a part of one, they run there at once."""
     describe(project, gpu_share="shard:1")
     write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
-    targets = [f"results/runs/digits/vpt/{seed}.json" for seed in range(3)]
+    targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(3)]
     finish(project, start(project, "--", *targets))
     trainings = [job for job in jobs("train") if job["WorkDir"] == str(project)]
     assert {job["TresPerNode"] for job in trainings} == {"gres:shard:1"}
@@ -305,7 +305,7 @@ def test_short_runs_share_a_job(project, reference):
     """Three of them, one after another, on one GPU."""
     describe(project, runs_per_job=3)
     write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
-    targets = [f"results/runs/digits/vpt/{seed}.json" for seed in range(3)]
+    targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(3)]
     said = finish(project, start(project, "--", *targets))
     assert len(re.findall(r"submitted with SLURM jobid", said)) == 1
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from project import command, contents, make_project, write_params
 
-RUNS = {f"runs/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
+RUNS = {f"runs/vit_random/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
 
 
 def snakemake(folder, *arguments):
@@ -89,7 +89,7 @@ class TestFinished:
     def test_deleting_a_run_reruns_it_and_what_is_made_of_all(self, project):
         """The bytes come back."""
         whole = contents(project, "results/**/*", "runs/**/*")
-        shutil.rmtree(project / "runs/digits/ship")
+        shutil.rmtree(project / "runs/vit_random/digits/ship")
         said = snakemake(project)
         assert said.count("\nrule train:") + said.count("\nlocalrule train:") == 1
         assert "rule aggregate:" in said
@@ -101,7 +101,7 @@ class TestFinished:
         other = make_project(tmp_path / "elsewhere" / "and deeper")
         done = command("snakemake", "--cores", "1", cwd=other)
         assert done.returncode == 0, done.stderr
-        kept = ("data/**/*", "backbones/*", "features/*", "hierarchy/*", "runs/**/*", "results/**/*")
+        kept = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
         assert contents(finished, *kept) == contents(other, *kept)
 
 
@@ -143,7 +143,7 @@ def test_a_broken_task_fails_alone(tmp_path):
     folder = make_project(tmp_path / "project", settings)
     done = command("snakemake", "--cores", "2", cwd=folder)
     assert done.returncode != 0
-    assert (folder / "results/runs/digits/linear/0.json").exists()
+    assert (folder / "runs/vit_random/digits/linear/0/run.json").exists()
     assert not (folder / "results/table.csv").exists()
     page = (folder / "report/partial/index.html").read_text()
     assert "1 of 2 runs missing" in page

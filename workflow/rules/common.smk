@@ -1,11 +1,11 @@
-"""The experiment, its axes, and the code that each rule's numbers depend on."""
+"""The experiment, its axes, and what each job depends on beside its files: settings and code."""
 
 from functools import reduce
 from operator import getitem
-from pathlib import Path
 
-from ship.experiment.params import read_params
 from ship.errors import BadInput
+from ship.experiment.code import Code
+from ship.experiment.params import read_params
 
 if config:
     raise WorkflowError(
@@ -17,6 +17,7 @@ except BadInput as error:
     raise WorkflowError(str(error))
 
 GRID = {
+    "backbone": PARAMS.grid.backbones,
     "task": PARAMS.grid.tasks,
     "method": PARAMS.grid.methods,
     "seed": PARAMS.grid.seeds,
@@ -24,7 +25,8 @@ GRID = {
 GPUS = int(
     PARAMS.compute.device != "cpu"
 )  # that a job of training or features asks for
-BACKBONE = f"backbones/{PARAMS.backbone.name}.safetensors"
+RUNS = "runs/{backbone}/{task}/{method}/{seed}"
+CODE = Code()
 
 
 def settings(*keys, but=None):
@@ -42,47 +44,18 @@ def settings(*keys, but=None):
     return find
 
 
-def code(*names):
-    """The modules of the package that decide the bytes of a rule's output."""
-    return sorted(str(path) for name in names for path in Path("ship").glob(name))
+def code(step):
+    """A digest of the code that a step runs, of the row's method alone: an edit makes what it wrote stale."""
 
+    def find(wildcards):
+        row = PARAMS.methods[wildcards.method] if "method" in wildcards.keys() else None
+        return CODE.of(step, row.method if row else None)
 
-DATA = [
-    f"data/{name}.py"
-    for name in (
-        "archives",
-        "builtin",
-        "decoding",
-        "folders",
-        "listing",
-        "lists",
-        "painting",
-        "prepare",
-        "tasks",
-    )
-]
-MODELS = [
-    "models/backbones.py",
-    "models/statistics.py",
-    "models/vit.py",
-    "data/images.py",
-    "data/decoding.py",
-    "data/seeds.py",
-    "compute.py",
-    "artifacts.py",
-]
-
-FITTING = [
-    "methods/*.py",
-    "train.py",
-    "predict.py",
-    "fit.py",
-    "resume.py",
-    "chosen.py",
-]
+    return find
 
 
 wildcard_constraints:
+    backbone="|".join(map(re.escape, PARAMS.backbones)),
     task="|".join(map(re.escape, PARAMS.tasks)),
     method="|".join(map(re.escape, PARAMS.methods)),
     seed=r"\d+",

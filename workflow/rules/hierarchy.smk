@@ -1,23 +1,17 @@
 rule hierarchy:
     """Affinity of the blocks, the hierarchies it gives, and the prototypes of a task."""
     input:
-        code=code(
-            "models/statistics.py",
-            "models/vit.py",
-            "measure.py",
-            "compute.py",
-            "artifacts.py",
-        ),
-        features="features/{task}.safetensors",
+        features="features/{backbone}/{task}.safetensors",
     output:
-        tensors="hierarchy/{task}.safetensors",
-        table="hierarchy/{task}.json",
+        tensors="hierarchy/{backbone}/{task}.safetensors",
+        table="hierarchy/{backbone}/{task}.json",
     log:
-        "logs/hierarchy/{task}.log",
+        "logs/hierarchy/{backbone}/{task}.log",
     benchmark:
-        "benchmarks/hierarchy/{task}.tsv"
+        "benchmarks/hierarchy/{backbone}/{task}.tsv"
     threads: PARAMS.compute.threads
     params:
+        code=code("hierarchy"),
         settings=settings("hierarchy", "compute"),
     shell:
-        "ship hierarchy {wildcards.task:q} > {log:q} 2>&1"
+        "ship hierarchy {wildcards.backbone:q}/{wildcards.task:q} > {log:q} 2>&1"

@@ -1,7 +1,5 @@
 rule prepare:
     """A task's images, wherever they come from, checked: one parquet file per split, the original bytes."""
-    input:
-        code=code(*DATA, "artifacts.py"),
     output:
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
@@ -13,6 +11,7 @@ rule prepare:
         "benchmarks/prepare/{task}.tsv"
     threads: 2
     params:
+        code=code("prepare"),
         settings=settings("tasks.{task}", "data_root", but="group"),  # which decides no byte here
     shell:
         "ship prepare {wildcards.task:q} > {log:q} 2>&1"

@@ -1,57 +1,26 @@
-rule aggregate:
-    """Every run's result in one table, with means, deviations and intervals."""
-    input:
-        code=code("evaluate.py", "report/tables.py", "data/tasks.py", "artifacts.py"),
-        results=expand("results/runs/{task}/{method}/{seed}.json", **GRID),
-        predictions=expand("runs/{task}/{method}/{seed}/predictions.parquet", **GRID),
-        logs=expand("runs/{task}/{method}/{seed}/log.csv", **GRID),
-        hierarchies=expand("hierarchy/{task}.json", **GRID),
-    output:
-        metrics="results/metrics.json",
-        table="results/table.csv",
-        paired="results/paired.csv",
-        accuracy="results/plots/accuracy.csv",
-        curves="results/plots/curves.csv",
-        affinity="results/plots/affinity.csv",
-    log:
-        "logs/aggregate.log",
-    benchmark:
-        "benchmarks/aggregate.tsv"
-    params:
-        settings=settings("grid", "tasks"),
-    shell:
-        "ship aggregate > {log:q} 2>&1"
-
-
 rule report:
     """One page that shows the table, the protocol, the curves, the hierarchies and the costs."""
     input:
-        code=code(
-            "report/*.py",
-            "report/*.csv",
-            "report/templates/*",
-            "data/tasks.py",
-            "evaluate.py",
-            "methods/*.py",
-        ),
+        texts=sorted(glob("ship/report/*.csv") + glob("ship/report/templates/*")),
         table="results/table.csv",
         paired="results/paired.csv",
         accuracy="results/plots/accuracy.csv",
         curves="results/plots/curves.csv",
-        hierarchies=expand("hierarchy/{task}.json", **GRID),
-        backbone=BACKBONE,
+        hierarchies=expand("hierarchy/{backbone}/{task}.json", **GRID),
+        backbones=expand("backbones/{backbone}.safetensors", **GRID),
         tasks=expand("data/{task}/task.json", **GRID),
-        about=expand("runs/{task}/{method}/{seed}/run.json", **GRID),
-        chosen=expand("results/settings/{task}/{method}.json", **GRID),
+        about=expand(f"{RUNS}/run.json", **GRID),
+        chosen=expand("results/settings/{backbone}/{task}/{method}.json", **GRID),
     output:
-        page="report/index.html",
+        page=report("report/index.html", caption="../report/page.rst", category="Page"),
     log:
         "logs/report.log",
     benchmark:
         "benchmarks/report.tsv"
     params:
+        code=code("report"),
         settings=settings(
-            "grid", "backbone", "tasks", "methods", "train", "hierarchy", "compute"
+            "grid", "backbones", "tasks", "methods", "train", "hierarchy", "compute"
         ),
     shell:
         "ship report > {log:q} 2>&1"

@@ -8,25 +8,23 @@ if not any(PARAMS.methods[name].search for name in PARAMS.grid.methods):
 rule search:
     """The settings that a row has on a task: its own, or those that its search finds best on the images of val."""
     input:
-        code=code(
-            *MODELS, *FITTING, "tune.py", "rows.py", "config.py", "data/sealing.py"
-        ),
-        backbone=BACKBONE,
+        backbone="backbones/{backbone}.safetensors",
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
         about="data/{task}/task.json",
-        features="features/{task}.safetensors",
-        hierarchy="hierarchy/{task}.safetensors",
+        features="features/{backbone}/{task}.safetensors",
+        hierarchy="hierarchy/{backbone}/{task}.safetensors",
     output:
-        settings="results/settings/{task}/{method}.json",
+        settings="results/settings/{backbone}/{task}/{method}.json",
     log:
-        "logs/search/{task}/{method}.log",
+        "logs/search/{backbone}/{task}/{method}.log",
     benchmark:
-        "benchmarks/search/{task}/{method}.tsv"
+        "benchmarks/search/{backbone}/{task}/{method}.tsv"
     threads: PARAMS.compute.threads
     resources:
         gpu=GPUS,
     params:
+        code=code("search"),
         settings=settings("methods.{method}", "train", "compute"),
     shell:
-        "ship search {wildcards.task:q} {wildcards.method:q} > {log:q} 2>&1"
+        "ship search {wildcards.backbone:q}/{wildcards.task:q}/{wildcards.method:q} > {log:q} 2>&1"

@@ -1,29 +1,28 @@
 rule train:
     """One run, backbone x task x method x seed: tune on the training images, predict the test images once."""
     input:
-        code=code(*MODELS, *FITTING, "run.py"),
-        settings="results/settings/{task}/{method}.json",
-        backbone=BACKBONE,
+        settings="results/settings/{backbone}/{task}/{method}.json",
+        backbone="backbones/{backbone}.safetensors",
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
         test="data/{task}/test.parquet",
         about="data/{task}/task.json",
-        features="features/{task}.safetensors",
-        hierarchy="hierarchy/{task}.safetensors",
+        features="features/{backbone}/{task}.safetensors",
+        hierarchy="hierarchy/{backbone}/{task}.safetensors",
     output:
-        tuned="runs/{task}/{method}/{seed}/tuned.safetensors",
-        log="runs/{task}/{method}/{seed}/log.csv",
-        predictions="runs/{task}/{method}/{seed}/predictions.parquet",
-        about="runs/{task}/{method}/{seed}/run.json",
-        result="results/runs/{task}/{method}/{seed}.json",
+        tuned="runs/{backbone}/{task}/{method}/{seed}/tuned.safetensors",
+        log="runs/{backbone}/{task}/{method}/{seed}/log.csv",
+        predictions="runs/{backbone}/{task}/{method}/{seed}/predictions.parquet",
+        about="runs/{backbone}/{task}/{method}/{seed}/run.json",
     log:
-        "logs/train/{task}/{method}/{seed}.log",
+        "logs/train/{backbone}/{task}/{method}/{seed}.log",
     benchmark:
-        "benchmarks/runs/{task}/{method}/{seed}.tsv"
+        "benchmarks/runs/{backbone}/{task}/{method}/{seed}.tsv"
     threads: PARAMS.compute.threads
     resources:
         gpu=GPUS,
     params:
+        code=code("train"),
         settings=settings("methods.{method}.method", "protocol", "compute"),
     shell:
-        "ship train {wildcards.task:q} {wildcards.method:q} {wildcards.seed} > {log:q} 2>&1"
+        "ship train {wildcards.backbone:q}/{wildcards.task:q}/{wildcards.method:q}/{wildcards.seed} > {log:q} 2>&1"

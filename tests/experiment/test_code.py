@@ -1,0 +1,90 @@
+"""Digests of code: what a step reaches counts, and nothing else."""
+
+import shutil
+
+import pytest
+from project import ROOT
+
+from ship.errors import BadInput
+from ship.experiment.code import STEPS, Code, differing, digests, unchanged
+
+ROWS = {"a": "ssf", "b": "vpt", "c": "linear"}
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package, to be edited."""
+    return shutil.copytree(ROOT / "ship", tmp_path / "ship", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+
+
+def edit(package, module, old, new):
+    """Replace text that stands in a module."""
+    text = (package / module).read_text()
+    assert old in text
+    (package / module).write_text(text.replace(old, new))
+
+
+def stale(package, before):
+    """The (step, method) pairs whose code is another than `before`."""
+    now = everything(package)
+    return {pair for pair in before if before[pair] != now[pair]}
+
+
+def everything(package):
+    """A digest of every step, and of every method's."""
+    code = Code(package)
+    alone = [(step, None) for step in STEPS if step not in {"search", "train"}]
+    return {(s, m): code.of(s, m) for s, m in [*alone, *((s, m) for s in ("search", "train") for m in code.methods())]}
+
+
+def test_a_comment_or_a_docstring_changes_nothing(package):
+    """Nor does a blank line."""
+    before = everything(package)
+    edit(package, "methods/ssf.py", "class SSF", "# a comment\n\n\nclass SSF")
+    edit(package, "models/vit.py", '"""A plain pre-norm ViT of timm in pieces', '"""Another word for it')
+    assert not stale(package, before)
+
+
+def test_an_edit_of_a_method_is_one_of_its_rows_alone(package):
+    """And of what is said of it on the page."""
+    before = everything(package)
+    edit(package, "methods/ssf.py", "normal_(1, 0.02)", "normal_(1, 0.03)")
+    assert stale(package, before) == {("search", "ssf"), ("train", "ssf")}
+
+
+def test_an_edit_of_what_all_share_is_one_of_all(package):
+    """The pieces of a ViT."""
+    before = everything(package)
+    edit(package, "models/vit.py", "vit.reset_classifier(0)", "vit.reset_classifier(1)")
+    assert {step for step, _ in stale(package, before)} == {"backbone", "features", "search", "train"}
+    assert {m for s, m in stale(package, before) if s == "train"} == set(Code(package).methods())
+
+
+def test_a_new_method_makes_no_other_stale(package):
+    """Its file and its line in the table."""
+    before = everything(package)
+    shutil.copy(package / "methods/ssf.py", package / "methods/mine.py")
+    edit(package, "methods/__init__.py", '    "ssf": "ssf.SSF",\n', '    "mine": "mine.SSF",\n    "ssf": "ssf.SSF",\n')
+    assert not stale(package, before)
+    assert Code(package).of("train", "mine") != before["train", "ssf"]
+
+
+def test_a_row_has_the_digest_of_its_method():
+    """By the name of the row."""
+    found = digests(ROWS)
+    assert {name: found["train"][name] for name in ROWS} == {n: Code().of("train", m) for n, m in ROWS.items()}
+    assert set(found) == set(STEPS)
+
+
+def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
+    """What was computed may be of either."""
+    monkeypatch.setattr("ship.experiment.code.PACKAGE", package)
+    with (
+        pytest.raises(
+            BadInput, match=r"train: expected code that stays as it is while it runs, got edits of models/vit\.py"
+        ),
+        unchanged("train", "vpt") as before,
+    ):
+        assert "models/vit.py" in before
+        edit(package, "models/vit.py", "reset_classifier(0)", "reset_classifier(1)")
+    assert differing({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b", "c"]
