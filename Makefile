@@ -4,12 +4,14 @@
 # Each sets up .venv by itself.
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL ?= $(BIN)/uv pip install --python $(BIN)/python --build-constraints requirements.lock
+CHECKED := --require-hashes --requirement
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: quickstart test lint lock
 
 quickstart: $(BIN)/.installed
-	snakemake --cores all --quiet rules
+	PYTHONPATH=workflow/plugins snakemake --cores all --logger ship
 	ship table
 	@echo "The report: report/index.html"
 
@@ -24,16 +26,22 @@ lint: $(BIN)/.installed
 	snakemake --lint
 	snakemake --dry-run --quiet all
 
-# Exact versions of everything with every extra, without hashes or hosts.
+# Exact versions of everything with every extra, and the hashes of all their files; no host names.
+# Versions that are there stay: `make lock UPGRADE=--upgrade` takes the newest ones.
 lock:
 	$(PYTHON) -m venv --clear .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	.venv-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-annotate --no-header --python-version 3.11 \
-		pyproject.toml --output-file requirements.lock
+	.venv-lock/bin/uv pip compile --quiet --universal --generate-hashes $(UPGRADE) --all-extras --no-annotate --no-header \
+		--python-version 3.11 pyproject.toml --output-file requirements.lock
 	rm -rf .venv-lock
 
+# Every file is compared with its hash, also those that packages are built with. An installation that was cut off has
+# no mark, and starts anew. Without uv: make INSTALL=".venv/bin/python -m pip install" test
 $(BIN)/.installed: pyproject.toml requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	test -e $@ || $(PYTHON) -m venv --clear .venv
+	rm -f $@
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > .venv/uv.lock
+	$(BIN)/python -m pip install --quiet $(CHECKED) .venv/uv.lock
+	$(INSTALL) --quiet $(CHECKED) requirements.lock
+	$(INSTALL) --quiet --no-deps --no-build-isolation --editable .
 	touch $@

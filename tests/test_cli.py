@@ -202,3 +202,26 @@ def test_init_refuses_a_setting_that_is_none(tmp_path):
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     assert "train.epoch: expected one of" in refused(tmp_path, "init", "quickstart", "train.epoch=3")
     assert "expected KEY=VALUE" in refused(tmp_path, "init", "quickstart", "train.epochs")
+
+
+@pytest.mark.parametrize(
+    ("setting", "messages"),
+    [
+        ("methods.vpt.method=vtp", ["methods.vpt.method: expected one of", "did you mean 'vpt'?"]),
+        ("methods.vpt.options.prompt_lenght=3", ["methods.vpt.options.prompt_lenght: expected one of"]),
+        ("methods.ship.tasks.textures.options.prompt_length=few", ["methods.ship.options.prompt_length: expected"]),
+    ],
+)
+def test_init_refuses_what_no_method_takes(tmp_path, setting, messages):
+    """At once, not in the first job, on whichever task; another row's fault is named in the same line."""
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    line = refused(tmp_path, "init", "quickstart", setting, "methods.linear.options.prompt_length=3")
+    assert all(message in line for message in [*messages, "methods.linear.options.prompt_length: expected"])
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["train", "-h"]])
+def test_help_has_a_short_option(tmp_path, arguments):
+    """Of the command and of each step."""
+    done = command("ship", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: ship")

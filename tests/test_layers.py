@@ -19,7 +19,7 @@ ROWS = [  # from the top; a module imports from its own room and from the rows b
     ["artifacts"],
     ["errors"],
 ]
-LOOSE = {"__init__.py", "cli.py", "artifacts.py", "compute.py", "errors.py"}
+LOOSE = {"__init__.py", "artifacts.py", "compute.py", "errors.py"}
 HEAVY = {"torch", "timm", "torchvision", "sklearn", "safetensors"}
 LIGHT = [
     "cli",

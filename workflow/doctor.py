@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import uuid
-from itertools import product
 from pathlib import Path
 
 import yaml
@@ -47,12 +46,10 @@ def head() -> bool:
 
 def experiment() -> bool:
     """Whether params.yaml can be read, and every method takes the options of its row on every task."""
-    from ship.methods.options import check_row  # noqa: PLC0415  # loads torch, which a node may lack
+    from ship.methods.options import check_grid  # noqa: PLC0415  # loads torch, which a node may lack
 
     try:
-        params = read_params("params.yaml")
-        for task, row in product(params.grid.tasks, params.grid.methods):
-            check_row(params, row, task)
+        check_grid(read_params("params.yaml"))
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)

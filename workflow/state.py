@@ -5,11 +5,15 @@ sync    after `dvc pull`, `checkout`, `repro` or `exp apply`: what dvc.lock vouc
 """
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import yaml
+
+from ship.experiment.code import Code, differing
+from ship.experiment.params import read_params
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
 FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
@@ -28,6 +32,8 @@ def record() -> None:
     jobs = summary()
     _refuse("not recorded, Snakemake would still make", pending(jobs), "snakemake --cores all")
     _refuse("not recorded, left by another experiment", strays(jobs), "delete them")
+    _refuse("not recorded, computed by other code", other_code(), "delete them, and snakemake --cores all")
+    _run("ship", "code")
     _run("dvc", "commit", "--force", "--quiet")
     if pending(summary()):  # links in the place of files; times alone do no harm
         _touch()
@@ -35,6 +41,7 @@ def record() -> None:
 
 def sync() -> None:
     """Tell Snakemake that the files are what the workflow would make, and make the page, which nobody keeps."""
+    _run("dvc", "repro", "--quiet", "code")  # digests of the code, where more than its words has changed
     if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
         sys.exit("state.py: not synced, the files are not those of dvc.lock (dvc status; then dvc pull, or dvc repro)")
     _refuse("not synced, other bytes than dvc.lock says", damaged(), "delete them, here and in .dvc/cache; dvc pull")
@@ -66,6 +73,18 @@ def strays(jobs: list[dict[str, str]]) -> list[str]:
     known = {job["output_file"] for job in jobs}
     files = (str(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*")) if path.is_file())
     return [file for file in files if file not in known and not file.endswith((".part", "resume.safetensors"))]
+
+
+def other_code() -> list[str]:
+    """Runs that say of themselves that other modules computed them: edited and put back while the workflow went on."""
+    params, now = read_params(), Code()
+    found = []
+    for path in sorted(Path("runs").rglob("run.json")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        row = params.methods[about["run"].split("/")[2]]
+        if odd := differing(about["code"], now.modules("train", row.method)):
+            found.append(f"{path} ({', '.join(odd)})")
+    return found
 
 
 def damaged() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ def fill(preset: str, settings: Sequence[str]) -> str:
         text = buffer.getvalue()
     parse_params(yaml.safe_load(text), f"preset {preset}")
     return text
+
+
+def put_aside(path: Path, text: str) -> Path | None:
+    """Rename the file at `path` to a name that is free, unless it holds `text`; the name, or None without a file."""
+    if not path.exists() or path.read_bytes() == text.encode():
+        return None
+    names = (path.with_name(f"{path.name}.before{number}") for number in itertools.count(1))
+    return path.replace(next(name for name in names if not name.exists()))
 
 
 def _read(preset: str) -> str:

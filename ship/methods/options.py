@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from itertools import product
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -25,6 +26,18 @@ def check_row(params: Params, name: str, task: str) -> None:
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+
+
+def check_grid(params: Params) -> None:
+    """Raise BadInput, with the first fault of each row, unless the grid's rows fit their methods on all its tasks."""
+    faults: dict[str, str] = {}
+    for name, task in product(params.grid.methods, params.grid.tasks):
+        try:
+            check_row(params, name, task)
+        except BadInput as fault:
+            faults.setdefault(name, str(fault))
+    if faults:
+        raise BadInput("; ".join(faults.values()))
 
 
 def check_options(method: str, options: Mapping[str, Any], place: str) -> None:

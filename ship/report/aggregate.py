@@ -35,6 +35,8 @@ def expected_runs(params: Params) -> list[Run]:
 
 def read_table(path: Path) -> Frame:
     """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
+    if not path.is_file():
+        raise BadInput(f"{path}: expected the table of an experiment, found none (snakemake, or ship aggregate)")
     names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second"], str)
     return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 

@@ -1,43 +1,100 @@
-"""Whether what runs left is of the settings, the backbone and the images that there are now."""
+"""Whether what runs left is of the settings, backbone, images and code that there are now, and if not, why."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ship.artifacts import Run, backbone_file, data_folder, hierarchy_file, read_json, sha256
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
 from ship.report.aggregate import expected_runs
+
+Changes = dict[str, tuple[Any, Any]]
+"""By key: the value that a run had, and the one that it would have now; None where there is none"""
+
+
+class Now:
+    """What the runs of an experiment under `root` would be of, were they run now; each file is read once."""
+
+    def __init__(self, params: Params, root: Path = Path()) -> None:
+        self.params, self.root, self.code = params, root, Code()
+
+    @cached_property
+    def weights(self) -> dict[str, str | None]:
+        """Digest of every backbone's file."""
+        files = {name: self.root / backbone_file(name) for name in self.params.grid.backbones}
+        return {name: sha256(path) if path.exists() else None for name, path in files.items()}
+
+    @cached_property
+    def images(self) -> dict[str, dict[str, str]]:
+        """Digest of every split of every task."""
+        found = {}
+        for task in self.params.grid.tasks:
+            path = self.root / data_folder(task) / "task.json"
+            splits = read_json(path)["splits"] if path.exists() else {}
+            found[task] = {split: part["sha256"] for split, part in splits.items()}
+        return found
+
+    @cached_property
+    def hierarchies(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Prototypes and seed of every hierarchy."""
+        files = {(b, t): self.root / hierarchy_file(b, t, ".json") for b in self.weights for t in self.images}
+        read = {place: read_json(path) if path.exists() else {} for place, path in files.items()}
+        return {place: {key: about.get(key) for key in ("prototypes", "seed")} for place, about in read.items()}
+
+    def about(self, run: Run) -> dict[str, Any]:
+        """What `run.json` would say of the run. Raises BadInput where its settings are not there, or of another row."""
+        options, recipe, _ = read_settings(self.params, run.backbone, run.task, run.method, self.root)
+        method = self.params.methods[run.method].method
+        return {
+            "method": method,
+            "options": options,
+            "train": recipe.model_dump(),
+            "compute": self.params.compute.model_dump(),
+            "hierarchy": self.hierarchies[run.backbone, run.task],
+            "backbone": {"sha256": self.weights[run.backbone]},
+            "data": self.images[run.task],
+            "code": self.code.modules("train", method),
+        }
+
+
+def changes(now: Now, run: Run) -> Changes:
+    """What a run that is there has otherwise than it would have now: nothing, where it is current."""
+    then = read_json(now.root / run.folder / "run.json")
+    try:
+        wanted = now.about(run)
+    except BadInput as error:
+        return {"settings": (None, str(error))}
+    had = {key: then.get(key) or {} for key in wanted} | {"backbone": {"sha256": then["backbone"]["sha256"]}}
+    old, new = _flat(had), _flat(wanted)
+    return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 
 def check_current(params: Params, root: Path = Path()) -> None:
     """Raise BadInput where a run under `root` is of another experiment than `params`."""
     for run in stale_runs(params, root)[:1]:
         raise BadInput(
-            f"{root / run.folder}/run.json: expected a run of the settings, backbone and images that there are, found "
-            "none or another's (snakemake makes it, ship report --partial leaves it out)"
+            f"{root / run.folder}/run.json: expected a run of the settings, backbone, images and code that there are, "
+            "found none or another's (ship status says why, snakemake makes it, ship report --partial leaves it out)"
         )
 
 
 def stale_runs(params: Params, root: Path = Path()) -> list[Run]:
     """The runs of the grid that are of another experiment, or not there."""
-    files = {name: root / backbone_file(name) for name in params.grid.backbones}
-    weights = {name: sha256(path) if path.exists() else "" for name, path in files.items()}
-    return [run for run in expected_runs(params) if not _is_current(params, run, root, weights[run.backbone])]
+    now = Now(params, root)
+    there = [run for run in expected_runs(params) if (root / run.folder / "run.json").exists()]
+    current = {run for run in there if not changes(now, run)}
+    return [run for run in expected_runs(params) if run not in current]
 
 
-def _is_current(params: Params, run: Run, root: Path, backbone: str) -> bool:
-    """Whether a run says of itself the `backbone` (its sha256), the images and the settings that there are now."""
-    try:
-        about = read_json(root / run.folder / "run.json")
-        task = read_json(root / data_folder(run.task) / "task.json")
-        hierarchy = read_json(root / hierarchy_file(run.backbone, run.task, ".json"))
-        options, recipe, _ = read_settings(params, run.backbone, run.task, run.method, root)
-    except BadInput:
-        return False
-    images = {split: part["sha256"] for split, part in task["splits"].items()}
-    now = {"method": params.methods[run.method].method, "options": options, "train": recipe.model_dump()}
-    now |= {"data": images, "compute": params.compute.model_dump()}
-    now |= {"hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")}}
-    return about["backbone"]["sha256"] == backbone and {key: about.get(key) for key in now} == now
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ship.artifacts import Run, hierarchy_file, settings_file, write_json, write_text
+from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.report.aggregate import expected_runs
 
@@ -18,6 +19,7 @@ LEVEL = {"linear": 0.62, "vpt": 0.74, "ship": 0.78}
 HARD = {"digits": -0.15, "textures": 0.1, "counting": 0.12}
 TUNED = {"linear": 0, "vpt": 23_040, "ship": 61_440}
 IMAGES, EPOCHS, BLOCKS = 400, 12, 12
+CODE = Code()
 WEIGHTS = hashlib.sha256(b"").hexdigest()  # an empty file
 
 
@@ -66,7 +68,8 @@ def settings_of(settings: Params, run: Run) -> dict[str, Any]:
 def about_of(settings: Params, run: Run) -> dict[str, Any]:
     """What a run says of itself beside that."""
     method, compute = settings.methods[run.method].method, settings.compute.model_dump()
-    return {"method": method, "compute": compute, "hierarchy": {"prototypes": 200, "seed": 0}}
+    code = CODE.modules("train", method)
+    return {"method": method, "compute": compute, "hierarchy": {"prototypes": 200, "seed": 0}, "code": code}
 
 
 def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -> None:

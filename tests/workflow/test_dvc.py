@@ -48,8 +48,8 @@ def pushed(repository):
 
 
 def stages_run(said):
-    """The stages that DVC ran."""
-    return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
+    """The stages that DVC ran, without the digests of the code, which take a second."""
+    return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")} - {"code"}
 
 
 def test_a_second_repro_does_nothing(repository):
@@ -80,8 +80,8 @@ def test_a_changed_option_is_named_rerun_and_compared_alone(repository):
     commit(repository, "Learn faster")
     found = json.loads(run_json(repository, "dvc", "metrics", "diff", "HEAD~1", "--json"))
     names = ("tasks.digits", "groups.natural", "group_mean", "task_mean")
-    assert found["results/metrics.json"].keys() <= {f"accuracy.linear.{name}" for name in names}
-    assert "accuracy.linear.tasks.digits" in found["results/metrics.json"]
+    assert found["results/metrics.json"].keys() <= {f"accuracy.vit_random.linear.{name}" for name in names}
+    assert "accuracy.vit_random.linear.tasks.digits" in found["results/metrics.json"]
     run(repository, sys.executable, "workflow/plots.py", "HEAD~1", "HEAD")
     for name in ("curves", "accuracy", "affinity"):
         assert "</svg>" in (repository / f"dvc_plots/{name}.svg").read_text()
@@ -99,7 +99,7 @@ def test_an_experiment_shows_its_metrics(repository):
     assert stages_run(said) == {"search@vit_random-digits-linear", "train@vit_random-digits-linear-0", "aggregate"}
     shown = run(repository, "dvc", "exp", "show", "--csv")
     assert "faster" in shown
-    assert "accuracy.linear.task_mean" in shown
+    assert "accuracy.vit_random.linear.task_mean" in shown
 
 
 def test_a_clone_computes_everything_without_a_pull(repository, tmp_path):

@@ -1,4 +1,4 @@
-"""What `ship` does with a tuned model: `ship predict`, `ship export`. Loads torch when it is called."""
+"""The commands that use a tuned model, and the one that makes the embedded backbone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from ship.cli.app import app
+from ship.training.progress import progress
+
 Tuned = Annotated[
     str, typer.Argument(help="a run, by its place under runs/, or a folder of an export", metavar="MODEL")
 ]
@@ -16,6 +19,7 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads")]
 
 
+@app.command()
 def predict(
     model: Tuned,
     images: Annotated[list[str], typer.Argument(help="image files, folders of them, or - for a list on stdin")],
@@ -54,6 +58,7 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
 def export(
     run: Annotated[str, typer.Argument(help="a run, by its place under runs/ or its folder", metavar="RUN")],
     folder: Annotated[Path, typer.Argument(help="what is written; not there yet")],
@@ -66,3 +71,23 @@ def export(
 
     write(run, folder, print, images=images, onnx=onnx, threads=threads)
     print(f"{folder}: done")
+
+
+@app.command()
+def pretrain(
+    preset: Annotated[Path, typer.Argument(help="such as presets/pretrain_vit_mini.yaml")],
+    out: Annotated[Path, typer.Argument(help="the weights, a .safetensors file")],
+    device: Annotated[
+        Literal["cpu", "cuda"], typer.Option(help="what to train on; cpu alone repeats its bits")
+    ] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
+) -> None:
+    """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""
+    from ship.pretrain.settings import load
+    from ship.pretrain.training import pretrain as run
+
+    settings = load(preset)
+    with progress(settings.last, preset.stem) as show:
+        for record in run(settings, out, device=device, workers=workers):
+            done = f"step {record.step}/{settings.last}"
+            show(record.step, f"{done}, loss {record.loss:.4f}, {record.accuracy:.1%} right")

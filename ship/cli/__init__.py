@@ -1,0 +1,21 @@
+"""The `ship` command. It joins the rooms, and is the only one that prints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from ship.cli import data, experiment, models, results, steps  # noqa: F401  # they add their commands
+from ship.cli.app import app
+from ship.errors import BadInput
+
+
+def main() -> None:
+    """Run the command; what a user can put right ends in one line and exit code 2."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("ship").setLevel(logging.INFO)
+    try:
+        app()
+    except BadInput as error:
+        print(f"ship: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,5 @@
+"""`python -m ship.cli`."""
+
+from ship.cli import main
+
+main()

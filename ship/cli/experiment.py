@@ -1,0 +1,54 @@
+"""The commands that speak of the experiment as a whole."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+import yaml
+
+from ship.artifacts import write_json, write_text
+from ship.cli.app import PARAMS, Settings, app
+from ship.experiment import presets
+from ship.experiment.code import digests
+from ship.experiment.params import json_schema, parse_params, read_params
+
+
+@app.command()
+def init(
+    preset: Annotated[str, typer.Argument(help="name of a preset; `ship init list` shows them")],
+    settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE, such as data_root=../vtab")] = None,
+    path: Settings = PARAMS,
+) -> None:
+    """Write a preset to params.yaml, with some keys set to other values; the old file is kept."""
+    if preset == "list":
+        print(presets.overview())
+        return
+    from ship.methods.options import check_grid
+
+    text = presets.fill(preset, settings or [])
+    check_grid(parse_params(yaml.safe_load(text)))
+    if kept := presets.put_aside(path, text):
+        print(f"{path}: what was there is {kept} now")
+    write_text(path, text)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of params.yaml, for editors."""
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def code(params: Settings = PARAMS) -> None:
+    """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
+    write_json("code.json", digests({name: row.method for name, row in read_params(params).methods.items()}))
+
+
+@app.command()
+def status(params: Settings = PARAMS) -> None:
+    """Say which runs are done, stale, failed, unfinished or missing, and why; a line each row and task."""
+    from ship.report.status import lines, statuses
+
+    print(*lines(statuses(read_params(params))), sep="\n")
