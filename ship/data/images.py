@@ -47,9 +47,12 @@ def read_split(*paths: Path) -> Split:
     return Split(list(chain(*keys)), list(chain(*images)), np.concatenate(labels))
 
 
-def decode(data: bytes, size: int, interpolation: str) -> np.ndarray:
-    """An encoded image as (3, size, size) uint8: to RGB, then resized as a whole by PIL, without crop."""
-    return np.asarray(rgb(data).resize((size, size), RESAMPLING[interpolation])).transpose(2, 0, 1)
+def decode(data: bytes, size: int, interpolation: str, place: str = "image") -> np.ndarray:
+    """An encoded image as (3, size, size) uint8: to RGB, then resized as a whole by PIL, without crop.
+
+    Raises BadInput, with `place` in front, where it cannot be decoded.
+    """
+    return np.asarray(rgb(data, place).resize((size, size), RESAMPLING[interpolation])).transpose(2, 0, 1)
 
 
 def pixels(images: Sequence[bytes], size: int, interpolation: str, threads: int) -> Tensor:

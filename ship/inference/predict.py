@@ -1,4 +1,4 @@
-"""What a tuned model says of images: one pass over a split."""
+"""What a tuned model says of images: one batch, or one pass over a split."""
 
 from __future__ import annotations
 
@@ -40,15 +40,19 @@ class Predictions(NamedTuple):
 
 
 @torch.inference_mode()
+def answer(forward: Callable[[Tensor], Output], inputs: Tensor, autocast: torch.autocast) -> Tensor:
+    """Logits (B, C) in float32; the model must be in evaluation mode."""
+    with autocast:
+        return forward(inputs).logits.float()
+
+
 def predict(
     forward: Callable[[Tensor], Output], batches: Iterable[tuple[Tensor, Tensor]], autocast: torch.autocast
 ) -> Predictions:
     """Predictions for (inputs, labels) pairs on the model's device; the model must be in evaluation mode."""
     parts = []
     for inputs, labels in batches:
-        with autocast:
-            logits = forward(inputs).logits
-        logits = logits.float()
+        logits = answer(forward, inputs, autocast)
         probabilities, classes = logits.softmax(dim=1).max(dim=1)
         losses = F.cross_entropy(logits, labels, reduction="none")
         parts.append(Predictions(labels.cpu(), classes.cpu(), probabilities.cpu(), losses.cpu()))

@@ -1,76 +1,108 @@
-"""A tuned model, built again from its checkpoint and its backbone, and what it says of images."""
+"""A tuned model, built again from what a run, `Model.save` or an export left: `ship.load`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
+import timm
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from ship.artifacts import Run, backbone_file, read_tensors, sha256
-from ship.compute import set_up
-from ship.data.decoding import rgb
-from ship.data.images import normaliser, pixels
-from ship.errors import BadInput
-from ship.experiment.params import Compute
-from ship.methods import build
+from ship.artifacts import read_json, read_tensors, sha256
+from ship.errors import BadInput, unknown
+from ship.inference.model import Model, copied, frozen
+from ship.methods import METHODS, build, method_class
 from ship.methods.base import load_tuned
+from ship.methods.options import check_arguments
 from ship.models import backbones
+from ship.models.vit import require_plain
 
-BATCH = 64
-
-
-class Tuned(NamedTuple):
-    """A model in evaluation mode, and what it takes to use it."""
-
-    model: nn.Module
-    classes: list[str]
-    preprocessing: backbones.Preprocessing
+TUNED = "tuned.safetensors"
+BACKBONE = "backbone.safetensors"
+ABOUT = "ship.json"
+"""of an exported folder: what is in it"""
 
 
-def restore(run: Run) -> Tuned:
-    """The model that a run tuned. Raises BadInput where the backbone is not the one it was tuned on."""
-    path = run.folder / "tuned.safetensors"
-    if not path.is_file():
-        raise BadInput(f"{path}: expected the checkpoint of a run, found none (ship train {run})")
-    state, about = read_tensors(path)
-    weights, expected = backbone_file(run.backbone), about["backbone"]["sha256"]
-    if not weights.is_file() or sha256(weights) != expected:
+def find(name: str | Path) -> Path:
+    """The folder or file that `name` means: a path, or a run by its place under `runs/`."""
+    found = [path for path in (Path(name), Path("runs", name)) if path.exists()]
+    if not found:
         raise BadInput(
-            f"{weights}: expected the backbone with sha256 {expected}, on which {path} was tuned "
-            f"(ship backbone {run.backbone})"
+            f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none"
         )
-    vit, preprocessing = backbones.load(weights)
-    model = build(about["method"], vit, len(about["classes"]), about["options"], state)
-    load_tuned(model, state, str(path))
-    return Tuned(model.eval(), about["classes"], preprocessing)
+    return found[0]
 
 
-@torch.no_grad()
-def classify(tuned: Tuned, paths: Sequence[Path], settings: Compute) -> list[dict[str, Any]]:
-    """Path, class and probability of each image file, in the order given."""
-    compute = set_up(settings)
-    tuned.model.to(compute.device)
-    size, mean, std, interpolation = tuned.preprocessing
-    normalise, rows = normaliser(mean, std, compute.device), []
-    for start in range(0, len(paths), BATCH):
-        chosen = paths[start : start + BATCH]
-        images = pixels([_read(path) for path in chosen], size, interpolation, compute.threads)
-        with compute.autocast:
-            logits = tuned.model(normalise(images)).logits
-        probabilities, classes = logits.float().softmax(dim=1).max(dim=1)
-        for path, label, probability in zip(chosen, classes.tolist(), probabilities.tolist(), strict=True):
-            rows.append({"path": str(path), "class": tuned.classes[label], "probability": probability})
-    return rows
+def load(path: str | Path, vit: nn.Module | None = None) -> Model:
+    """The model in evaluation mode that a run, `Model.save` or `ship export` left.
+
+    Args:
+        path: The folder of a run or of an export, or a file of tuned tensors.
+        vit: The ViT that was tuned; it stays as it is. A file of `Model.save` needs it, since it holds no backbone. A
+            run looks for its backbone in `backbones/` of its project, an export has its own.
+
+    Raises:
+        BadInput: Nothing there, a file of another kind, or a ViT that is not the one that was tuned.
+    """
+    place = find(path)
+    if place.is_dir() and (place / ABOUT).is_file() and read_json(place / ABOUT)["weights"] == "merged":
+        return _merged(place)
+    file = place / TUNED if place.is_dir() else place
+    if not file.is_file():
+        raise BadInput(f"{file}: expected what a run leaves when it is finished, found none (ship train)")
+    state, about = read_tensors(file)
+    _check(about, file)
+    preprocessing = None
+    if vit is not None:
+        plain = copied(vit, "load")
+    elif "backbone" in about:
+        plain, preprocessing = backbones.load(backbone_of(about, file))
+    else:
+        raise BadInput(f"{file}: expected vit=, the ViT that was tuned, beside a file without a backbone, got none")
+    if lacking := [name for name in method_class(about["method"]).statistics if name not in state]:
+        raise BadInput(f"{file}: expected the tensor {lacking[0]}, found none")
+    method = build(about["method"], plain, len(about["classes"]), about["options"], state)
+    load_tuned(method, state, str(file))
+    if "frozen" in about and frozen(method) != about["frozen"]:
+        raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
+    model = Model(method, about["method"], about["options"], about["classes"], preprocessing)
+    return model.to(next(plain.parameters()).device).eval()
 
 
-def _read(path: Path) -> bytes:
-    """The bytes of an image file that can be decoded."""
-    if not path.is_file():
-        found = "got a folder (name its files)" if path.is_dir() else "found none"
-        raise BadInput(f"{path}: expected an image, {found}")
-    data = path.read_bytes()
-    rgb(data, str(path))
-    return data
+def _check(about: dict[str, Any], file: Path) -> None:
+    """Raise BadInput unless `about` describes a method that can be built."""
+    if not {"method", "options", "classes"} <= about.keys():
+        raise BadInput(
+            f"{file}: expected tuned tensors of a run or of Model.save, got a file that does not describe them"
+        )
+    if about["method"] not in METHODS:
+        raise unknown(f"{file}: method", about["method"], METHODS)
+    check_arguments(about["method"], about["options"], f"{file}: options")
+
+
+def backbone_of(about: dict[str, Any], file: Path) -> Path:
+    """The backbone that the run of `file` was tuned on, known by its content: beside it or in `backbones/` above."""
+    name, digest = about["backbone"]["name"], about["backbone"]["sha256"]
+    above = [path for parent in file.resolve().parents for path in sorted(parent.glob("backbones/*.safetensors"))]
+    above.sort(key=lambda path: path.stem not in {name, *file.resolve().parts})  # the likely ones first
+    there = [path for path in (file.with_name(BACKBONE), *above) if path.is_file()]
+    if (own := next((path for path in there if sha256(path) == digest), None)) is not None:
+        return own
+    got = f"others: {', '.join(map(str, there))}" if there else "none"
+    raise BadInput(
+        f"{file}: expected the backbone with sha256 {digest} ({name}), on which it was tuned, in backbones/, got {got} "
+        "(ship backbone, or vit=)"
+    )
+
+
+def _merged(folder: Path) -> Model:
+    """A plain ViT that has all in its weights: what it reads as a frozen backbone, and a head."""
+    about = read_json(folder / ABOUT)
+    whole: VisionTransformer = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
+    head = {f"head.{name}": tensor for name, tensor in whole.head.state_dict().items()}
+    method = build("linear", require_plain(whole, str(folder)), len(about["classes"]), {}, {})
+    load_tuned(method, head, str(folder))
+    fields = {key: about["preprocessing"][key] for key in backbones.Preprocessing._fields}
+    preprocessing = backbones.Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+    return Model(method, "linear", {}, about["classes"], preprocessing).eval()

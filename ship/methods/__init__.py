@@ -10,7 +10,9 @@ from ship.errors import BadInput, Unfit
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from ship.methods.base import Method
 
 METHODS = {  # module and class; imported when it is used, so that no run loads, or depends on, another run's method
     "adapter_plus": "adapters.AdapterPlus",
@@ -37,10 +39,11 @@ METHODS = {  # module and class; imported when it is used, so that no run loads,
 }
 
 
-def method_class(name: str) -> Any:
+def method_class(name: str) -> type[Method]:
     """The class of the method `name`, a key of METHODS."""
     module, _, kind = METHODS[name].partition(".")
-    return getattr(import_module(f"ship.methods.{module}"), kind)
+    found: type[Method] = getattr(import_module(f"ship.methods.{module}"), kind)
+    return found
 
 
 def build(
@@ -49,7 +52,7 @@ def build(
     num_classes: int,
     options: Mapping[str, Any],
     statistics: Mapping[str, Tensor],
-) -> nn.Module:
+) -> Method:
     """The method around `vit`, with random tuned parameters; it takes those `statistics` that it asks for.
 
     Raises Unfit where the options do not go together, or not with the backbone.
@@ -57,7 +60,6 @@ def build(
     kind = method_class(method)
     asked = {name: statistics[name] for name in kind.statistics}
     try:
-        model: nn.Module = kind(vit, num_classes, **asked, **options)
+        return kind(vit, num_classes, **asked, **options)
     except BadInput as error:
         raise Unfit(str(error)) from None
-    return model

@@ -18,14 +18,13 @@ stochastic depth DP is 0.1 in every block; here it has the rate of the block's o
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Positive, Rate
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Method, Output, linear_head
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -39,11 +38,8 @@ from ship.models.vit import (
 )
 
 
-class Pfeiffer(nn.Module):
+class Pfeiffer(Method):
     """Tuned: L (2 D R + R + D) for bottlenecks of width R, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64) -> None:
         super().__init__()
@@ -77,11 +73,8 @@ class Houlsby(Pfeiffer):
         return z + block.drop_path1(block.ls1(out + self.after_attention[i](out)))
 
 
-class AdaptFormer(nn.Module):
+class AdaptFormer(Method):
     """Tuned: L (2 D R + R + D) for bottlenecks of width R, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64, scale: Rate = 0.1
@@ -101,11 +94,8 @@ class AdaptFormer(nn.Module):
         return Output(self.head(pool(self.vit, z)))
 
 
-class AdapterPlus(nn.Module):
+class AdapterPlus(Method):
     """Tuned: L (2 D R + R + 2 D) for rank R, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int, *, rank: Positive = 8) -> None:
         super().__init__()

@@ -1,17 +1,47 @@
-"""What every method is: a frozen backbone, its own tuned tensors, and a forward that returns an `Output`."""
+"""The contract of a method, and what methods share.
+
+A method is a `Method`: a class around a ViT, whose file `METHODS` names.
+
+It declares, each with one word in the class:
+    `statistics`: what it wants measured on the task's images; it comes as the keyword arguments of these names.
+    `trains_on`: "images", or "pooled" where it sees only what the head reads (then it is a `Probe`).
+    Keyword arguments with type and default: its options. They are the schema of a row's `options` in `params.yaml`.
+
+It does, in `__init__(self, vit, num_classes, *, ...)`:
+    `self.vit = freeze(vit)` first, then add tensors: what requires a gradient afterwards is trained, counted and saved,
+    and so are buffers that do not lie in `self.vit`. `self.head` gives the C logits.
+    Raise BadInput for options that do not go together, or not with the ViT.
+
+It may rely on:
+    `vit` is a plain pre-norm ViT of timm (`models.vit.require_plain`), its own to change, in evaluation mode, and may
+    bring registers, LayerScale, q and k norms, other pooling, or no class token; options have been checked by type.
+    `affinity` is (L, L) and `prototypes` (K, D), of this ViT. Random numbers are seeded by whoever builds it.
+    Noise (`models.vit.perturb`) stands in the ViT's `drop_path1` and `drop_path2`, so what goes through them takes it.
+
+It may offer:
+    `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`);
+    `fold()`, where it has prompts that are the same for every image: then their keys and values are computed once for
+    inference (`Foldable`).
+
+`tests/methods/test_contract.py` holds every method to it.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
+from ship.models.vit import encode
+
+KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
 
 
 class Output(NamedTuple):
@@ -21,6 +51,52 @@ class Output(NamedTuple):
     """(B, C)"""
     penalty: Tensor | float = 0.0
     """weighted; added to the cross-entropy in training"""
+
+
+class Method(nn.Module, ABC):
+    """A frozen ViT and what is tuned beside it; see the module's text for what is declared and relied on."""
+
+    statistics: ClassVar[tuple[Literal["affinity", "prototypes"], ...]] = ()
+    trains_on: ClassVar[Literal["images", "pooled"]] = "images"
+    vit: VisionTransformer
+    head: nn.Module
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of normalised images (B, 3, S, S), and a penalty >= 0 in training."""
+
+
+class Probe(Method):
+    """A method that leaves the ViT as it is, so that it can train on what the head reads, computed once."""
+
+    trains_on: ClassVar[Literal["images", "pooled"]] = "pooled"
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return self.on_pooled(encode(self.vit, images))
+
+    @abstractmethod
+    def on_pooled(self, pooled: Tensor) -> Output:
+        """Logits (B, C) of what the head reads, (B, D)."""
+
+
+@runtime_checkable
+class Mergeable(Protocol):
+    """A method whose changes fit into the weights of a plain ViT."""
+
+    def merged(self) -> VisionTransformer:
+        """A plain ViT of timm: `merged()(images)` are the logits (B, C)."""
+
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A method with prompts that are the same for every image, below the blocks that read them."""
+
+    def fold(self) -> list[KV]:
+        """Keys and values of the prompts of every block."""
+
+    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+        """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' own way at inference."""
 
 
 def linear_head(width: int, num_classes: int) -> nn.Linear:
@@ -45,11 +121,17 @@ def merge(
     vit: VisionTransformer, places: Callable[[VisionTransformer], list[tuple[Any, str]]], head: nn.Module
 ) -> VisionTransformer:
     """A plain ViT of timm: a copy of `vit` with `head`, in which what stands at `places` is `folded()`."""
-    vit = copy.deepcopy(vit)
+    vit = with_head(vit, head)
     for owner, name in places(vit):
         setattr(owner, name, getattr(owner, name).folded())
-    vit.head = copy.deepcopy(head)
     return vit
+
+
+def with_head(vit: VisionTransformer, head: nn.Module) -> VisionTransformer:
+    """A copy of `vit` with a copy of `head`, as timm has them together."""
+    whole = copy.deepcopy(vit)
+    whole.head, whole.num_classes = copy.deepcopy(head), head.out_features
+    return whole
 
 
 def tuned_parameters(model: nn.Module) -> dict[str, nn.Parameter]:

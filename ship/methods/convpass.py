@@ -12,23 +12,18 @@ own branch alone; stochastic depth has the same rate on both branches and is dra
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Method, Output, linear_head
 from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
 
 
-class Convpass(nn.Module):
+class Convpass(Method):
     """Tuned: 2 L (2 D R + R + D + 9 R^2 + R) for bottlenecks of width R, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self,

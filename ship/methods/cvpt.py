@@ -10,14 +10,12 @@ prompts is drawn once a step, for all images. `fold` computes them once for all 
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -31,18 +29,13 @@ from ship.models.vit import (
     project_qkv,
 )
 
-KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
 
-
-class CVPT(nn.Module):
+class CVPT(Method):
     """Tuned: L P D, and the head.
 
     `position` says where a block reads its prompts: 1 before self-attention, 2 beside it, 3 after it (the paper's
     choice), 4 beside the MLP, 5 after it.
     """
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self,
@@ -90,5 +83,5 @@ class CVPT(nn.Module):
 
 def cross_attention(block: Block, z: Tensor, prompts: KV) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
-    keys, values = (part.expand(len(z), *part.shape[1:]) for part in prompts)
+    keys, values = (part.expand(z.shape[0], *part.shape[1:]) for part in prompts)
     return project_out(block, attend(project_q(block, z), keys, values))

@@ -13,7 +13,7 @@ it is an option. Dropout before V is not in the paper, but in its authors' progr
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Output, glorot, linear_head, merge, uniform
+from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
 from ship.models.vit import encode, freeze, require_two_layers
 
 
@@ -55,11 +55,8 @@ class Tucker(nn.Module):
         return torch.einsum("kp,pij->kij", self.p[which], self.c)
 
 
-class FacT(nn.Module):
+class FacT(Method):
     """logits = head(pool(vit(images))) with weights that change by shared factors of the given form."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self,

@@ -13,8 +13,7 @@ as in the papers.
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -22,18 +21,15 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Method, Output, linear_head, with_head
 from ship.models.vit import encode, freeze
 
 if TYPE_CHECKING:
     from peft import PeftConfig  # takes seconds, which other methods need not spend
 
 
-class Injected(nn.Module):
+class Injected(Method):
     """logits = head(pool(vit(images))) with projections that `peft` has wrapped as `settings` say."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int, settings: PeftConfig) -> None:
         from peft import get_peft_model
@@ -51,12 +47,11 @@ class Injected(nn.Module):
 
     def merged(self) -> VisionTransformer:
         """A plain ViT of timm with the updates in its weights: `merged()(images)` are the logits (B, C)."""
-        vit = copy.deepcopy(self.vit)
+        vit = with_head(self.vit, self.head)
         for block in vit.blocks:
             block.attn.qkv = block.attn.qkv.together()
             block.attn.proj = _merged(block.attn.proj)
         del vit.peft_config
-        vit.head = copy.deepcopy(self.head)
         return vit
 
 

@@ -5,32 +5,23 @@ After VPT's baselines (Jia et al., ECCV 2022), whose MLP-k has k layers; here th
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import Tensor
 
 from ship.experiment.fields import Positive
-from ship.methods.base import Output, linear_head
-from ship.models.vit import encode, freeze
+from ship.methods.base import Output, Probe, linear_head
+from ship.models.vit import freeze
 
 
-class MLP(nn.Module):
+class MLP(Probe):
     """logits = head(gelu(hidden(pool(vit(images))))). Tuned: D W + W, and W C + C, for `width` W."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "pooled"
 
     def __init__(self, vit: VisionTransformer, num_classes: int, *, width: Positive = 256) -> None:
         super().__init__()
         self.vit = freeze(vit)
         self.hidden = linear_head(vit.num_features, width)
         self.head = linear_head(width, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return self.on_pooled(encode(self.vit, images))
 
     def on_pooled(self, pooled: Tensor) -> Output:
         """Logits (B, C) of what the head reads, (B, D)."""

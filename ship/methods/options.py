@@ -47,14 +47,19 @@ def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
     """
     if method not in METHODS:
         raise unknown(f"{place}.method", method, METHODS)
+    check_arguments(method, options, f"{place}.options")
+
+
+def check_arguments(method: str, options: Mapping[str, Any], place: str) -> None:
+    """Raise BadInput unless `method`, one of METHODS, takes every one of `options`, which stand under `place`."""
     known = _options(method_class(method))
     for name, value in options.items():
         if name not in known:
-            raise unknown(f"{place}.options.{name}", name, known)
+            raise unknown(f"{place}.{name}", name, known)
         try:
             TypeAdapter(known[name], config=STRICT).validate_python(value)
         except ValidationError as error:
-            raise BadInput(f"{place}.options.{name}: {complaint(error.errors()[0])}") from None
+            raise BadInput(f"{place}.{name}: {complaint(error.errors()[0])}") from None
 
 
 def check_noise(method: str, noise: float, place: str) -> None:

@@ -9,7 +9,7 @@ paper but in its authors' program. Both have biases, which the published 0.22 M 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -17,15 +17,12 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Output, linear_head, merge
+from ship.methods.base import Method, Output, linear_head, merge
 from ship.models.vit import encode, freeze, require_two_layers
 
 
-class RepAdapter(nn.Module):
+class RepAdapter(Method):
     """Tuned: 2 L (D R + R + D R / G + D) for bottlenecks of width R and G groups, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self,

@@ -10,22 +10,17 @@ under `vit.`, so that of `full` is as large as the backbone.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Positive
-from ship.methods.base import Output, linear_head
+from ship.methods.base import Method, Output, linear_head, with_head
 from ship.models.vit import encode, freeze
 
 
-class Selective(nn.Module):
+class Selective(Method):
     """logits = head(pool(vit(images))) with a frozen vit, of which the methods below tune a part."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__()
@@ -35,6 +30,10 @@ class Selective(nn.Module):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         return Output(self.head(encode(self.vit, images)))
+
+    def merged(self) -> VisionTransformer:
+        """A plain ViT of timm with this head: `merged()(images)` are the logits (B, C)."""
+        return with_head(self.vit, self.head)
 
 
 class Full(Selective):

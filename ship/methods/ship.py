@@ -12,7 +12,7 @@ depth, which is drawn once a step for them instead of once an image.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
-from ship.methods.base import Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
-from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_qkv
+from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_kv, project_qkv
 
 
 class Prompts(NamedTuple):
@@ -35,15 +35,14 @@ class Prompts(NamedTuple):
     """(B, A, D); A = 0 where a level has none"""
 
 
-class SHIP(nn.Module):
+class SHIP(Method):
     """Tuned: D (P M + shared + A x attribute levels) for M levels, and the head.
 
     Ablations are options: `prompt_length`, `shared_length`, `attribute_length` or `matching_weight` 0 switches that
     part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level.
     """
 
-    statistics: ClassVar[tuple[str, ...]] = ("affinity", "prototypes")
-    trains_on: ClassVar[str] = "images"
+    statistics = ("affinity", "prototypes")
     affinity: Tensor
     prototypes: Tensor
 
@@ -90,9 +89,11 @@ class SHIP(nn.Module):
         self.head = linear_head(vit.num_features, num_classes)
         self.last = depth - 1
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) and the matching loss of images (B, 3, S, S)."""
+    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+        """Logits (B, C) and the matching loss of images (B, 3, S, S); `fold` spares the common prompts at inference."""
         z = embed(self.vit, images)
+        if folded is not None:
+            return Output(self.head(pool(self.vit, self._infer(z, folded))))
         independent, attribute = self.sip[0][None], z[:, :0]
         attended = z[:, :0]  # tokens of z that the class token attends to most, where they are asked for
         matching: Tensor | float = 0.0
@@ -101,18 +102,47 @@ class SHIP(nn.Module):
                 independent, attribute = self.sip[self.level_at[i]][None], self._attribute(i, attended)
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
             normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
-            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, len(z))
+            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
             z = finish_block(block, z, self._gather(image, prompt))
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
             if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
-                seen = finish_block(block, _whole(prompts, len(z)), _attend_jointly(prompt.q, image, prompt))
+                seen = finish_block(block, _whole(prompts, z.shape[0]), _attend_jointly(prompt.q, image, prompt))
                 targets = _most_attended(block, image, z, self.matching_tokens)
                 matching = self.matching_weight * matching_loss(seen, targets)
             elif i < self.last and i + 1 not in self.level_at:  # of the last block nobody reads them
                 independent = finish_block(block, independent, normed.common[:, : independent.shape[1]])
                 attribute = finish_block(block, attribute, normed.attribute)
         return Output(self.head(pool(self.vit, z)), matching)
+
+    def fold(self) -> list[KV]:
+        """Keys and values of the prompts of every block that are the same for every image."""
+        found: list[KV] = []
+        independent = self.sip[0][None]
+        for i, block in enumerate(self.vit.blocks):
+            if i in self.level_at:
+                independent = self.sip[self.level_at[i]][None]
+            normed = block.norm1(torch.cat([independent, self.ssp[None]], dim=1))
+            found.append(project_kv(block, normed))
+            independent = finish_block(block, independent, normed[:, : independent.shape[1]])
+        return found
+
+    def _infer(self, z: Tensor, folded: list[KV]) -> Tensor:
+        """Image tokens (B, N, D) after the last block; of the prompts, only those that see the image are carried."""
+        attribute = attended = z[:, :0]
+        for i, block in enumerate(self.vit.blocks):
+            if i in self.level_at:
+                attribute = self._attribute(i, attended)
+            image, kv = project_qkv(block, block.norm1(z)), [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+            if attribute.shape[1]:
+                normed = block.norm1(attribute)
+                _, *own = project_qkv(block, normed)
+                kv = [torch.cat(pair, dim=2) for pair in zip(kv, own, strict=True)]
+                attribute = finish_block(block, attribute, normed)
+            z = finish_block(block, z, self._gather(image, QKV(image.q, *kv)))  # no prompt asks here
+            if i + 1 in self.attribute_at:
+                attended = _most_attended(block, image, z, self.ap.shape[1])
+        return z
 
     def _attribute(self, i: int, attended: Tensor) -> Tensor:
         """Attribute prompts (B, A, D) of the level that starts at block i, given the attended tokens (B, A, D)."""
@@ -145,7 +175,7 @@ def _attend_jointly(q: Tensor, image: QKV, prompt: QKV) -> Tensor:
 def _most_attended(block: Block, image: QKV, z: Tensor, count: int) -> Tensor:
     """The `count` tokens of z (B, N, D) with the largest class attention in the block that made z: (B, count, D)."""
     chosen = class_attention(block, image).topk(count).indices
-    return z[torch.arange(len(z), device=z.device)[:, None], chosen]
+    return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
 
 
 def _project(block: Block, normed: Prompts, batch: int) -> QKV:

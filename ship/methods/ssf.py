@@ -7,23 +7,20 @@ into the operation before them, so that `merged` costs nothing at inference. A n
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.methods.base import Output, linear_head, merge
+from ship.methods.base import Method, Output, linear_head, merge
 from ship.models.vit import encode, freeze, require_two_layers
 
 PLACES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")  # of a block
 
 
-class SSF(nn.Module):
+class SSF(Method):
     """Tuned: 22 D L for an MLP of four times the width, 4 D for patch embedding and final norm, and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__()

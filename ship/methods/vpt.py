@@ -7,22 +7,17 @@ away, so only their keys and values are computed: exact, and cheaper than the pa
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import Output, glorot, linear_head, uniform
-from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_qkv
+from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_kv, project_qkv
 
 
-class VPT(nn.Module):
+class VPT(Method):
     """Tuned: P D (shallow) or L P D (deep), and the head."""
-
-    statistics: ClassVar[tuple[str, ...]] = ()
-    trains_on: ClassVar[str] = "images"
 
     def __init__(
         self,
@@ -42,23 +37,31 @@ class VPT(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
+    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+        """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        z = self._deep(z) if self.deep else self._shallow(z)
+        z = self._deep(z, folded) if self.deep else self._shallow(z)
         return Output(self.head(pool(self.vit, z)))
 
+    def fold(self) -> list[KV]:
+        """Keys and values of every block's prompts; in the shallow form none, since those prompts see the image."""
+        blocks = self.vit.blocks if self.deep else []
+        return [project_kv(block, block.norm1(own[None])) for block, own in zip(blocks, self.prompts, strict=False)]
+
     def _shallow(self, z: Tensor) -> Tensor:
-        joined = torch.cat([z, self._drawn(0, len(z))], dim=1)
+        joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
         for block in self.vit.blocks:
             joined = pass_block(block, joined)
         return joined[:, : z.shape[1]]
 
-    def _deep(self, z: Tensor) -> Tensor:
+    def _deep(self, z: Tensor, folded: list[KV] | None) -> Tensor:
         for i, block in enumerate(self.vit.blocks):
             image = project_qkv(block, block.norm1(z))
-            prompt = project_qkv(block, block.norm1(self._drawn(i, len(z))))
-            keys, values = torch.cat([image.k, prompt.k], dim=2), torch.cat([image.v, prompt.v], dim=2)
+            if folded is None:
+                _, *prompt = project_qkv(block, block.norm1(self._drawn(i, z.shape[0])))
+            else:
+                prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+            keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
             z = finish_block(block, z, attend(image.q, keys, values))
         return z
 

@@ -82,7 +82,7 @@ def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> V
     if isinstance(about["model"], dict):
         return VisionTransformer(**{**about["model"], **sizes})
     try:
-        return require_plain(timm.create_model(about["model"], **sizes), name)
+        return require_plain(timm.create_model(about["model"], **sizes), f"backbone {name}")
     except TypeError as error:  # timm's convolutional models take no img_size
         raise BadInput(
             f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}"
@@ -96,7 +96,7 @@ def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, 
         raise unknown(
             "backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
         )
-    model = require_plain(_create(name, settings), settings.name)
+    model = require_plain(_create(name, settings), f"backbone {settings.name}")
     notes = " ".join(model.pretrained_cfg.get("notes", ()))
     if "quickgelu" in notes and "quickgelu" not in name:  # these weights were trained with another activation
         raise BadInput(f"backbone.name: expected timm's quickgelu variant for these weights, got {name}")

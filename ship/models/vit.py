@@ -25,9 +25,9 @@ class QKV(NamedTuple):
     v: Tensor
 
 
-def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
-    """`vit`, if its blocks are plain pre-norm blocks; otherwise BadInput with its name."""
-    rule = f"backbone {name}: expected a plain pre-norm ViT of timm"
+def require_plain(vit: nn.Module, what: str) -> VisionTransformer:
+    """`vit`, if its blocks are plain pre-norm blocks; otherwise BadInput with `what` in front."""
+    rule = f"{what}: expected a plain pre-norm ViT of timm"
     if type(vit) is not VisionTransformer:
         raise BadInput(f"{rule}, got {type(vit).__name__}")
     blocks: Any = vit.blocks  # of a type that torch does not tell
@@ -36,6 +36,8 @@ def require_plain(vit: nn.Module, name: str) -> VisionTransformer:
             raise BadInput(f"{rule}, got blocks of type {type(block).__name__}")
         if type(block.attn) is not Attention or block.attn.gate is not None:
             raise BadInput(f"{rule}, got attention of type {type(block.attn).__name__} (rotary, gated or other)")
+        if not isinstance(block.attn.qkv, nn.Linear):
+            raise BadInput(f"{rule}, got projections of type {type(block.attn.qkv).__name__} (the ViT of a method)")
     return vit
 
 

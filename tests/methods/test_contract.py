@@ -1,6 +1,7 @@
 """What every method must hold, whatever it computes. A new entry of METHODS is tested here before it has a file."""
 
 import copy
+import inspect
 import itertools
 
 import pytest
@@ -10,8 +11,8 @@ from project import EXPERIMENTS
 
 from ship.errors import BadInput
 from ship.experiment.params import read_params
-from ship.methods import METHODS, build
-from ship.methods.base import load_tuned, tuned_parameters, tuned_state
+from ship.methods import METHODS, build, method_class
+from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options
 from ship.models.features import features
 from ship.models.hierarchy import affinity, first_blocks
@@ -40,7 +41,15 @@ OPTIONS["ship"] = [
     {"decoupled": False},
     {"prompt_length": 0, "shared_length": 0, "attribute_length": 0},
 ]
-CASES = [pytest.param(name, options, id=f"{name}-{i}") for name in METHODS for i, options in enumerate(OPTIONS[name])]
+
+
+def cases(methods, options):
+    """A parameter for each method and each of its options; one that has none here is tried with its defaults."""
+    variants = [(name, i, each) for name in methods for i, each in enumerate(options.get(name, [{}]))]
+    return [pytest.param(name, each, id=f"{name}-{i}") for name, i, each in variants]
+
+
+CASES = cases(METHODS, OPTIONS)
 
 
 @pytest.fixture
@@ -146,6 +155,53 @@ class TestContract:
         model = make(name, options)
         total = sum(p.numel() for p in tuned_parameters(model).values())
         assert TUNED[name](options, statistics) + 24 * CLASSES + CLASSES == total
+
+
+@pytest.mark.parametrize("name", METHODS)
+class TestDeclaration:
+    """What a method's class says of itself, on which the rest of the package relies."""
+
+    def test_it_is_a_method(self, name):
+        """One class of METHODS, whose abstract parts are all there."""
+        kind = method_class(name)
+        assert issubclass(kind, Method)
+        assert not inspect.isabstract(kind)
+        assert set(kind.statistics) <= {"affinity", "prototypes"}
+        assert (kind.trains_on == "pooled") == issubclass(kind, Probe)
+
+    def test_its_keyword_arguments_are_its_options(self, name):
+        """Each has a type and, unless it is a statistic, a default that has this type."""
+        kind = method_class(name)
+        first, *positional = inspect.signature(kind).parameters.values()
+        keywords = {p.name: p for p in positional if p.kind is p.KEYWORD_ONLY}
+        assert [first.name, positional[0].name, len(positional)] == ["vit", "num_classes", len(keywords) + 1]
+        defaults = {key: p.default for key, p in keywords.items() if p.default is not p.empty}
+        assert keywords.keys() - defaults.keys() == set(kind.statistics)
+        check_options(name, defaults, "defaults")
+
+    def test_it_is_named_in_this_file(self, name):
+        """Options that are small enough, and the paper's formula."""
+        assert name in OPTIONS, f"OPTIONS: expected small options of {name} to test it with, found none"
+        assert name in TUNED, f"TUNED: expected the formula of {name}, found none"
+
+
+def test_a_method_without_options_here_is_tried_all_the_same():
+    """It fails its own tests, and not the collection of all others."""
+    assert [case.id for case in cases(["linear", "new"], {"linear": [{}, {}]})] == ["linear-0", "linear-1", "new-0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [case for case in CASES if issubclass(method_class(case.values[0]), Foldable)]
+)
+def test_folded_prompts_change_no_logit(make, name, options):
+    """Prompts whose keys and values are computed once give the logits within 1e-5, at any batch size."""
+    model = make(name, options)
+    step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
+    model.eval()
+    with torch.no_grad():
+        folded = model.fold()
+        for images in (torch.randn(1, 3, 16, 16), torch.randn(3, 3, 16, 16)):
+            torch.testing.assert_close(model(images, folded).logits, model(images).logits, rtol=0, atol=1e-5)
 
 
 def ship_prompts(options, statistics):

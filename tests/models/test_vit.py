@@ -38,7 +38,7 @@ def test_pieces_equal_timm(family):
 def test_other_architectures_are_refused_by_name(name):
     """What is no plain pre-norm ViT is named in the error."""
     with pytest.raises(BadInput, match=f"backbone {name}: expected a plain pre-norm ViT"):
-        require_plain(timm.create_model(name), name)
+        require_plain(timm.create_model(name), f"backbone {name}")
 
 
 def test_rotary_attention_is_refused(tiny_vit):

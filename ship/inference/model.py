@@ -1,0 +1,148 @@
+"""A method around one's own ViT, as a plain module of PyTorch: `ship.wrap`.
+
+It takes and gives tensors; whose images they are, and how they are batched and augmented, is the caller's business.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.artifacts import write_tensors
+from ship.errors import BadInput, unknown
+from ship.experiment.params import Hierarchy
+from ship.methods import METHODS, build, method_class
+from ship.methods.base import Mergeable, Method, tuned_parameters, tuned_state
+from ship.methods.options import check_arguments
+from ship.models.backbones import Preprocessing
+from ship.models.features import BATCH, features
+from ship.models.hierarchy import affinity, prototypes
+from ship.models.vit import require_plain
+
+
+class Model(nn.Module):
+    """A method around a ViT."""
+
+    def __init__(
+        self,
+        method: Method,
+        name: str,
+        options: Mapping[str, Any],
+        classes: Sequence[str],
+        preprocessing: Preprocessing | None = None,
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.name, self.options = name, dict(options)
+        self.classes = list(classes)
+        """names of the C classes"""
+        self.preprocessing = preprocessing
+        """of images, where the model comes of a run"""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, C) of images (B, 3, S, S), normalised as the ViT wants them."""
+        logits: Tensor = self.method(x).logits
+        return logits
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """What training makes small, a scalar: cross-entropy with the labels (B,), and the method's penalty."""
+        logits, penalty = self.method(x)
+        return F.cross_entropy(logits.float(), y) + penalty
+
+    @property
+    def tuned_parameters(self) -> list[nn.Parameter]:
+        """What an optimiser is to change; nothing else gets a gradient."""
+        return list(tuned_parameters(self.method).values())
+
+    def save(self, path: str | Path) -> None:
+        """Write what is tuned, and what it takes to build it again around the same ViT: `ship.load(path, vit)`."""
+        about = {"method": self.name, "options": self.options, "classes": self.classes, "frozen": frozen(self.method)}
+        write_tensors(path, tuned_state(self.method), about)
+
+    def merged(self) -> VisionTransformer:
+        """A plain ViT of timm that gives the same logits. Raises BadInput where the method is more than weights."""
+        if not isinstance(self.method, Mergeable):
+            can = ", ".join(name for name in METHODS if issubclass(method_class(name), Mergeable))
+            raise BadInput(f"merged: expected a method whose changes fit into a plain ViT ({can}), got {self.name}")
+        return self.method.merged().eval()
+
+
+def wrap(vit: nn.Module, method: str, *, num_classes: int, images: Tensor | None = None, **options: Any) -> Model:
+    """`method` around a copy of `vit`, in training mode, on its device, with fresh tuned parameters and head.
+
+    Args:
+        vit: A plain pre-norm ViT of timm, float32; it stays as it is.
+        method: A key of `ship.methods.METHODS`.
+        num_classes: C, at least 1.
+        images: (n, 3, S, S), normalised as the ViT wants them: what a method asks to have measured on training images
+            (SHIP: affinity and prototypes) is measured on these. Other methods need none.
+        options: The method's keyword arguments; and its statistics, where they have been measured before.
+
+    Raises:
+        BadInput: Another kind of model, an unknown method or option, a value of another type, statistics that lack.
+    """
+    plain = copied(vit, "wrap")
+    if method not in METHODS:
+        raise unknown("wrap: method", method, METHODS)
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise BadInput(f"wrap: num_classes: expected a whole number from 1, got {num_classes!r}")
+    asked = method_class(method).statistics
+    given: dict[str, Tensor] = {name: options.pop(name) for name in asked if name in options}
+    check_arguments(method, options, f"wrap: {method}")
+    if len(given) < len(asked):
+        given = {**measured(plain, f"wrap: {method}", asked, images), **given}
+    built = build(method, plain, num_classes, options, given).to(next(plain.parameters()).device)
+    return Model(built, method, options, [str(label) for label in range(num_classes)]).train()
+
+
+def copied(vit: nn.Module, what: str) -> VisionTransformer:
+    """A copy of `vit` in evaluation mode, if it is a plain ViT of float32; `what` is in front of an error."""
+    plain = require_plain(vit, what)
+    if odd := {p.dtype for p in plain.parameters()} - {torch.float32}:
+        raise BadInput(f"{what}: expected a ViT of torch.float32 (with torch.autocast for speed), got {odd.pop()}")
+    return copy.deepcopy(plain).eval()
+
+
+@torch.no_grad()
+def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Tensor | None) -> dict[str, Tensor]:
+    """Affinity and prototypes of the plain `vit` on `images`, as `ship hierarchy` measures them by default."""
+    size = (3, *vit.patch_embed.img_size)
+    if images is None:
+        raise BadInput(
+            f"{what}: expected images=, a tensor (n, {', '.join(map(str, size))}) of training images to measure "
+            f"{' and '.join(asked)} on, or these themselves, got none"
+        )
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        got = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise BadInput(f"{what}: images: expected a tensor of normalised images, floating point, got {got}")
+    if images.ndim != 4 or tuple(images.shape[1:]) != size or not len(images):
+        raise BadInput(
+            f"{what}: images: expected shape (n, {', '.join(map(str, size))}) of this ViT, got {tuple(images.shape)}"
+        )
+    if not images.isfinite().all():
+        raise BadInput(f"{what}: images: expected finite numbers, got nan or inf")
+    device = next(vit.parameters()).device
+    blocks = torch.cat([features(vit, batch.to(device).float())[0].cpu() for batch in images.split(BATCH)], dim=1)
+    settings = Hierarchy()
+    return {
+        "affinity": affinity(blocks),
+        "prototypes": prototypes(blocks[-1], settings.prototypes, settings.seed),
+    }
+
+
+def frozen(method: Method) -> str:
+    """The sha256, hexadecimal, of the ViT's tensors that are not tuned: names, shapes, numbers."""
+    tuned, digest = tuned_parameters(method), hashlib.sha256()
+    for name, tensor in sorted(method.named_parameters()):
+        if name not in tuned:
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,46 @@
+"""What a tuned model is to others: one network from uint8 images to logits, with all that can be computed before."""
+
+from __future__ import annotations
+
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from ship.inference.model import Model
+from ship.methods.base import Foldable, Mergeable, Method
+from ship.models.backbones import Preprocessing
+
+
+class Network(nn.Module):
+    """Logits (B, C) of RGB images (B, 3, S, S), uint8: it normalises them, and has the keys and values of prompts."""
+
+    def __init__(self, model: Method | VisionTransformer, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(-1, 1, 1))
+        folded = model.fold() if isinstance(model, Foldable) else []
+        self.folded = len(folded)
+        for block, (keys, values) in enumerate(folded):
+            self.register_buffer(f"keys_{block}", keys.contiguous().clone())
+            self.register_buffer(f"values_{block}", values.contiguous().clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, C) of RGB images (B, 3, S, S), uint8."""
+        x = (images.float() / 255 - self.get_buffer("mean")) / self.get_buffer("std")
+        if not isinstance(self.model, Method):
+            logits: Tensor = self.model(x)
+        elif self.folded:
+            pairs = [(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")) for i in range(self.folded)]
+            logits = self.model(x, pairs).logits
+        else:
+            logits = self.model(x).logits
+        return logits
+
+
+@torch.no_grad()
+def network(model: Model, preprocessing: Preprocessing) -> Network:
+    """The cheapest form of `model`, in evaluation mode on the CPU: merged, or with folded prompts, or as it is."""
+    model.cpu().eval()
+    inner = model.merged() if isinstance(model.method, Mergeable) else model.method
+    return Network(inner, preprocessing).eval().requires_grad_(False)

@@ -1,0 +1,179 @@
+"""A model to take away says what the run said, in every file, or is not written."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import timm
+import torch
+from project import BACKBONE, command, measured, settle
+
+import ship
+from ship.artifacts import Run
+from ship.errors import BadInput
+from ship.inference import export as exporting
+from ship.inference import formats
+from ship.inference.card import card
+from ship.inference.export import compared, export
+from ship.inference.network import Network, network
+from ship.methods import METHODS
+from ship.models.backbones import Preprocessing
+from ship.training.train import train_run
+
+MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
+CASES = [(name, {}) for name in METHODS]
+CASES += [("ship", {"decoupled": False}), ("ship", {"attribute_length": 0}), ("ship", {"threshold": 2.0})]
+CASES += [("vpt", {"deep": False}), ("lora", {"dora": True})]
+ROWS = {
+    "lora": {"method": "lora", "options": {"rank": 2}},
+    "ship": {"method": "ship", "options": {"prompt_length": 2}},
+}
+
+
+def some_images(count=6):
+    """RGB images, uint8."""
+    return torch.randint(0, 256, (count, 3, 16, 16), dtype=torch.uint8)
+
+
+def wrapped(vit, method, **options):
+    """The method with five classes, every tuned tensor moved away from where it starts."""
+    model = ship.wrap(vit, method, num_classes=5, images=torch.randn(12, 3, 16, 16), **options).eval()
+    with torch.no_grad():
+        for parameter in model.tuned_parameters:
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model
+
+
+def said(model, images):
+    """The model's logits of uint8 images."""
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (MADE.mean, MADE.std))
+    with torch.no_grad():
+        return model((images / 255 - mean) / std)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "options"), CASES)
+def test_every_format_says_what_the_method_says(tiny_vit, tmp_path, method, options):
+    """Logits within 1e-4 and the same classes, at other batch sizes than the traced one."""
+    model, images = wrapped(tiny_vit, method, **options), some_images()
+    logits = said(model, images)
+    whole = network(model, MADE)
+    program = formats.trace(whole, MADE.image_size)
+    runs = {
+        "network": whole,
+        "program": formats.write_program(program, tmp_path / "program.pt2"),
+        "onnx": formats.write_onnx(program, tmp_path / "model.onnx", {"classes": model.classes}),
+    }
+    for name, run in runs.items():
+        assert compared(name, run, images, logits).same_classes == len(images)
+        assert compared(name, run, images[:1], logits[:1]).largest_difference <= 1e-4
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, request):
+    """The folder of a finished run of the method on digits, in a project that is the working directory."""
+    params = measured(tmp_path / "project", monkeypatch, "digits", {"methods": ROWS, "grid.methods": [*ROWS]})
+    settle(params, "digits")
+    place = Run(BACKBONE, "digits", request.param, 0)
+    train_run(params, place, lambda record: None)
+    return place.folder.absolute()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("run", "weights"), [("lora", "merged"), ("ship", "tuned")], indirect=["run"])
+def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
+    """Without project and clone: from Python, by timm where it is plain, and by the command."""
+    folder, lines = tmp_path / "exported", []
+    export(str(run), folder, lines.append, images=20, onnx=True, threads=1)
+    files = {"lora": {"config.json", "model.safetensors"}, "ship": {"tuned.safetensors", "backbone.safetensors"}}
+    assert {path.name for path in folder.iterdir()} == files[run.parent.name] | {
+        *("README.md", "ship.json", "program.pt2", "model.onnx")
+    }
+    assert len(lines) == 3
+    about = json.loads((folder / "ship.json").read_text())
+    assert about["weights"] == weights
+    assert {(check["images"], check["same_classes"]) for check in about["checks"]} == {(20, 20)}
+    predicted = pd.read_parquet(run / "predictions.parquet")
+    test = pd.read_parquet(tmp_path / "project/data/digits/test.parquet")
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i, image in enumerate(test.image):
+        (photos / f"{i:02}.png").write_bytes(image)
+    shutil.rmtree(tmp_path / "project")
+    monkeypatch.chdir(tmp_path)
+    done = command("ship", "predict", "exported", "photos", "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
+    assert [int(row[1]) for row in rows] == predicted.prediction.tolist()
+    (photos / "00.png").write_text("no image")
+    arguments = ["--device", "cpu", "--top", "2", "--all", "--out", "rows.parquet"]
+    done = command("ship", "predict", "exported", "-", *arguments, cwd=tmp_path, input="photos/00.png\nphotos/01.png\n")
+    assert done.returncode == 1
+    assert done.stderr.startswith("ship: photos/00.png: expected a whole image, got")
+    assert pd.read_parquet(tmp_path / "rows.parquet").path.tolist() == ["photos/01.png"]
+    model = ship.load(folder)
+    assert model.classes == [str(digit) for digit in range(10)]
+    assert model.preprocessing.image_size == 64
+    if weights == "merged":
+        images = torch.randn(2, 3, 64, 64)
+        plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        assert torch.equal(plain(images), model.merged()(images))
+        assert timm.data.resolve_model_data_config(plain)["mean"] == [*model.preprocessing.mean]
+    text = (folder / "README.md").read_text()
+    assert f"{100 * about['run']['result']['accuracy']:.1f} %" in text
+    assert "| `model.onnx` | 20 |" in text
+
+
+@pytest.mark.parametrize("run", ["lora"], indirect=True)
+def test_what_export_refuses(run, tmp_path):
+    """A folder that is there, no run, other test images, a run that is not that of its files; and nothing is left."""
+
+    def refused(message, name=str(run), folder=tmp_path / "exported"):
+        with pytest.raises(BadInput, match=message):
+            export(name, folder, pytest.fail, images=20, onnx=False, threads=1)
+        assert not [path for path in tmp_path.iterdir() if "exported" in path.name]
+
+    refused("expected a folder that is not there yet", folder=run)
+    refused("expected a run .*found none", name=f"{run.parent}/7")
+    table = pd.read_parquet(run / "predictions.parquet")
+    table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")
+    refused("expected probabilities within 0.001 of what tuned.safetensors gives")
+    (tmp_path / "project/data/digits/test.parquet").unlink()
+    refused("expected its test images in data/TASK/test.parquet, got none")
+    (run / "run.json").unlink()
+    refused("expected the folder of a finished run")
+
+
+def test_another_model_is_found_out(tiny_vit):
+    """Logits that differ by more than the bound; nan."""
+    images, model = some_images(), wrapped(tiny_vit, "linear")
+    logits = said(model, images)
+    whole: Network = network(model, MADE)
+    assert compared("here", whole, images, logits).largest_difference <= 1e-5
+    for wrong in (1e-3, torch.nan):
+        with pytest.raises(BadInput, match="export: here: expected logits within"):
+            compared("here", lambda x, wrong=wrong: whole(x) + wrong, images, logits)
+
+
+def test_a_name_cannot_break_the_card():
+    """Classes are text, whatever they look like."""
+    result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
+    backbone = {"name": "vit", "sha256": "0" * 64}
+    run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}}
+    about = {
+        "task": "own",
+        "weights": "tuned",
+        "classes": ["a|b", "<script>", "c\nd"],
+        "preprocessing": MADE._asdict(),
+        "checks": [],
+    }
+    text = card("x", {**about, "run": {**run, "result": result}})
+    assert "0. a\\|b\n1. \\<script\\>\n2. c d\n" in text
+
+
+def test_the_extra_is_asked_for(monkeypatch):
+    """Before anything is computed, with what to install."""
+    monkeypatch.setattr(formats, "EXTRA", ("onnx", "surely_not_there"))
+    with pytest.raises(BadInput, match=r"found no surely_not_there .pip install 'ship-tuning\[export\]', or --no-onnx"):
+        exporting.formats.check_extra()

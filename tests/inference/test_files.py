@@ -1,0 +1,112 @@
+"""Images by files and folders: each gets its row, and what cannot be read is named."""
+
+import io
+
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import ship
+from ship.data import images as reading
+from ship.errors import BadInput
+from ship.experiment.params import Compute
+from ship.inference.files import classify, image_files
+from ship.inference.rows import Columns, to_csv, to_file
+from ship.models.backbones import Preprocessing
+
+COMPUTE = Compute(device="cpu", threads=1)
+
+
+@pytest.fixture
+def model(tiny_vit):
+    """A linear probe with three classes that knows how its images are prepared."""
+    model = ship.wrap(tiny_vit, "linear", num_classes=3)
+    model.preprocessing = Preprocessing(16, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "bicubic")
+    model.classes = ["cat", "dog, wet", "p"]
+    return model
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three images in two folders, one broken image, and two files that are none."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for name in ("b.png", "a.JPG", "more/c.webp"):
+        Image.effect_noise((20, 20), 40).convert("RGB").save(folder / name)
+    (folder / "broken.png").write_bytes((folder / "b.png").read_bytes()[:80])
+    (folder / "notes.txt").write_text("none")
+    (folder / "more/README").write_text("none")
+    return folder
+
+
+def test_a_folder_gives_its_images_and_tells_what_it_passes_over(photos):
+    """In the order of their names, at every depth; other files by suffix; a folder without an image is refused."""
+    told, refused = [], []
+    found = list(image_files([photos, "x.gif"], refused.append, told.append))
+    assert [path.name for path in found] == ["a.JPG", "b.png", "broken.png", "c.webp", "x.gif"]
+    assert told == [f"{photos}: passed over files that are no images by their suffix: 1 .txt, 1 no suffix"]
+    assert refused == []
+    (photos / "more/c.webp").unlink()
+    assert list(image_files([photos / "more"], refused.append, told.append)) == []
+    assert refused == [f"{photos / 'more'}: expected images in this folder, found none"]
+
+
+def test_the_good_get_their_rows_and_the_bad_are_named(model, photos):
+    """A file that is broken, absent or a folder stops no other; each image is decoded once."""
+    refused = []
+    files = [photos / "a.JPG", photos / "broken.png", photos / "absent.png", photos / "more", photos / "b.png"]
+    answers = list(classify(model, files, COMPUTE, refused.append))
+    assert [answer.path.name for answer in answers] == ["a.JPG", "b.png"]
+    assert all(answer.probabilities.sum().item() == pytest.approx(1) for answer in answers)
+    assert [line.split(": expected")[0] for line in refused] == [str(path) for path in files[1:4]]
+
+
+def test_rows_come_before_the_last_image_is_named(model, photos, monkeypatch):
+    """A batch is answered before the next is asked for, so a list may be endless; nothing is decoded twice."""
+    decoded, asked = [], []
+    rgb = reading.rgb
+    monkeypatch.setattr(reading, "rgb", lambda data, place: decoded.append(place) or rgb(data, place))
+
+    def names():
+        while True:
+            asked.append(1)
+            yield photos / "b.png"
+
+    answers = classify(model, names(), COMPUTE, pytest.fail)
+    next(answers)
+    assert len(asked) == len(decoded) == 64
+
+
+def test_columns(model, photos, tmp_path):
+    """Top classes, all probabilities; CSV and parquet hold the same; names are quoted."""
+    answers = list(classify(model, [photos / "a.JPG", photos / "b.png"], COMPUTE, pytest.fail))
+    columns = Columns(model.classes, top=2, every=True)
+    names = ["path", "class", "probability", "class_2", "probability_2", "p(cat)", "p(dog, wet)", "p(p)"]
+    tables = []
+    for name in ("out.csv", "out.parquet"):
+        with to_file(tmp_path / name, columns) as put:
+            for answer in answers:
+                put(answer)
+        table = pd.read_csv(tmp_path / name) if name.endswith("csv") else pd.read_parquet(tmp_path / name)
+        assert list(table.columns) == names
+        tables.append(table)
+    assert tables[0]["class"].tolist() == tables[1]["class"].tolist()
+    assert tables[0].probability.tolist() == pytest.approx(tables[1].probability.tolist(), abs=1e-4)
+    best = [model.classes[answer.probabilities.argmax()] for answer in answers]
+    assert tables[1]["class"].tolist() == best
+    text = io.StringIO()
+    with to_csv(text, Columns(model.classes)) as put:
+        put(answers[0]._replace(probabilities=torch.tensor([0.1, 0.8, 0.1])))
+    assert text.getvalue() == f'path,class,probability\n{answers[0].path},"dog, wet",0.8000\n'
+
+
+def test_what_is_refused(model, tmp_path):
+    """More classes than there are, a file of another kind, a model that does not know how images are prepared."""
+    with pytest.raises(BadInput, match="--top: expected 1 to 3, the number of classes, got 4"):
+        Columns(model.classes, top=4)
+    with pytest.raises(BadInput, match="--out: expected a file .csv or .parquet"), to_file(tmp_path / "a.txt", None):
+        pass
+    model.preprocessing = None
+    with pytest.raises(BadInput, match="expected a model of a run or an export"):
+        list(classify(model, [], COMPUTE, pytest.fail))

@@ -1,0 +1,187 @@
+"""The front door for Python: a method around one's own ViT is a plain module, and mistakes get one clear sentence."""
+
+import copy
+import re
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from project import ROOT
+
+import ship
+from ship.errors import BadInput
+from ship.inference.model import frozen
+from ship.methods import METHODS, method_class
+from ship.methods.base import Mergeable
+
+X, Y = (12, 3, 16, 16), torch.arange(12) % 5
+
+
+def state(module):
+    """Its tensors, copied."""
+    return copy.deepcopy(module.state_dict())
+
+
+def equal(one, other):
+    """Whether two states hold the same bits."""
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def wrapped(vit, method, **options):
+    """The method with five classes, and images for those that want some."""
+    return ship.wrap(vit, method, num_classes=5, images=torch.randn(X), **options)
+
+
+def tuned(model):
+    """The model after two steps."""
+    optimiser = torch.optim.AdamW(model.tuned_parameters, lr=1e-2)
+    for _ in range(2):
+        optimiser.zero_grad()
+        model.loss(torch.randn(X), Y).backward()
+        optimiser.step()
+    return model.eval()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_the_examples_run(page, tiny_vit, tmp_path, monkeypatch):
+    """Every block of Python, one after the other, with the names that the page says are there."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    names = {"ship": ship, "torch": torch, "vit": tiny_vit, "x": torch.randn(X), "y": Y}
+    for block in blocks:
+        exec(block, names)
+    assert blocks
+    training = [block for block in blocks if "ship.wrap" in block]
+    assert all(len(block.splitlines()) == 6 for block in training)
+    assert training
+
+
+def test_the_package_itself_is_light():
+    """Every job of a cluster imports it: torch is loaded when `wrap` or `load` is used."""
+    code = "import sys, ship; assert {'wrap', 'load'} <= set(dir(ship)); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    with pytest.raises(AttributeError, match="no attribute 'warp'"):
+        _ = ship.warp
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_given_vit_stays_as_it_was(tiny_vit, method):
+    """Weights, head and mode; a second call works, and the two models share nothing."""
+    before, training = state(tiny_vit), [module.training for module in tiny_vit.modules()]
+    first, second = wrapped(tiny_vit, method), wrapped(tiny_vit, method)
+    kept = state(second)
+    tuned(first)
+    assert equal(state(tiny_vit), before)
+    assert equal(state(second), kept)
+    assert [module.training for module in tiny_vit.modules()] == training
+    assert all(p.requires_grad for p in tiny_vit.parameters())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_saved_comes_back(tiny_vit, tmp_path, method):
+    """The same logits, from the file and the same ViT."""
+    model, images = tuned(wrapped(tiny_vit, method)), torch.randn(X)
+    model.save(tmp_path / "model.safetensors")
+    again = ship.load(tmp_path / "model.safetensors", tiny_vit)
+    with torch.no_grad():
+        assert torch.equal(again(images), model(images))
+    assert again.classes == ["0", "1", "2", "3", "4"]
+    assert not again.training
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_merged_is_plain_or_refused(tiny_vit, method):
+    """A ViT of timm with the same logits within 1e-5, whose pieces are timm's own; or what else can be merged."""
+    model, images = tuned(wrapped(tiny_vit, method)), torch.randn(X)
+    if not issubclass(method_class(method), Mergeable):
+        with pytest.raises(BadInput, match=f"merged: expected a method .*lora.*, got {method}"):
+            model.merged()
+        return
+    plain = model.merged()
+    assert type(plain) is type(tiny_vit)
+    assert plain.num_classes == 5
+    assert {type(module) for module in plain.modules()} <= {type(module) for module in tiny_vit.modules()}
+    with torch.no_grad():
+        torch.testing.assert_close(plain(images), model(images), rtol=0, atol=1e-5)
+
+
+def test_the_loss_has_the_penalty(tiny_vit):
+    """In training mode SHIP's matching loss is in it; in evaluation it is the cross-entropy alone."""
+    model, images = wrapped(tiny_vit, "ship", prompt_length=2), torch.randn(X)
+    logits, penalty = model.method(images)
+    assert penalty > 0
+    torch.testing.assert_close(model.loss(images, Y), torch.nn.functional.cross_entropy(logits, Y) + penalty)
+    assert model.eval().loss(images, Y).item() == pytest.approx(
+        torch.nn.functional.cross_entropy(model(images), Y).item()
+    )
+
+
+def test_statistics_may_be_given(tiny_vit):
+    """What was measured before, instead of images; the same model comes of both."""
+    images = torch.randn(X)
+    torch.manual_seed(1)
+    one = ship.wrap(tiny_vit, "ship", num_classes=5, images=images)
+    torch.manual_seed(1)
+    given = {name: getattr(one.method, name) for name in ("affinity", "prototypes")}
+    assert equal(state(one), state(ship.wrap(tiny_vit, "ship", num_classes=5, **given)))
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "message"),
+    [
+        ("lor", {}, "wrap: method: expected one of .* got 'lor' .did you mean 'lora'"),
+        ("lora", {"rnk": 4}, "wrap: lora.rnk: expected one of .* got 'rnk' .did you mean 'rank'"),
+        ("lora", {"rank": "4"}, "wrap: lora.rank: expected an integer, got '4'"),
+        ("lora", {"num_classes": 0}, "wrap: num_classes: expected a whole number from 1, got 0"),
+        ("partial", {"blocks": 9}, "partial: blocks: expected 1 to 4, got 9"),
+        ("ship", {}, r"wrap: ship: expected images=, a tensor \(n, 3, 16, 16\) .* affinity and prototypes .* got none"),
+        ("ship", {"affinity": torch.eye(4)}, "wrap: ship: expected images=.* got none"),
+        ("ship", {"images": torch.zeros(3, 3, 8, 8)}, r"images: expected shape \(n, 3, 16, 16\) .* got \(3, 3, 8, 8\)"),
+        ("ship", {"images": torch.zeros(X, dtype=torch.uint8)}, "images: expected .* floating point, got torch.uint8"),
+        ("ship", {"images": torch.full(X, torch.nan)}, "images: expected finite numbers"),
+        ("ship", {"affinity": torch.eye(3), "prototypes": torch.eye(24)}, r"affinity: expected shape \(4, 4\)"),
+    ],
+)
+def test_what_wrap_refuses(tiny_vit, method, arguments, message):
+    with pytest.raises(BadInput, match=message):
+        ship.wrap(tiny_vit, method, **{"num_classes": 5, **arguments})
+
+
+def test_other_models_are_refused(tiny_vit):
+    """Swin, a string, another precision, the changed ViT within a model."""
+    swin = timm.create_model("swin_tiny_patch4_window7_224")
+    inner = wrapped(tiny_vit, "lora").method.vit
+    for vit, got in ((swin, "SwinTransformer"), ("vit_tiny", "str"), (inner, "projections of type Apart")):
+        with pytest.raises(BadInput, match=f"wrap: expected a plain pre-norm ViT of timm, got {got}"):
+            ship.wrap(vit, "linear", num_classes=5)
+    with pytest.raises(BadInput, match="wrap: expected a ViT of torch.float32 .*, got torch.bfloat16"):
+        ship.wrap(tiny_vit.bfloat16(), "linear", num_classes=5)
+
+
+def test_what_load_refuses(tiny_vit, tmp_path):
+    """Nothing there, no ViT, another ViT, a file of something else."""
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(BadInput, match="expected a run .*, found none"):
+        ship.load(path)
+    wrapped(tiny_vit, "vpt", prompt_length=2).save(path)
+    with pytest.raises(BadInput, match="expected vit=, the ViT that was tuned"):
+        ship.load(path)
+    torch.nn.init.zeros_(tiny_vit.blocks[2].mlp.fc1.bias)
+    torch.nn.init.ones_(tiny_vit.blocks[2].mlp.fc2.bias)
+    with pytest.raises(BadInput, match="expected the ViT that was tuned, got one with other weights"):
+        ship.load(path, tiny_vit)
+    ship.artifacts.write_tensors(path, {"a": torch.ones(1)}, {"method": "vpt"})
+    with pytest.raises(BadInput, match="expected tuned tensors of a run or of Model.save"):
+        ship.load(path, tiny_vit)
+
+
+def test_frozen_names_the_backbone_alone(tiny_vit):
+    """Training changes nothing of it; what is not tuned does."""
+    model = wrapped(tiny_vit, "bitfit")
+    before = frozen(model.method)
+    assert frozen(tuned(model).method) == before
+    torch.nn.init.ones_(model.method.vit.blocks[0].mlp.fc1.weight)
+    assert frozen(model.method) != before
