@@ -124,13 +124,14 @@ def train(
 ) -> None:
     """Train on train and val, then predict test once. Goes on where a killed run stopped."""
     from ship.experiment.settings import read_settings
+    from ship.training.fit import images_of
     from ship.training.train import train_run
 
     read = read_params(params)
     run = Run(task, method, seed)
     _named(read.tasks, task, "tasks")
     _named(read.methods, method, "methods")
-    epochs = read_settings(read, task, method).recipe.epochs
+    epochs = read_settings(read, task, method).recipe.for_images(images_of(task)).epochs
     with progress(epochs, f"{task} {method} {seed}") as show:
         train_run(read, run, lambda record: show(record.epoch + 1, epoch_line(record, epochs)))
 

@@ -58,7 +58,7 @@ def read_labels(*paths: Path) -> np.ndarray:
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
-    """The images of several parquet files as one uint8 tensor (n, 3, size, size); their bytes are read piece by piece."""
+    """The images of several parquet files as one uint8 tensor (n, 3, size, size); bytes are read piece by piece."""
     files = {path: _open(path) for path in paths}
     whole = torch.empty((sum(file.metadata.num_rows for file in files.values()), 3, size, size), dtype=torch.uint8)
     done = 0

@@ -47,6 +47,7 @@ class Inspection:
         self.copies = 0
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
+        """The images that can be used, in their order."""
         looks = list(self.pool.map(self._look, items))
         self.broken = [look.fault for look in looks if look.fault is not None]
         if self.broken and self.task.broken == "refuse":

@@ -45,4 +45,4 @@ def colours(data: bytes) -> NDArray[np.uint16]:
             tiles: Any = image.tile
             image.tile = [tile._replace(args=str(tile.args).replace(";16B", f";16{order}")) for tile in tiles]
             halves.append(np.asarray(image.convert("RGB")).astype(np.uint16))
-    return (halves[0] << 8) | halves[1]
+    return ((halves[0] << 8) | halves[1]).astype(np.uint16)

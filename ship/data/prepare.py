@@ -43,9 +43,9 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> list[str
     """
     with ThreadPoolExecutor(DECODERS) as pool:
         check = Inspection(name, task, pool)
-        with opened(name, task, expanded(data_root), check) as listing:
+        with opened(name, task, expanded(data_root), check) as found:
+            listing = found._replace(about={**found.about, **check.about})
             check_classes(name, listing)
-            listing = listing._replace(about={**listing.about, **check.about})
             fresh = not out.exists()
             try:
                 _write(name, task, listing, out, pool)

@@ -13,7 +13,7 @@ from timm.data import resolve_model_data_config
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
 from ship.models.vit import require_plain
@@ -132,7 +132,7 @@ def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, T
 def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: Backbone) -> None:
     """Load `state`, or the file that the settings name, into `model`; neither: leave the random weights."""
     if settings.weights not in ("pretrained", "random"):
-        path = Path(settings.weights)
+        path = expanded(settings.weights)
         if not path.is_file():
             raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
         if settings.sha256 and sha256(path) != settings.sha256.lower():

@@ -53,6 +53,12 @@ class Setup(NamedTuple):
     """the first of TRAINING, or both"""
 
 
+def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
+    """How many images the splits of a prepared task have."""
+    counts = read_json(data_folder(task) / "task.json")["splits"]
+    return sum(counts[split]["images"] for split in splits)
+
+
 class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 
@@ -95,7 +101,7 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
         for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
             yield normalise(x), y
 
-    steps = max(1, len(labels) // recipe.batch_size)
+    steps = recipe.steps_an_epoch(len(labels))
     return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
 
 

@@ -142,7 +142,17 @@ def test_defaults_are_those_that_results_were_made_with():
     """DVC compares the text of params.yaml, so it cannot see a default that changes: that takes `dvc repro --force`."""
     found = {"task": Task(), "hierarchy": Hierarchy(), "compute": Compute()}
     assert {name: group.model_dump(exclude_none=True) for name, group in found.items()} == {
-        "task": {"source": "builtin", "train": 800, "val": 200, "seed": 0},
+        "task": {
+            "source": "builtin",
+            "train": 800,
+            "val": 200,
+            "seed": 0,
+            "broken": "refuse",
+            "orientation": "stored",
+            "bits": 16,
+            "frames": "first",
+            "pixels": 100_000_000,
+        },
         "hierarchy": {"prototypes": 200, "seed": 0},
         "compute": {"device": "auto", "precision": "fp32", "threads": 2},
     }

@@ -82,7 +82,7 @@ class Files:
         self.root = root
 
     def key(self, path: str, place: str) -> str:
-        """The relative path in one spelling, so that ./a.png, .\\a.png and a.png are the same image.
+        """The relative path in one spelling, so that ./a/b.png and a/b.png are the same image.
 
         A file that is there as it is written is taken; else one with backslashes for slashes, or with letters and
         accents put together otherwise. Raises BadInput for a path that leads out of the folder.

@@ -33,13 +33,15 @@ def quotas(
 ) -> list[NDArray[np.int64]]:
     """How many images of each class a part takes: (classes,) a part, of what classes `have`."""
     floors = np.zeros((len(sizes), len(have)), dtype=np.int64) if floors is None else floors
-    left, taken = have.astype(np.int64), []
+    left = have.astype(np.int64)
+    taken: list[NDArray[np.int64]] = []
     for part, size in enumerate(sizes):
         quota, rest = np.divmod(size * left, left.sum())
         quota[np.argsort(-rest, kind="stable")[: size - quota.sum()]] += 1
         later = floors[part + 1 :].sum(axis=0)
         quota = _within(quota, np.minimum(floors[part], left), np.maximum(left - later, 0))
-        left, taken = left - quota, [*taken, quota]
+        left = left - quota
+        taken.append(quota)
     return taken
 
 
