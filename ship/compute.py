@@ -16,7 +16,6 @@ import torch
 from ship.errors import BadInput
 from ship.experiment import params
 
-
 _log = logging.getLogger(__name__)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from ship.errors import BadInput, unknown
 from ship.experiment.messages import wants_text
@@ -82,7 +83,7 @@ def _value(editor: YAML, parts: list[str], value: str) -> Any:
     """What VALUE says: YAML, but text as it is spelt where the schema wants text, such as `My photos #1`."""
     bare = value.strip()
     if wants_text(Params, parts) and bare not in {"", "null"} and not bare.startswith(('"', "'")):
-        return bare
+        return _text(bare)
     try:
         return _with_texts(editor.load(value), yaml.load(value, yaml.BaseLoader), parts)  # noqa: S506  # texts alone
     except (YAMLError, yaml.YAMLError):
@@ -95,4 +96,13 @@ def _with_texts(loaded: Any, spelt: Any, parts: list[str]) -> Any:
         for key in loaded:
             loaded[key] = _with_texts(loaded[key], spelt.get(str(key)), [*parts, str(key)])
         return loaded
-    return spelt if loaded is not None and spelt is not None and wants_text(Params, parts) else loaded
+    return loaded if loaded is None or spelt is None or not wants_text(Params, parts) else _text(spelt)
+
+
+def _text(value: str) -> str:
+    """The text, in quotes where YAML, old or new, would read another value."""
+    try:
+        plain = yaml.safe_load(value) == value
+    except yaml.YAMLError:
+        plain = False
+    return value if plain else DoubleQuotedScalarString(value)

@@ -32,7 +32,6 @@ from ship.training.fit import Prepared, Setup, fit, images_of, predictions, prep
 from ship.training.loop import Epoch
 from ship.training.resume import Progress
 
-
 ENOUGH = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
 
 _log = logging.getLogger(__name__)

@@ -182,7 +182,7 @@ def test_csv_in_every_spelling(tmp_path, put, body):
 
 @pytest.mark.parametrize("there", ["NFC", "NFD"])
 def test_accents_in_either_spelling(tmp_path, put, there):
-    """macOS takes letters apart where others put them together."""
+    """MacOS takes letters apart where others put them together."""
     asked = {"NFC": "NFD", "NFD": "NFC"}[there]
     paths = [unicodedata.normalize(there, f"caf\u00e9/{n}.png") for n in range(10)]
     body = "path,label\n" + rows("caf\u00e9/{n}.png,{label}")
