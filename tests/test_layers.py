@@ -34,7 +34,7 @@ LIGHT = [
     "report.page",
     "report.partial",
 ]
-WORDS = ("__init__", "fields", "messages", "params", "rows")
+WORDS = ("__init__", "fields", "messages", "params", "rows", "task")
 SETTINGS = {"ship/errors.py", *(f"ship/experiment/{name}.py" for name in WORDS)}
 ENTRIES = {  # of a stage's command
     "prepare": ["data/prepare.py"],

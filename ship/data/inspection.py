@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ship.data.decoding import ODDITIES, PLAIN, Reading, see
 from ship.data.sources.splits import Item
 from ship.errors import BadInput, together
-from ship.experiment.params import OWN, Task
+from ship.experiment.task import OWN, Task
 
 
 def reading_of(task: Task) -> Reading:

@@ -26,7 +26,7 @@ from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
 from ship.data.sources.splits import Check, Item, Listing, split
 from ship.errors import BadInput, together
-from ship.experiment.params import OWN, Task
+from ship.experiment.task import OWN, Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 DECODERS = 2  # threads, as many as the workflow's rule has

@@ -20,7 +20,7 @@ from ship.data.sources import painting
 from ship.data.sources.splits import SPLITS
 from ship.data.tasks import TASKS
 from ship.errors import unknown
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 TEST_IMAGES = 1000
 PAINTERS: dict[str, Callable[[Generator, int], NDArray[np.float64]]] = {

@@ -21,7 +21,7 @@ from ship.data.sources.splits import (
 )
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 ALIKE = 0.5  # of their sub-folders' names, that all folders of a level have in common where they are no classes
 

@@ -12,7 +12,7 @@ from ship.data.sources.splits import SPLITS, Check, Item, Listing, check_number,
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ship.data.sources.strata import grouped, stratified
 from ship.errors import BadInput, together
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 SPLITS = ("train", "val", "test")
 ALIASES = {
