@@ -31,6 +31,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def expanded(path: str | Path) -> Path:
+    """The path with `~` as the home folder that it stands for. Raises BadInput where nobody has one."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise BadInput(f"{path}: expected a folder of a user of this machine, got: {error}") from None
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with replacing(path) as draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import tempfile
@@ -14,6 +15,8 @@ import torch
 
 from ship.errors import BadInput
 from ship.experiment import params
+
+_log = logging.getLogger(__name__)
 
 
 class Compute(NamedTuple):
@@ -40,8 +43,27 @@ def set_up(settings: params.Compute) -> Compute:
     if cuda:
         torch.cuda.set_device(_free_gpu()[0])
     device = torch.device("cuda" if cuda else "cpu")
+    if settings.precision == "bf16" and (lacks := _lacks_bf16(cuda)):
+        _log.warning(
+            "compute.precision: expected fp32, since this %s has no instructions for bf16, got bf16, "
+            "which may take ten times as long here (set compute.precision=fp32)",
+            lacks,
+        )
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
     return Compute(device, autocast, settings.threads, settings.precision)
+
+
+def _lacks_bf16(cuda: bool) -> str:
+    """The processor, where it computes bf16 by detours; empty where it does not, or cannot be asked."""
+    if cuda:
+        return "" if torch.cuda.get_device_capability() >= (8, 0) else f"GPU ({torch.cuda.get_device_name()})"
+    if platform.machine().lower() in {"x86_64", "amd64"}:
+        cpu = torch.cpu
+        able = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
+        return "" if able else f"CPU ({torch.backends.cpu.get_cpu_capability()})"
+    flags = Path("/proc/cpuinfo")
+    told = flags.read_text().lower() if flags.is_file() else "bf16"
+    return "" if "bf16" in told else "CPU"
 
 
 @cache  # the lock is held as long as the process lives, and goes with it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -15,6 +15,14 @@ class BadInput(Exception):
 
 class Unfit(BadInput):
     """Settings that a method refuses together, or that give losses that are not finite: a search passes them over."""
+
+
+def together(faults: Sequence[str], way_out: str = "") -> BadInput:
+    """One error of all `faults` of a kind: the first 20 and their number, with the `way_out` behind."""
+    more = f"; and {len(faults) - 20} more" if len(faults) > 20 else ""
+    count = f" ({len(faults)} in all)" if len(faults) > 1 else ""
+    text = "; ".join(faults[:20]) + more + count + (f" ({way_out})" if way_out else "")
+    return BadInput(" ".join(text.encode("utf-8", "backslashreplace").decode().split()))
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:

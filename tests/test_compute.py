@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from ship import compute
+from ship.experiment import params
 
 
 @pytest.fixture
@@ -39,3 +40,15 @@ def test_a_lock_that_is_not_ours_is_left_alone(gpus, tmp_path):
     number, lock = compute._free_gpu.__wrapped__()
     assert (number, victim.read_text()) == (1, "kept")
     os.close(lock)
+
+
+@pytest.mark.parametrize(("able", "warnings"), [(False, 1), (True, 0)])
+def test_bf16_without_its_instructions_warns(monkeypatch, caplog, able, warnings):
+    """With the cure; fp32 never does."""
+    monkeypatch.setattr(compute.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for precision in ("fp32", "bf16"):
+        compute.set_up(params.Compute(device="cpu", precision=precision))
+    assert len(caplog.records) == warnings
+    assert all("set compute.precision=fp32" in record.getMessage() for record in caplog.records)

@@ -17,4 +17,4 @@ def prepare(task: TaskName, params: Settings = PARAMS) -> None:
 
         read = read_params(params)
         (task,) = parts(read, task, "task")
-        run(task, read.tasks[task], read.data_root, data_folder(task))
+        print(*run(task, read.tasks[task], read.data_root, data_folder(task)), sep="\n")

@@ -78,11 +78,15 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
 
     read = read_params(params)
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
-    epochs = read_settings(read, name, task, method).recipe.epochs
-    with unchanged("train", read.methods[method].method) as code, progress(epochs, run) as show:
+    recipe = read_settings(read, name, task, method).recipe
+    with unchanged("train", read.methods[method].method) as code:
+        from ship.training.fit import images_of
         from ship.training.train import train_run
 
-        def tell(record: Epoch) -> None:
-            show(record.epoch + 1, epoch_line(record, epochs))
+        epochs = recipe.for_images(images_of(task)).epochs
+        with progress(epochs, run) as show:
 
-        train_run(read, Run(name, task, method, int(seed)), tell, code)
+            def tell(record: Epoch) -> None:
+                show(record.epoch + 1, epoch_line(record, epochs))
+
+            train_run(read, Run(name, task, method, int(seed)), tell, code)

@@ -4,33 +4,195 @@ from __future__ import annotations
 
 import io
 import struct
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
+from ship.data import png
 from ship.errors import BadInput
 
 # what PIL's readers raise for files that are cut, broken or too large to be true
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, Image.DecompressionBombError)
+BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, OverflowError)
+# formats that PIL knows by name and cannot read by itself, or has a program of its own started for
+UNFIT = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
+BOMB = 5  # times the pixels that are asked for: more is not decoded, where a format cannot shrink on the way
+EXIF_ORIENTATION = 0x0112
+Image.MAX_IMAGE_PIXELS = None  # `Reading.pixels` is the limit
 
 
-def rgb(data: bytes, place: str = "image") -> Image.Image:
+class Reading(NamedTuple):
+    """How images are read, by the keys of a task: see `experiment.params.Task`."""
+
+    alpha: str | None = None
+    orientation: str = "stored"
+    bits: int = 16
+    frames: str = "first"
+    pixels: int = 100_000_000
+
+
+PLAIN = Reading()
+
+
+class Seen(NamedTuple):
+    """An image as 8-bit RGB, and what is odd about its file: keys of ODDITIES."""
+
+    image: Image.Image
+    odd: frozenset[str]
+
+
+ODDITIES = {
+    "turned": "hold a rotation in EXIF that is not applied (orientation: exif applies it)",
+    "dark": "have 16 bits a channel and use few of them, so that they are nearly black (bits: 12 fits many cameras)",
+    "alpha": "are one colour without their alpha, so that they are put on white, or on black where the colour is light "
+    "(alpha: white, black or drop say it for all)",
+    "frames": "have several frames or pages, of which the first is taken (frames: middle, last or refuse)",
+    "large": "have more pixels than `pixels` says and are shrunk while they are decoded",
+}
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read, in PIL's order; HEIC among them where pillow-heif is installed."""
+    Image.init()
+    if find_spec("pillow_heif") is not None:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return tuple(name for name in Image.ID if name in Image.OPEN and name not in UNFIT)
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """The suffixes of files in those formats, with their dot, in lower case."""
+    known = formats()
+    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)
+
+
+def rgb(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Image.Image:
     """The whole image as 8-bit RGB. Raises BadInput, with `place` in front, where it cannot be decoded to the end.
 
-    PIL's `convert("RGB")`: palettes and CMYK are converted, an alpha channel is dropped, the first frame is taken. The
-    rotation that a camera notes in EXIF is not applied. Sixteen bits become eight by their upper half, where PIL clips.
+    PIL's `convert("RGB")`: palettes and CMYK are converted, an alpha channel is dropped, unless one colour would be
+    left, and of several frames the first is taken. The rotation that a camera notes in EXIF is not applied. Sixteen
+    bits become eight by their upper half, where PIL clips. `reading` says otherwise.
     """
+    return see(data, place, reading).image
+
+
+def see(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Seen:
+    """As `rgb`, with what is odd about the file."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            if image.mode.startswith("I;16"):
-                return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
-            if image.mode == "P":  # by way of RGBA, or PIL warns of the transparency that is dropped here
-                return image.convert("RGBA").convert("RGB")
-            if image.mode not in ("I", "F"):
-                return image.convert("RGB")
-            mode = image.mode
+        return _see(data, reading)
+    except BadInput as error:
+        raise BadInput(f"{place}: {error}") from None
     except BROKEN as error:
         said = " ".join(str(error).split()).split(" <")[0]  # not the buffer's address
         raise BadInput(f"{place}: expected a whole image, got: {said or type(error).__name__}") from None
-    raise BadInput(f"{place}: expected 8 or 16 bits a channel, got an image of 32 (mode {mode!r})")
+
+
+def _see(data: bytes, reading: Reading) -> Seen:
+    odd = set()
+    try:
+        opened = Image.open(io.BytesIO(data), formats=formats())
+    except ValueError:  # PIL bounds the text and the colour profile of a PNG, which nobody asks for here
+        opened = Image.open(io.BytesIO(data := png.without_notes(data)), formats=formats())
+    with opened as image:
+        if (frames := _frames(image)) > 1:
+            if reading.frames == "refuse":
+                raise BadInput(f"expected one frame, got {frames} (frames: first, middle or last)")
+            odd |= {"frames"} if reading.frames == "first" else set()
+            image.seek({"first": 0, "middle": frames // 2, "last": frames - 1}[reading.frames])
+        if (count := image.width * image.height) > reading.pixels:
+            odd.add("large")
+            _shrink_ahead(image, count, reading.pixels)
+        wide = png.sixteen_bits(image)
+        image.load()
+        turned = _orientation(image) in range(2, 9)
+        picture = _sixteen(image, wide, data, reading, odd) or _eight(image, reading, odd)
+        if (count := picture.width * picture.height) > reading.pixels:
+            picture = picture.reduce(int(np.ceil(np.sqrt(count / reading.pixels))))
+        if turned and reading.orientation == "exif":
+            picture = _turned(picture, image)
+        elif turned:
+            odd.add("turned")
+    return Seen(picture, frozenset(odd))
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(EXIF_ORIENTATION)
+    except BROKEN:  # broken notes make no broken image
+        return None
+
+
+def _frames(image: Image.Image) -> int:
+    """Frames or pages; a second image that a phone hides behind a photo, or other sizes of an icon, are none."""
+    return 1 if image.format in {"MPO", "ICO", "ICNS", "PSD"} else int(getattr(image, "n_frames", 1))
+
+
+def _shrink_ahead(image: Image.Image, count: int, limit: int) -> None:
+    """Have a JPEG decoded at a half, a quarter or an eighth; refuse others that would take too much memory."""
+    scale = next((scale for scale in (2, 4, 8) if count <= limit * scale**2), 8)
+    if image.draft(None, (image.width // scale, image.height // scale)) is None and count > BOMB * limit:
+        raise BadInput(
+            f"expected at most {BOMB * limit} pixels, {BOMB} times `pixels`, in an image that is no JPEG, got {count} "
+            "(raise `pixels`, or shrink the image)"
+        )
+
+
+def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd: set[str]) -> Image.Image | None:
+    """An image of 16 bits a channel by the upper eight of those that it uses; None for any other."""
+    values: NDArray[Any]
+    if image.mode == "F" or (image.mode == "I" and image.format not in {"PPM", "PNG"}):
+        raise BadInput(f"expected 8 or 16 bits a channel, got an image of 32 (mode {image.mode!r})")
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.int64)
+    elif wide and reading.bits < 16:
+        values = png.colours(data).astype(np.int64)
+    else:
+        if wide and max(high for _, high in _extrema(image)[:3]) < 2**5:
+            odd.add("dark")
+        return None
+    if reading.bits == 16 and 0 < values.max() < 2**13:
+        odd.add("dark")
+    return Image.fromarray((values >> (reading.bits - 8)).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _eight(image: Image.Image, reading: Reading, odd: set[str]) -> Image.Image:
+    """An image of 8 bits a channel as RGB."""
+    if not (image.has_transparency_data or image.mode in {"RGBA", "LA", "PA", "La", "RGBa"}):
+        return image.convert("RGB")
+    whole = image.convert("RGBA")
+    behind = reading.alpha
+    if behind is None and (colour := _only_colour(whole)):
+        behind = "black" if sum(colour) > 3 * 127 else "white"
+        odd.add("alpha")
+    if behind in (None, "drop"):
+        return whole.convert("RGB") if image.mode == "P" else image.convert("RGB")
+    ground = Image.new("RGBA", whole.size, behind)
+    ground.alpha_composite(whole)
+    return ground.convert("RGB")
+
+
+def _only_colour(image: Image.Image) -> tuple[int, ...] | None:
+    """The colour of an RGBA image that has nearly one alone, under an alpha that varies."""
+    *colours, (thin, thick) = _extrema(image)
+    if thin == thick or any(high - low > 8 for low, high in colours):
+        return None
+    return tuple(low for low, _ in colours)
+
+
+def _extrema(image: Image.Image) -> list[tuple[int, int]]:
+    found: Any = image.getextrema()
+    return list(found) if isinstance(found[0], tuple) else [found]
+
+
+def _turned(picture: Image.Image, image: Image.Image) -> Image.Image:
+    """The picture, turned as the EXIF of `image` says."""
+    picture.info.pop("exif", None)
+    exif = picture.getexif()
+    exif[EXIF_ORIENTATION] = image.getexif()[EXIF_ORIENTATION]
+    return ImageOps.exif_transpose(picture)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ship.data.decoding import rgb
+from ship.data.decoding import PLAIN, Reading, rgb
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -47,19 +48,42 @@ def read_split(*paths: Path) -> Split:
     return Split(list(chain(*keys)), list(chain(*images)), np.concatenate(labels))
 
 
-def decode(data: bytes, size: int, interpolation: str, place: str = "image") -> np.ndarray:
+def read_labels(*paths: Path) -> np.ndarray:
+    """The labels of several parquet files, (n,) int64, one file after the other; no image is read."""
+    found = []
+    for path in paths:
+        with _open(path) as file:
+            found.append(file.read(["label"])["label"].to_numpy().astype(np.int64))
+    return np.concatenate(found)
+
+
+def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
+    """The images of several parquet files as one uint8 tensor (n, 3, size, size); bytes are read piece by piece."""
+    files = {path: _open(path) for path in paths}
+    whole = torch.empty((sum(file.metadata.num_rows for file in files.values()), 3, size, size), dtype=torch.uint8)
+    done = 0
+    for file in files.values():
+        with file:
+            for _, images, _ in _pieces(file, size, interpolation, threads):
+                whole[done : done + len(images)] = images
+                done += len(images)
+    return whole
+
+
+def decode(data: bytes, size: int, interpolation: str, place: str = "image", reading: Reading = PLAIN) -> np.ndarray:
     """An encoded image as (3, size, size) uint8: to RGB, then resized as a whole by PIL, without crop.
 
     Raises BadInput, with `place` in front, where it cannot be decoded.
     """
-    return np.asarray(rgb(data, place).resize((size, size), RESAMPLING[interpolation])).transpose(2, 0, 1)
+    image = rgb(data, place, reading).resize((size, size), RESAMPLING[interpolation])
+    return np.asarray(image).transpose(2, 0, 1)
 
 
-def pixels(images: Sequence[bytes], size: int, interpolation: str, threads: int) -> Tensor:
+def pixels(images: Sequence[bytes], size: int, interpolation: str, threads: int, reading: Reading = PLAIN) -> Tensor:
     """Encoded images as one uint8 tensor (n, 3, size, size)."""
     whole = np.empty((len(images), 3, size, size), dtype=np.uint8)
     with ThreadPoolExecutor(threads) as pool:
-        for i, image in enumerate(pool.map(lambda data: decode(data, size, interpolation), images)):
+        for i, image in enumerate(pool.map(lambda data: decode(data, size, interpolation, reading=reading), images)):
             whole[i] = image
     return torch.from_numpy(whole)
 
@@ -89,20 +113,41 @@ def stream(
     path: Path, size: int, interpolation: str, batch_size: int, threads: int
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
     """Batches (keys, uint8 images, labels) in the order of the file, one ahead: a large split needs little memory."""
-
-    def load(batch: pa.RecordBatch) -> tuple[list[str], Tensor, Tensor]:
-        keys, images, labels = _split(pa.Table.from_batches([batch]))
-        return keys, pixels(images, size, interpolation, threads), torch.from_numpy(labels)
-
     with _open(path) as file, ThreadPoolExecutor(1) as ahead:
-        pending = None
-        for batch in file.iter_batches(batch_size):
-            upcoming = ahead.submit(load, batch)
-            if pending is not None:
-                yield pending.result()
-            pending = upcoming
-        if pending is not None:
-            yield pending.result()
+        found = _batched(_pieces(file, size, interpolation, threads), batch_size)
+        upcoming = ahead.submit(next, found, None)
+        while (batch := upcoming.result()) is not None:
+            upcoming = ahead.submit(next, found, None)
+            yield batch
+
+
+Piece = tuple[list[str], Tensor, Tensor]
+
+
+def _pieces(file: pq.ParquetFile, size: int, interpolation: str, threads: int) -> Iterator[Piece]:
+    """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read."""
+    reading = Reading(**json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
+    for group in range(file.num_row_groups):
+        keys, images, labels = _split(file.read_row_group(group))
+        yield keys, pixels(images, size, interpolation, threads, reading), torch.from_numpy(labels)
+
+
+def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
+    """The rows of the pieces in batches of `size`, the last one excepted."""
+    keys: list[str] = []
+    images: list[Tensor] = []
+    labels: list[Tensor] = []
+    for names, some, classes in pieces:
+        for start in range(0, len(names), size):
+            keys += names[start : start + size]
+            images.append(some[start : start + size])
+            labels.append(classes[start : start + size])
+            while len(keys) >= size:
+                x, y = torch.cat(images), torch.cat(labels)
+                yield keys[:size], x[:size], y[:size]
+                keys, images, labels = keys[size:], [x[size:]], [y[size:]]
+    if keys:
+        yield keys, torch.cat(images), torch.cat(labels)
 
 
 def _open(path: Path) -> pq.ParquetFile:

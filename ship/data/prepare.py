@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,57 +16,67 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.artifacts import replacing, sha256, write_json
+from ship.artifacts import expanded, replacing, sha256, write_json
 from ship.data.decoding import rgb
+from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
+from ship.data.inspection import read as read_image
 from ship.data.sources import builtin
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
-from ship.data.sources.splits import Item, Listing, split
-from ship.errors import BadInput
-from ship.experiment.params import Task
+from ship.data.sources.splits import Check, Item, Listing, split
+from ship.errors import BadInput, together
+from ship.experiment.task import OWN, Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
-OWN = ("folder", "csv")  # sources whose images nobody has published
 DECODERS = 2  # threads, as many as the workflow's rule has
-GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
+GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed ...
+GROUP_BYTES = 2**25  # ... and their bytes, for large photos
+STEP = 8  # images that are read at once
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
-    """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`.
+def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> list[str]:
+    """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`; say what was used, and how.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
     the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
     """
-    with opened(name, task, Path(data_root)) as listing:
-        check_classes(name, listing)
-        fresh = not out.exists()
-        try:
-            _write(name, task, listing, out)
-        except BaseException:
-            if fresh:
-                with contextlib.suppress(OSError):  # another job's file may lie there by now
-                    out.rmdir()
-            raise
+    with ThreadPoolExecutor(DECODERS) as pool:
+        check = Inspection(name, task, pool)
+        with opened(name, task, expanded(data_root), check) as found:
+            listing = found._replace(about={**found.about, **check.about})
+            check_classes(name, listing)
+            fresh = not out.exists()
+            try:
+                _write(name, task, listing, out, pool)
+            except BaseException:
+                if fresh:
+                    with contextlib.suppress(OSError):  # another job's file may lie there by now
+                        out.rmdir()
+                raise
+    return [*summary(listing), *check.lines()]
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
-    """The task's images, wherever they come from; files of an archive go when the block ends."""
+def opened(name: str, task: Task, data_root: Path, check: Check) -> Iterator[Listing]:
+    """The task's images, wherever they come from; files of an archive go when the block ends.
+
+    `check` reads images that nobody has published before they are split.
+    """
     if task.source == "builtin":
         yield made(name, task)
         return
-    place = Path(os.path.normpath(data_root / str(task.path)))
+    place = Path(os.path.normpath(data_root / expanded(str(task.path))))
     if task.url is None and not place.exists():
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
     if task.url is not None or is_archive(place):
         shown = task.url or str(place)
         with unpacked(shown, task.sha256, url=task.url is not None) as inside:
-            yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown)
+            yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown, check)
         return
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
-    yield read(name, task, place, str(place))
+    yield read(name, task, place, str(place), check)
 
 
 def made(name: str, task: Task) -> Listing:
@@ -83,15 +94,15 @@ def made(name: str, task: Task) -> Listing:
     return Listing(splits, classes)
 
 
-def read(name: str, task: Task, place: Path, shown: str) -> Listing:
+def read(name: str, task: Task, place: Path, shown: str, check: Check) -> Listing:
     """The images of a folder or CSV file, which is called `shown` in errors."""
     if task.source == "csv":
         if not place.is_file():
             raise BadInput(f"tasks.{name}.path: expected a CSV file or an archive, got the folder {shown}")
-        return table(name, task, place, shown)
+        return table(name, task, place, shown, check)
     if not place.is_dir():
         raise BadInput(f"tasks.{name}.path: expected a folder or an archive (zip, tar, tar.gz), got {shown}")
-    return (vtab if task.source == "vtab" else folder)(name, task, place, shown)
+    return (vtab if task.source == "vtab" else folder)(name, task, place, shown, check)
 
 
 def check_classes(name: str, listing: Listing) -> None:
@@ -105,6 +116,17 @@ def check_classes(name: str, listing: Listing) -> None:
             )
 
 
+def summary(listing: Listing) -> list[str]:
+    """What was used: images of each split and class, and files that were passed over, by suffix and reason."""
+    labels = {part: np.array([item.label for item in items], dtype=int) for part, items in listing.splits.items()}
+    counts = {part: np.bincount(found, minlength=len(listing.classes)) for part, found in labels.items()}
+    said = [f"{sum(map(len, labels.values()))} images of {len(listing.classes)} classes ({', '.join(counts)})"]
+    for label, title in enumerate(listing.classes):
+        numbers = [count[label] for count in counts.values()]
+        said.append(f"  {title}: {sum(numbers)} ({', '.join(map(str, numbers))})")
+    return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
+
+
 def _only_csv(folder: Path, shown: str) -> Path:
     found = sorted(folder.glob("*.csv"))
     if len(found) != 1:
@@ -112,34 +134,44 @@ def _only_csv(folder: Path, shown: str) -> Path:
     return found[0]
 
 
-def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
+def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -> None:
     """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
-    about: dict[str, Any] = {"task": name, "source": task.source, "classes": listing.classes, "splits": {}}
+    about: dict[str, Any] = {"task": name, "source": task.source, **listing.about}
+    about |= {"classes": listing.classes, "splits": {}}
     seen: dict[bytes, tuple[str, Item]] = {}
     twins: list[str] = []
-    with ExitStack() as drafts, ThreadPoolExecutor(DECODERS) as pool:
+    reading = unlike_plain(reading_of(task))
+    schema = SCHEMA.with_metadata({"reading": json.dumps(reading, sort_keys=True)}) if reading else SCHEMA
+    with ExitStack() as drafts:
         # entered first, so that it is renamed last
-        summary = drafts.enter_context(replacing(out / "task.json"))
+        draft_summary = drafts.enter_context(replacing(out / "task.json"))
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
-            for rows, images in _write_split(draft, items, pool):
+            for rows, images in _write_split(draft, items, schema, pool):
                 twins += _twins(part, rows, images, seen) if task.source in OWN else []
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
             about["splits"][part] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
         if twins:
-            raise BadInput(f"{twins[0]} (remove one)" + (f", as for {len(twins)} images" if len(twins) > 1 else ""))
-        write_json(summary, about)
+            raise together(twins, "remove one of each pair")
+        write_json(draft_summary, about)
 
 
-def _write_split(file: Path, items: Sequence[Item], pool: Executor) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
+def _write_split(
+    file: Path, items: Sequence[Item], schema: pa.Schema, pool: Executor
+) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
     """One parquet file, without compression: its images are compressed. Yields the images that it has written."""
-    with pq.ParquetWriter(file, SCHEMA, compression="none", use_dictionary=False, write_statistics=False) as writer:
-        for start in range(0, len(items), GROUP_ROWS):
-            rows = items[start : start + GROUP_ROWS]
-            images = list(pool.map(_checked, rows))
-            columns = [[row.key for row in rows], images, [row.label for row in rows]]
-            writer.write_table(pa.table(columns, schema=SCHEMA), row_group_size=GROUP_ROWS)
-            yield rows, images
+    with pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
+        rows: list[Item] = []
+        images: list[bytes] = []
+        for start in range(0, len(items), STEP):
+            step = items[start : start + STEP]
+            rows += step
+            images += pool.map(_checked, step)
+            if len(rows) >= GROUP_ROWS or sum(map(len, images)) >= GROUP_BYTES or start + STEP >= len(items):
+                columns = [[row.key for row in rows], images, [row.label for row in rows]]
+                writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
+                yield rows, images
+                rows, images = [], []
 
 
 def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> list[str]:
@@ -153,7 +185,10 @@ def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[
 
 
 def _checked(item: Item) -> bytes:
-    """The image's bytes, after they have been decoded to the end."""
-    data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
-    rgb(data, f"{item.place} ({item.key})" if item.key not in item.place else item.place)
+    """The image's bytes, after they have been decoded to the end, now or when they were inspected."""
+    data = read_image(item)
+    if not item.digest:
+        rgb(data, titled(item))
+    elif hashlib.sha256(data).digest() != item.digest:
+        raise BadInput(f"{titled(item)}: expected the bytes that were inspected, got others (let them be meanwhile)")
     return data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 
 class TaskInfo(NamedTuple):

@@ -29,7 +29,10 @@ STEPS = {  # where the work of a step starts; its command in cli.py only hands o
 }
 WORDS = {  # read params.yaml, whose values are tracked themselves
     "errors.py",
-    *(f"experiment/{name}.py" for name in ("__init__", "code", "fields", "messages", "params", "presets", "rows")),
+    *(
+        f"experiment/{name}.py"
+        for name in ("__init__", "code", "fields", "messages", "params", "presets", "rows", "task")
+    ),
 }
 REGISTRY = "methods/__init__.py"
 TABLE = "METHODS"

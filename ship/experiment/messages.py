@@ -33,6 +33,8 @@ def complaint(details: ErrorDetails) -> str:
     rule = rule.replace("String should match pattern", "text that matches")
     if details["type"] == "too_short":
         rule = "one or more"
+    if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
+        return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
     return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
 
 
@@ -47,6 +49,15 @@ def _yaml_hint(value: object) -> str:
         point = "" if "." in mantissa else ".0"
         return f" (YAML reads {value} as text: write {mantissa}{point}e{int(exponent):+d})"
     return ""
+
+
+def wants_text(model: type[BaseModel], parts: Sequence[str]) -> bool:
+    """Whether the key that lies at `parts` below `model` holds text alone, or nothing."""
+    try:
+        kind: Any = _model_at(model, parts[:-1]).model_fields[parts[-1]].annotation
+    except (AttributeError, KeyError, IndexError, TypeError):  # no such key, which is told later
+        return False
+    return kind is str or {*get_args(kind)} == {str, type(None)}
 
 
 def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:

@@ -19,6 +19,7 @@ from ship.errors import BadInput, unknown
 from ship.experiment.fields import Name, Positive, Seed, Settings
 from ship.experiment.messages import first_line
 from ship.experiment.rows import Method, Train
+from ship.experiment.task import Task
 
 Triple = tuple[float, float, float]
 Chosen = Mapping[str, Any]  # values by options.KEY or train.KEY
@@ -57,48 +58,6 @@ class Backbone(Settings):
     def _verified(self) -> Backbone:
         if self.sha256 is not None and self.weights == "random":
             raise ValueError("expected pretrained weights, or those of a file, beside sha256, got 'random'")
-        return self
-
-
-class Task(Settings):
-    """Where the images of a task come from, and how they are split."""
-
-    source: Annotated[
-        Literal["builtin", "vtab", "folder", "csv"],
-        Field(
-            description="builtin: made by ship; vtab: train800.txt ... with `path label` lines; "
-            "folder: one sub-folder per class; csv: `path,label` lines"
-        ),
-    ] = "builtin"
-    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
-        None
-    )
-    url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
-    sha256: Annotated[str | None, Field(description="of the archive")] = None
-    group: Annotated[
-        Literal["natural", "specialized", "structured", "own"] | None,
-        Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),
-    ] = None
-    classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
-    train: Annotated[Positive, Field(description="images to train on (builtin, folder, csv)")] = 800
-    val: Annotated[Positive, Field(description="images to choose settings on (builtin, folder, csv)")] = 200
-    test: Annotated[
-        Positive | None,
-        Field(description="images to test on (builtin, folder, csv); 1,000 drawn ones or all others where absent"),
-    ] = None
-    seed: Annotated[Seed, Field(description="of the split, or of a built-in task")] = 0
-
-    @model_validator(mode="after")
-    def _place(self) -> Task:
-        place = [key for key in ("path", "url", "sha256") if getattr(self, key) is not None]
-        if self.source == "builtin" and place:
-            raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got builtin")
-        if self.source != "builtin" and (self.path is None) == (self.url is None):
-            raise ValueError(f"expected either path or url with source {self.source!r}")
-        if self.url is not None and self.sha256 is None:
-            raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
-        if self.source == "vtab" and (odd := sorted(self.model_fields_set & {"train", "val", "test", "seed"})):
-            raise ValueError(f"expected no {odd[0]} with source 'vtab', whose lists are the splits, got one")
         return self
 
 

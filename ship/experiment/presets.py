@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from ship.errors import BadInput, unknown
-from ship.experiment.params import parse_params
+from ship.experiment.messages import wants_text
+from ship.experiment.params import Params, parse_params
 
 FOLDER = Path("presets")
 
@@ -83,7 +85,33 @@ def _set(editor: YAML, tree: Any, setting: str) -> None:
         tree = tree.setdefault(group, {})
         if not isinstance(tree, dict):
             raise BadInput(f"setting {key}: expected a group of keys at {group}, got {tree!r}")
+    tree[last] = _value(editor, key.split("."), value)
+
+
+def _value(editor: YAML, parts: list[str], value: str) -> Any:
+    """What VALUE says: YAML, but text as it is spelt where the schema wants text, such as `My photos #1`."""
+    bare = value.strip()
+    if wants_text(Params, parts) and bare not in {"", "null"} and not bare.startswith(('"', "'")):
+        return _text(bare)
     try:
-        tree[last] = editor.load(value)
-    except YAMLError:
-        raise BadInput(f"setting {key}: expected YAML, got {value!r}") from None
+        return _with_texts(editor.load(value), yaml.load(value, yaml.BaseLoader), parts)  # noqa: S506  # texts alone
+    except (YAMLError, yaml.YAMLError):
+        raise BadInput(f"setting {'.'.join(parts)}: expected YAML, got {value!r}") from None
+
+
+def _with_texts(loaded: Any, spelt: Any, parts: list[str]) -> Any:
+    """What is loaded, with values as they are spelt where the schema wants text."""
+    if isinstance(loaded, dict) and isinstance(spelt, dict):
+        for key in loaded:
+            loaded[key] = _with_texts(loaded[key], spelt.get(str(key)), [*parts, str(key)])
+        return loaded
+    return loaded if loaded is None or spelt is None or not wants_text(Params, parts) else _text(spelt)
+
+
+def _text(value: str) -> str:
+    """The text, in quotes where YAML, old or new, would read another value."""
+    try:
+        plain = yaml.safe_load(value) == value
+    except yaml.YAMLError:
+        plain = False
+    return value if plain else DoubleQuotedScalarString(value)

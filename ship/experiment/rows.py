@@ -8,7 +8,7 @@ import re
 from itertools import islice, product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ship.experiment.fields import Count, Fraction, Name, Positive, Rate, Seed, Settings
 
@@ -49,6 +49,9 @@ class Train(Settings):
     noise: Annotated[Rate, Field(description="deviation of factors on what each half of a block adds, in training")] = (
         0.0
     )
+    steps: Annotated[
+        Positive | None, Field(description="optimiser steps at the least: few images get more epochs for it")
+    ] = None
     consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
 
     @model_validator(mode="after")
@@ -58,6 +61,20 @@ class Train(Settings):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `steps` where nobody asks for any, as in what was written before there was such a key."""
+        return {key: value for key, value in handler(self).items() if key != "steps" or value is not None}
+
+    def steps_an_epoch(self, images: int) -> int:
+        """Optimiser steps: a last batch that is not full is left out, unless it is the only one."""
+        return max(1, images // self.batch_size)
+
+    def for_images(self, images: int) -> Train:
+        """The recipe with as many epochs as `steps` take on that many images, and warm-up in proportion."""
+        epochs = max(self.epochs, math.ceil((self.steps or 0) / self.steps_an_epoch(images)))
+        return self.model_copy(update={"epochs": epochs, "warmup_epochs": self.warmup_epochs * epochs // self.epochs})
 
 
 class Range(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +11,18 @@ import numpy as np
 import timm
 import torch
 from timm.data import resolve_model_data_config
+from timm.models import _registry
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
+from ship.models.checkpoints import recipe, unwrapped
 from ship.models.vit import require_plain
+
+MANY = 600  # image tokens: a ViT-B/16 at 384 px has 576
+_log = logging.getLogger(__name__)
 
 
 class Row(NamedTuple):
@@ -62,6 +68,11 @@ def fetch(settings: Backbone, out: Path) -> None:
         if (override := getattr(settings, key)) is not None:
             about[key] = override
     model = _architecture(about, settings.name)
+    if settings.image_size is None and (tokens := model.patch_embed.num_patches) > MANY:
+        _log.warning(
+            f"backbone {settings.name}: images of {about['image_size']} px are {tokens} tokens a block, against 196 of "
+            "a ViT-B/16: hours and memory in proportion (backbone.image_size=224 resizes the positions)"
+        )
     _put(model, state, settings)
     write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, "name": settings.name})
 
@@ -92,6 +103,8 @@ def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> V
 def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where timm's own weights are asked for, weights of a model of timm."""
     name = row.timm or settings.name
+    if new := deprecated(name):
+        raise BadInput(f"backbone.name: expected a name of timm as of today, got {name!r} (it is {new!r} now)")
     if name.split(".")[0] not in timm.list_models():
         raise unknown(
             "backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
@@ -104,6 +117,11 @@ def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, 
     about = {key: data[key] for key in ("mean", "std", "interpolation")}
     about |= {"model": name.split(".")[0], "image_size": data["input_size"][-1]}
     return about, model.state_dict() if settings.weights == "pretrained" else None
+
+
+def deprecated(name: str) -> str | None:
+    """The name that timm has now for what it called `name`, by its own mapping; None for a name of today."""
+    return _registry._deprecated_models.get(name)
 
 
 def _create(name: str, settings: Backbone) -> nn.Module:
@@ -132,7 +150,7 @@ def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, T
 def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: Backbone) -> None:
     """Load `state`, or the file that the settings name, into `model`; neither: leave the random weights."""
     if settings.weights not in ("pretrained", "random"):
-        path = Path(settings.weights)
+        path = expanded(settings.weights)
         if not path.is_file():
             raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
         if settings.sha256 and sha256(path) != settings.sha256.lower():
@@ -153,14 +171,16 @@ def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
             raise BadInput(f"{path}: expected JAX weights of this ViT, got {type(error).__name__}: {error}") from None
         return dict(model.state_dict())
     if path.suffix != ".safetensors":
-        raise BadInput(f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}")
+        raise BadInput(
+            f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}; {recipe(path)}"
+        )
     return read_tensors(path)[0]
 
 
 def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: Backbone) -> dict[str, Tensor]:
     """Weights under timm's names, without head; position embedding resized where it must be."""
     try:
-        state = checkpoint_filter_fn(state, model)
+        state = checkpoint_filter_fn(unwrapped(state), model)
     except (KeyError, RuntimeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
         raise BadInput(f"{settings.weights}: expected weights of this ViT, got {got}") from None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ship.artifacts import backbone_file, data_folder, features_file, measured_of, write_tensors
 from ship.compute import set_up
-from ship.data.images import normaliser, pixels, read_split
+from ship.data.images import normaliser, read_pixels
 from ship.experiment.params import Params
 from ship.models import backbones
 from ship.models.vit import embed, pass_block, pool
@@ -22,8 +22,9 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     vit, preprocessing = backbones.load(backbone_file(backbone))
     vit.to(compute.device)
     folder = data_folder(task)
-    split = read_split(folder / "train.parquet", folder / "val.parquet")
-    images = pixels(split.images, preprocessing.image_size, preprocessing.interpolation, compute.threads)
+    size, interpolation = preprocessing.image_size, preprocessing.interpolation
+    splits = folder / "train.parquet", folder / "val.parquet"
+    images = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
     normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
     blocks, pooled = [], []
     for batch in images.split(BATCH):

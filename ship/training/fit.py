@@ -22,7 +22,7 @@ from ship.artifacts import (
     read_tensors,
 )
 from ship.compute import Compute
-from ship.data.images import batches, normaliser, pixels, read_split, stream
+from ship.data.images import batches, normaliser, read_labels, read_pixels, stream
 from ship.errors import BadInput
 from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, predict
@@ -54,6 +54,12 @@ class Setup(NamedTuple):
     """the first of TRAINING, or both"""
 
 
+def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
+    """How many images the splits of a prepared task have."""
+    counts = read_json(data_folder(task) / "task.json")["splits"]
+    return sum(counts[split]["images"] for split in splits)
+
+
 class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 
@@ -78,24 +84,25 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     torch.manual_seed(setup.seed)
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
     model.to(compute.device)
-    split = read_split(*(folder / f"{name}.parquet" for name in setup.splits))
+    splits = [folder / f"{name}.parquet" for name in setup.splits]
+    targets = read_labels(*splits)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(split.labels)]
+        examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
         forward, normalise = model.on_pooled, nn.Identity()
     else:
-        examples = pixels(split.images, size, interpolation, compute.threads)
+        examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
-    examples, labels = examples.to(place), torch.from_numpy(split.labels).to(place)
+    examples, labels = examples.to(place), torch.from_numpy(targets).to(place)
 
     def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
             yield normalise(x), y
 
-    steps = max(1, len(labels) // recipe.batch_size)
+    steps = recipe.steps_an_epoch(len(labels))
     return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
 
 

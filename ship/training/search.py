@@ -25,7 +25,7 @@ from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.methods.options import check_row
-from ship.training.fit import TRAINING, Setup, fit, inputs, predictions, prepare
+from ship.training.fit import TRAINING, Setup, fit, images_of, inputs, predictions, prepare
 from ship.training.loop import Epoch
 from ship.training.resume import identity
 
@@ -115,6 +115,8 @@ def _setup(params: Params, backbone: str, task: str, method: str, search: Search
         options, recipe = params.options_of(method, task, chosen), params.train_of(method, task, chosen)
     except ValueError as error:
         raise BadInput(f"params.yaml: {error}") from None
+    if recipe.steps is not None:
+        recipe = recipe.for_images(images_of(task, TRAINING[:1]))
     kind = params.methods[method].method
     return Setup(backbone, task, kind, options, recipe, search.seed, TRAINING[:1])
 

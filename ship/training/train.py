@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -28,9 +29,13 @@ from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.training.fit import Prepared, Setup, fit, predictions, prepare
+from ship.training.fit import Prepared, Setup, fit, images_of, predictions, prepare
 from ship.training.loop import Epoch
 from ship.training.resume import Progress
+
+ENOUGH = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
+
+_log = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
@@ -53,7 +58,13 @@ def train_run(
     `code` that computes it, digests by module, is kept with it.
     """
     check_row(params, run.method, run.task)
-    options, recipe, _ = read_settings(params, run.backbone, run.task, run.method)
+    options, told, _ = read_settings(params, run.backbone, run.task, run.method)
+    recipe = told.for_images(images := images_of(run.task))
+    if (steps := recipe.epochs * recipe.steps_an_epoch(images)) < ENOUGH:
+        _log.warning(
+            f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
+            f"(train.steps={ENOUGH} or more trains longer)"
+        )
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)

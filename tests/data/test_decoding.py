@@ -1,10 +1,13 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
-from ship.data.decoding import rgb
+from ship.data import png
+from ship.data.decoding import Reading, rgb, see
 from ship.errors import BadInput
 
 
@@ -54,3 +57,110 @@ def test_cut_image_is_refused(kind, share):
     data = encoded(Image.fromarray(values), kind)
     with pytest.raises(BadInput, match=r"^here: expected a whole image, got: \w[^\n]*$"):
         rgb(data[: int(share * len(data))], "here")
+
+
+def test_twelve_bits_are_scaled_where_it_is_said():
+    """Grey and colour; the lower half of a colour's bits is not lost."""
+    grey = Image.fromarray(np.full((2, 2), 0x0800, np.uint16))
+    assert rgb(encoded(grey), reading=Reading(bits=12)).getpixel((0, 0)) == (128, 128, 128)
+    assert rgb(colour_png((0x0800, 0x0FFF, 0x0010)), reading=Reading(bits=12)).getpixel((0, 0)) == (128, 255, 1)
+
+
+def colour_png(colour):
+    """A PNG of 2 x 2 px with 16 bits a channel, which PIL does not write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + struct.pack(">HHH", *colour) * 2
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0))
+    return png.SIGNATURE + header + chunk(b"IDAT", zlib.compress(row * 2)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (encoded(Image.fromarray(np.arange(4, dtype=np.uint16).reshape(2, 2) * 1000)), "dark"),
+        (colour_png((0x0800, 0x0FFF, 0x0010)), "dark"),
+        (encoded(Image.merge("LA", [Image.new("L", (2, 2)), Image.linear_gradient("L").resize((2, 2))])), "alpha"),
+        (encoded(Image.new("L", (20, 20)), "JPEG"), None),
+        (encoded(Image.fromarray(np.full((2, 2), 0x8000, np.uint16))), None),
+        (colour_png((0x8000, 0, 0)), None),
+    ],
+)
+def test_odd_images_are_told(data, kind):
+    """Nearly black by their bits, or without their alpha."""
+    assert see(data).odd == ({kind} if kind else set())
+
+
+@pytest.mark.parametrize(("colour", "ground"), [((0, 0, 0), 255), ((255, 255, 255), 0), ((200, 30, 30), 255)])
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_picture_in_alpha_alone_is_put_on_a_ground(colour, ground, mode):
+    """White, or black under a light colour."""
+    picture = Image.new("RGBA", (2, 1), (*colour, 0))
+    picture.putpixel((1, 0), (*colour, 255))
+    seen = rgb(encoded(picture.convert(mode) if mode == "RGBA" else picture.quantize(4)))
+    assert seen.getpixel((0, 0)) == (ground,) * 3
+    assert seen.getpixel((1, 0)) == colour
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [("white", 255), ("black", 0), ("drop", 90)])
+def test_alpha_as_it_is_set(alpha, expected):
+    """For every image with alpha."""
+    picture = Image.new("RGBA", (2, 1), (90, 90, 90, 0))
+    assert rgb(encoded(picture), reading=Reading(alpha=alpha)).getpixel((0, 0)) == (expected,) * 3
+
+
+@pytest.mark.parametrize(("frames", "shade"), [("first", 0), ("middle", 100), ("last", 200)])
+@pytest.mark.parametrize("kind", ["TIFF", "PNG"])
+def test_a_frame_is_chosen(frames, shade, kind):
+    """Of pages and of animations."""
+    pages = [Image.new("L", (4, 4), shade) for shade in (0, 100, 200)]
+    data = encoded(pages[0], kind, save_all=True, append_images=pages[1:])
+    assert rgb(data, reading=Reading(frames=frames)).getpixel((0, 0)) == (shade,) * 3
+    with pytest.raises(BadInput, match=r"a.tif: expected one frame, got 3"):
+        rgb(data, "a.tif", Reading(frames="refuse"))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_where_it_is_said(orientation):
+    """As PIL's own transposition."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    data = encoded(picture, exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    assert np.array_equal(rgb(data, reading=Reading(orientation="exif")), expected)
+    assert np.array_equal(rgb(data), picture)
+
+
+def test_a_png_with_large_notes_opens():
+    """PIL refuses what is unpacked to more than a megabyte, and nobody asked for it."""
+    notes = PngImagePlugin.PngInfo()
+    for _ in range(3):
+        notes.add_text("comment", "x" * 5_000_000, zip=True)
+    data = encoded(Image.new("RGB", (3, 2), (1, 2, 3)), pnginfo=notes)
+    assert rgb(data).getpixel((0, 0)) == (1, 2, 3)
+    with pytest.raises(BadInput, match="expected a whole image"):
+        rgb(data[:-30])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_very_large_photo_is_shrunk(kind):
+    """To at most the pixels that are asked for, in its proportions; never refused for its size in JPEG."""
+    seen = see(encoded(Image.linear_gradient("L").resize((640, 320)), kind), reading=Reading(pixels=60_000))
+    assert seen.image.width * seen.image.height <= 60_000
+    assert seen.image.width == pytest.approx(2 * seen.image.height, abs=2)
+    assert seen.odd == {"large"}
+
+
+def test_a_bomb_is_refused():
+    """What cannot shrink on the way is bounded."""
+    with pytest.raises(BadInput, match=r"here: expected at most 5000 pixels, .* got 10000 \(raise `pixels`"):
+        rgb(encoded(Image.new("L", (100, 100))), "here", Reading(pixels=1000))
+
+
+def test_no_program_is_started():
+    """PostScript is not read: PIL would have Ghostscript run it."""
+    with pytest.raises(BadInput, match="expected a whole image"):
+        rgb(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")

@@ -134,17 +134,6 @@ def test_truncated_image_in_a_folder_is_refused(tmp_path, classes):
     refused(Task(source="folder", path="pets", train=9, val=3), tmp_path, r"pets/cat/1.png: expected a whole image")
 
 
-def test_the_same_image_in_two_splits_is_refused(tmp_path, classes):
-    """A copy under another name would be trained and tested on; within one split it does no harm."""
-    task = Task(source="folder", path="pets", train=9, val=3)
-    prepare("mine", task, tmp_path, tmp_path / "out")
-    rows = {part: pq.read_table(tmp_path / "out" / f"{part}.parquet")["key"].to_pylist() for part in ("train", "test")}
-    (classes / rows["train"][1]).write_bytes((classes / rows["train"][0]).read_bytes())
-    prepare("mine", task, tmp_path, tmp_path / "out")
-    (classes / rows["test"][0]).write_bytes((classes / rows["train"][0]).read_bytes())
-    refused(task, tmp_path, rf"pets/{rows['test'][0]}: expected no image of train in test, got the bytes of ")
-
-
 def test_refusal_keeps_what_was_there(tmp_path, vtab):
     """A failure does not touch the files of an earlier preparation."""
     out = tmp_path / "out"

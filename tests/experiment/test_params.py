@@ -9,6 +9,7 @@ from project import EXPERIMENTS, ROOT
 
 from ship.errors import BadInput
 from ship.experiment.params import Compute, Hierarchy, Task, json_schema, parse_params, read_params
+from ship.experiment.rows import Train
 
 GOOD = {
     "grid": {"backbones": ["vit_mini"], "tasks": ["digits"], "methods": ["ship"], "seeds": [0]},
@@ -142,7 +143,17 @@ def test_defaults_are_those_that_results_were_made_with():
     """DVC compares the text of params.yaml, so it cannot see a default that changes: that takes `dvc repro --force`."""
     found = {"task": Task(), "hierarchy": Hierarchy(), "compute": Compute()}
     assert {name: group.model_dump(exclude_none=True) for name, group in found.items()} == {
-        "task": {"source": "builtin", "train": 800, "val": 200, "seed": 0},
+        "task": {
+            "source": "builtin",
+            "train": 800,
+            "val": 200,
+            "seed": 0,
+            "broken": "refuse",
+            "orientation": "stored",
+            "bits": 16,
+            "frames": "first",
+            "pixels": 100_000_000,
+        },
         "hierarchy": {"prototypes": 200, "seed": 0},
         "compute": {"device": "auto", "precision": "fp32", "threads": 2},
     }
@@ -188,3 +199,34 @@ def test_runs_that_dvc_would_take_for_one_are_refused():
     raw["grid"]["tasks"] = ["cifar", "cifar-noisy"]
     with pytest.raises(BadInput, match=r"grid: expected names that differ when DVC joins them, got .*'noisy-vpt'"):
         parse_params(raw)
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "warmup"), [(1000, 10, 2), (50, 150, 30), (100, 150, 30), (128, 75, 15), (5000, 10, 2)]
+)
+def test_few_images_get_more_epochs(images, epochs, warmup):
+    """As many optimiser steps as are asked for at the least, with warm-up in proportion."""
+    recipe = Train(epochs=10, warmup_epochs=2, batch_size=64, steps=150).for_images(images)
+    assert (recipe.epochs, recipe.warmup_epochs) == (epochs, warmup)
+
+
+def test_without_steps_a_recipe_is_as_it_was():
+    """Neither its epochs nor what is written of it."""
+    recipe = Train(epochs=10, warmup_epochs=2)
+    assert recipe.for_images(3) == recipe
+    assert "steps" not in recipe.model_dump()
+    assert Train(steps=9).model_dump()["steps"] == 9
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"source": "folder", "path": "x", "train": 0.8, "val": 0.3}, "expected shares that make 1 at most, got 1.1"),
+        ({"train": 0.5}, "expected sizes in images with source 'builtin', got the share 0.5"),
+        ({"broken": "skip"}, "expected source folder or csv beside broken, got builtin"),
+    ],
+)
+def test_settings_of_a_task_that_do_not_go_together(settings, message):
+    """Shares are for images of your own."""
+    with pytest.raises(BadInput, match=message):
+        parse_params(changed("tasks.mine", settings))

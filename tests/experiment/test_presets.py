@@ -120,3 +120,55 @@ def test_prompts_are_as_many_as_their_papers_say():
     params = read_params(SHIPPED / "vtab1k.yaml")
     lengths = [params.options_of("vpt", task)["prompt_length"] for task in params.tasks]
     assert 12 * 768 * sum(lengths) / len(lengths) / 1e6 == pytest.approx(0.56, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "My photos #1",
+        "2024-05-01",
+        "007",
+        "1e3",
+        "~",
+        "~/photos",
+        "on",
+        "a: b",
+        "C:\\photos",
+        "[x]",
+        "- a",
+        "@eaDir",
+        "10:30",
+    ],
+)
+def test_text_is_taken_as_it_is_spelt(value):
+    """Where the schema wants text, also for a task that is new, and in a group."""
+    for setting in (f"tasks.mine.path={value}", f"data_root={value}"):
+        text = presets.fill("small", ["tasks.mine.source=folder", "tasks.mine.path=x", setting])
+        read = yaml.safe_load(text)
+        assert value in (read["tasks"]["mine"]["path"], read["data_root"])
+
+
+def test_text_in_a_group_is_taken_as_it_is_spelt():
+    """A date or a number is a name there."""
+    for value in ("2024-05-01", "007", "on", "1.50"):
+        text = presets.fill("small", [f"tasks.mine={{source: folder, path: {value}, train: 0.5}}"])
+        assert yaml.safe_load(text)["tasks"]["mine"] == {"source": "folder", "path": value, "train": 0.5}
+
+
+def test_nothing_is_still_nothing():
+    """Null takes a text away."""
+    text = presets.fill("small", ["backbone.sha256=null"])
+    assert yaml.safe_load(text)["backbone"]["sha256"] is None
+
+
+def test_text_that_is_none_says_how_to_write_it(tmp_path):
+    """A file that was edited by hand."""
+    (tmp_path / "p.yaml").write_text(TEXT.replace("{source: builtin}", "{source: folder, path: 2024-05-01}"))
+    with pytest.raises(BadInput, match=r"path: expected text, got 2024-05-01 \(YAML reads it as a date: write it in"):
+        read_params(tmp_path / "p.yaml")
+
+
+def test_presets_send_no_laptop_to_bf16():
+    """Where a CPU may compute, precision is fp32; bf16 is for presets of a GPU."""
+    for path in EXPERIMENTS:
+        assert read_params(path).compute.precision == "fp32" or path.stem.startswith(("vtab1k", "fgvc")), path.stem

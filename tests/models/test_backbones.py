@@ -9,6 +9,7 @@ from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.errors import BadInput
 from ship.experiment.params import Backbone
 from ship.models.backbones import BACKBONES, fetch, load
+from ship.models.checkpoints import unwrapped
 
 SIZE = 64  # of timm's test_vit, to be quick
 
@@ -137,3 +138,52 @@ def test_openai_clip_has_the_activation_that_it_was_trained_with(tmp_path):
 def test_every_row_names_weights_that_timm_knows(name):
     """No name in the table is a dead link."""
     assert BACKBONES[name].timm in timm.list_pretrained()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "model.", "encoder.", "module.student.backbone."])
+def test_a_common_prefix_is_taken_off(tmp_path, prefix):
+    """And whatever does not belong to the ViT is left out."""
+    state = timm.create_model("test_vit", num_classes=10, img_size=SIZE).state_dict()
+    wrapped = {prefix + name: tensor for name, tensor in state.items()}
+    others = {"decoder_embed.weight": torch.ones(2), "decoder.x": torch.ones(2), "fc.weight": torch.ones(2)}
+    write_tensors(tmp_path / "w.safetensors", {**wrapped, **others})
+    vit, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
+    assert torch.equal(vit.state_dict()["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"])
+
+
+def test_layer_scale_by_its_old_name():
+    """DeiT-III's authors call it gamma_1."""
+    state = {"blocks.0.gamma_1": torch.ones(2), "blocks.0.norm1.weight": torch.ones(2)}
+    assert [*unwrapped(state)] == ["blocks.0.ls1.gamma", "blocks.0.norm1.weight"]
+
+
+def test_two_encoders_are_not_chosen_between():
+    """The names stay, so that the message shows them."""
+    state = {f"{side}.patch_embed.proj.weight": torch.ones(2) for side in ("student", "teacher")}
+    assert unwrapped(state) == state
+
+
+def test_pickled_weights_come_with_a_recipe_that_works(tmp_path):
+    """Three lines that are run as they are printed."""
+    state = timm.create_model("test_vit", img_size=SIZE).state_dict()
+    torch.save({"model": state}, tmp_path / "w.pth")
+    with pytest.raises(BadInput, match="pickled weights can run code") as error:
+        fetched(tmp_path, weights=str(tmp_path / "w.pth"))
+    lines = [line.strip() for line in str(error.value).splitlines()[1:]]
+    assert len(lines) == 3
+    exec("\n".join(lines), {})
+    vit, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
+    assert torch.equal(vit.cls_token, state["cls_token"])
+
+
+def test_an_old_name_of_timm_gets_the_new_one(tmp_path):
+    """By timm's own mapping."""
+    with pytest.raises(BadInput, match=r"got 'vit_base_patch16_224_in21k' \(it is 'vit_base_patch16_224.augreg_in21k'"):
+        fetched(tmp_path, name="vit_base_patch16_224_in21k")
+
+
+def test_many_tokens_are_told(tmp_path, caplog):
+    """With the way to have fewer."""
+    fetched(tmp_path, name="vit_small_patch14_dinov2", image_size=None)
+    assert "1369 tokens a block" in caplog.text
+    assert "backbone.image_size=224" in caplog.text

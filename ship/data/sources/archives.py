@@ -26,6 +26,9 @@ RATIO = 100  # images hardly shrink; an archive that grows more than this is a b
 ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to
 HEADER = 512  # bytes that an entry counts for beside its content: a million empty files are a bomb, too
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
+NOTES = ("readme", "read_me", "read me", "license", "licence", "copying", "citation", "changelog", "notice", "about")
+NOTE_SUFFIXES = {".md", ".pdf", ".html", ".htm", ".url", ".webloc", ".lnk", ".doc", ".docx", ".rtf", ".bib", ".nfo"}
+FILE_MANAGERS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.jpg", "albumart.jpg"}
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -118,9 +121,16 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
 
 
 def only_folder(folder: Path) -> Path:
-    """The folder's only sub-folder where it holds nothing else, else the folder itself."""
-    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX"))]
+    """The folder's only sub-folder where nothing but notes lies beside it, else the folder itself."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith((".", "__MACOSX")) and not _is_note(path)]
     return inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
+
+
+def _is_note(path: Path) -> bool:
+    """Whether it is a file that lies beside images to be read by people, or by a file manager."""
+    name, suffix = path.stem.lower(), path.suffix.lower()
+    said = name.startswith(NOTES) and suffix in {"", ".txt", ".rst"}
+    return path.is_file() and (said or suffix in NOTE_SUFFIXES or path.name.lower() in FILE_MANAGERS)
 
 
 def _entries(archive: Path, shown: str) -> Iterator[Entry]:
@@ -128,13 +138,14 @@ def _entries(archive: Path, shown: str) -> Iterator[Entry]:
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as bundle:
             for info in bundle.infolist():
-                if not info.is_dir():
-                    yield Entry(info.filename, _zip_target(bundle, info, shown), partial(bundle.open, info))
+                name = info.filename.replace("\\", "/")  # some programs of Windows write what the format forbids
+                if not name.endswith("/"):
+                    yield Entry(name, _zip_target(bundle, info, shown), partial(bundle.open, info))
         return
     with tarfile.open(archive) as tape:
         for member in tape:
             if not member.isdir():
-                yield Entry(member.name, _tar_target(member, shown), partial(_content, tape, member))
+                yield Entry(member.name.replace("\\", "/"), _tar_target(member, shown), partial(_content, tape, member))
 
 
 def _zip_target(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> str | None:
@@ -145,8 +156,8 @@ def _zip_target(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> s
     if not stat.S_ISLNK(mode):
         return None
     with bundle.open(info) as content:
-        target = content.read(4096).decode("utf-8", "replace")
-    return posixpath.join(posixpath.dirname(info.filename), target)
+        target = content.read(4096).decode("utf-8", "replace").replace("\\", "/")
+    return posixpath.join(posixpath.dirname(info.filename.replace("\\", "/")), target)
 
 
 def _tar_target(member: tarfile.TarInfo, shown: str) -> str | None:
@@ -185,7 +196,8 @@ def _strange(name: str, shown: str) -> BadInput:
 
 def _inside(name: str, shown: str) -> str:
     """The path of an entry in its shortest spelling."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    drive = name[1:2] == ":" and name[:1].isalpha()
+    if drive or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise BadInput(f"{shown}: expected paths inside the archive, got {name!r}")
     return posixpath.normpath(name)
 

@@ -20,7 +20,7 @@ from ship.data.sources import painting
 from ship.data.sources.splits import SPLITS
 from ship.data.tasks import TASKS
 from ship.errors import unknown
-from ship.experiment.params import Task
+from ship.experiment.task import Task
 
 TEST_IMAGES = 1000
 PAINTERS: dict[str, Callable[[Generator, int], NDArray[np.float64]]] = {
@@ -70,7 +70,7 @@ def labels_of(name: str, images: int, *, seed: int, split: str) -> NDArray[np.in
 
 def drawn(name: str, task: Task) -> dict[str, list[Drawn]]:
     """The splits of a drawn task."""
-    sizes = dict(zip(SPLITS, (task.train, task.val, task.test or TEST_IMAGES), strict=True))
+    sizes = dict(zip(SPLITS, (int(task.train), int(task.val), int(task.test or TEST_IMAGES)), strict=True))
     return {
         split: [_example(name, task.seed, split, *row) for row in _rows(name, task.seed, split, sizes[split])]
         for split in SPLITS

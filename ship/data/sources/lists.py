@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from ship.data.sources.splits import Item, Listing, check_number, split
+from ship.data.sources import spreadsheet
+from ship.data.sources.folders import apart
+from ship.data.sources.splits import SPLITS, Check, Item, Listing, check_number, part_of, split, unchecked
+from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
-from ship.errors import BadInput
-from ship.experiment.params import Task
+from ship.errors import BadInput, together
+from ship.experiment.task import Task
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"
 
 
-def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
+def vtab(name: str, task: Task, root: Path, shown: str, check: Check = unchecked) -> Listing:
     """The lists of a folder in the VTAB-1k layout; the folder is called `shown` in errors."""
     lists = {split: _read_list(root, file, shown) for split, file in LISTS.items()}
     _check_once([item for part in lists.values() for item in part])  # else test images would be trained on
@@ -27,37 +29,90 @@ def vtab(name: str, task: Task, root: Path, shown: str) -> Listing:
     holes = published is not None and not published.builtin and task.classes in (None, published.classes)
     known = published.classes if published is not None and holes else task.classes
     items = [item for split in lists.values() for item in split]
-    return Listing(lists, _numbered(items, known, shown), holes)
+    classes = _numbered(items, known, shown)
+    seen = iter(check(items))
+    return Listing({part: [next(seen) for _ in rows] for part, rows in lists.items()}, classes, holes)
 
 
-def table(name: str, task: Task, file: Path, shown: str) -> Listing:
-    """The images of a CSV file with the columns `path` and `label`, split by the task's seed."""
-    rows = _read_csv(file, shown)
-    titles = [] if _whole_numbers(rows) else sorted({label for _, label, _ in rows})
-    items = [
-        Item(_key(path, place), titles.index(label) if titles else int(label), place, file.parent / path)
-        for path, label, place in rows
-    ]
+def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecked) -> Listing:
+    """The images of a CSV file with the columns `path` and `label`, split by the task's seed, or by a column `split`.
+
+    Images with the same cell in a column `group` stay on one side. `check` reads the images before they are split.
+    """
+    found, files = spreadsheet.rows(file, shown), spreadsheet.Files(file.parent)
+    titles = [] if _whole_numbers(found, task) else sorted({row.label for row in found})
+    numbers = {title: label for label, title in enumerate(titles)}
+    items, splits = [], []
+    for row in found:
+        key, label = files.key(row.path, row.place), numbers[row.label] if titles else int(row.label)
+        items.append(Item(key, label, row.place, file.parent / key, f"group {row.group}" if row.group else ""))
+        splits.append(_part(row))
     _check_once(items)
-    _check_files(items)
-    classes = titles or _numbered(items, task.classes, shown)
+    items, absent = _there(items, files, name, task)
+    try:
+        classes = titles or _numbered(items, task.classes, shown)
+    except BadInput as error:
+        raise BadInput(f"{error} (tasks.{name}.labels: names takes them as names)") from None
     check_number(classes, task, shown)
-    return Listing(split(name, task, items, classes), classes)
+    if len({item.label for item in items}) < 2:
+        raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
+    about = {"passed_over": {"no such file": absent}} if absent else {}
+    if not any(splits):
+        return Listing(split(name, task, check(items), classes), classes, about=about)
+    part = dict(zip((row.place for row in found), splits, strict=True))
+    return Listing(_own_splits(name, task, check(items), part, classes, shown), classes, about=about)
+
+
+def _part(row: spreadsheet.Row) -> str:
+    """The split that a row names; empty where the file has no such column."""
+    if row.split and part_of(row.split) is None:
+        raise BadInput(f"{row.place}: expected train, val or test as the split, got {row.split!r}")
+    return part_of(row.split) or ""
+
+
+def _own_splits(
+    name: str, task: Task, items: Sequence[Item], part: dict[str, str], classes: Sequence[str], shown: str
+) -> dict[str, list[Item]]:
+    """Splits as a column says them; what there is none of is set apart from train."""
+    splits: dict[str, list[Item]] = {title: [] for title in SPLITS if title in part.values()}
+    for item in items:
+        splits[part[item.place]].append(item)
+    for title in splits:
+        if title in task.model_fields_set and not isinstance(getattr(task, title), float):
+            raise BadInput(f"tasks.{name}.{title}: expected no size, since {shown} has a column split, got one")
+    if not splits.get("train") or ("test" not in splits and task.test is None):
+        lacking = "train" if not splits.get("train") else "test"
+        raise BadInput(f"{shown}: expected rows for train and test in the column split, got none for {lacking}")
+    return apart(name, task, splits, classes, f"{shown}'s train")
+
+
+def _there(items: list[Item], files: spreadsheet.Files, name: str, task: Task) -> tuple[list[Item], int]:
+    """The images whose files are there, and how many are not. Raises BadInput for all that are not."""
+    absent = {item.place for item in items if isinstance(item.content, Path) and not is_file(item.content)}
+    if absent and task.broken == "refuse":
+        faults = [
+            f"{item.place}: expected the image {item.key[:200]}, found none{files.hint(item.key)}"
+            for item in items
+            if item.place in absent
+        ]
+        raise together(faults, f"tasks.{name}.broken: skip leaves them out" if len(faults) > 1 else "")
+    return [item for item in items if item.place not in absent], len(absent)
 
 
 def _read_list(root: Path, file: str, shown: str) -> list[Item]:
     """The lines `path label` of a list; a path may hold spaces."""
     if not (root / file).is_file():
         raise BadInput(f"{shown}/{file}: expected a list with lines 'path label', found none")
-    items = []
-    for number, line in enumerate(_text(root / file, f"{shown}/{file}").splitlines(), 1):
+    items, files = [], spreadsheet.Files(root)
+    for number, line in enumerate(spreadsheet.text(root / file, f"{shown}/{file}").splitlines(), 1):
         place = f"{shown}/{file}:{number}"
         path, _, label = line.rstrip().rpartition(" ")
         if not line.strip():
             continue
         if not path.strip() or not re.fullmatch(r"[+-]?\d+", label):
             raise BadInput(f"{place}: expected 'path label' with an integer label, got {line!r}")
-        items.append(Item(_key(path, place), int(label), place, root / path))
+        key = files.key(path, place)
+        items.append(Item(key, int(label), place, root / key))
     if not items:
         raise BadInput(f"{shown}/{file}: expected lines 'path label', got an empty file")
     _check_once(items)
@@ -65,50 +120,27 @@ def _read_list(root: Path, file: str, shown: str) -> list[Item]:
     return items
 
 
-def _read_csv(file: Path, shown: str) -> list[tuple[str, str, str]]:
-    """Path, label and place of every row of a CSV file."""
-    lines = csv.reader(_text(file, shown).splitlines(), strict=True)
-    try:
-        header = [column.strip() for column in next(lines, [])]
-        if sorted(header) != ["label", "path"]:
-            raise BadInput(f"{shown}:1: expected the header 'path,label', got {','.join(header)!r}")
-        rows = []
-        for cells in lines:
-            place = f"{shown}:{lines.line_num}"
-            row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-            if cells and (len(cells) != 2 or not all(row.values())):
-                raise BadInput(f"{place}: expected a path and a label, got {','.join(cells)!r}")
-            rows += [(row["path"], row["label"], place)] if cells else []
-    except csv.Error as error:
-        raise BadInput(f"{shown}:{lines.line_num}: expected CSV, got {error}") from None
-    if not rows:
-        raise BadInput(f"{shown}: expected rows below the header, got none")
-    return rows
+def _whole_numbers(found: Sequence[spreadsheet.Row], task: Task) -> bool:
+    """Whether the labels of a CSV file are integers; else they are names. Raises BadInput where they are mixed.
 
-
-def _whole_numbers(rows: Sequence[tuple[str, str, str]]) -> bool:
-    """Whether the labels of a CSV file are integers; else they are names. Raises BadInput where they are mixed."""
-    whole = [re.fullmatch(r"[+-]?\d+", label) is not None for _, label, _ in rows]
+    Labels such as 007 are names, unless the task says that they are numbers.
+    """
+    if task.labels == "names":
+        return False
+    whole = [re.fullmatch(r"[+-]?\d{1,18}", row.label, re.ASCII) is not None for row in found]
+    if task.labels == "numbers" and not all(whole):
+        row = found[whole.index(False)]
+        raise BadInput(f"{row.place}: expected an integer as the label (labels: numbers), got {row.label[:200]!r}")
+    if task.labels is None and any(re.fullmatch(r"0\d+", row.label, re.ASCII) for row in found):
+        return False
     if any(whole) and not all(whole):
-        _, label, place = rows[whole.index(not whole[0])]
+        row = found[whole.index(not whole[0])]
         kind = "an integer" if whole[0] else "a name"
-        raise BadInput(f"{place}: expected {kind} as the label, as in the lines before, got {label!r}")
+        raise BadInput(
+            f"{row.place}: expected {kind} as the label, as in the lines before, got {row.label[:200]!r} "
+            "(labels: names takes all as names)"
+        )
     return whole[0]
-
-
-def _text(file: Path, shown: str) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{shown}: expected UTF-8 text, got {error}") from None
-
-
-def _key(path: str, place: str) -> str:
-    """The relative path in one spelling, so that ./a.png and a.png are the same image."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts:
-        raise BadInput(f"{place}: expected a path below the folder of the list, got {path!r}")
-    return pure.as_posix()
 
 
 def _numbered(items: Sequence[Item], known: int | None, shown: str) -> list[str]:
@@ -124,9 +156,13 @@ def _numbered(items: Sequence[Item], known: int | None, shown: str) -> list[str]
 
 
 def _check_files(items: Sequence[Item]) -> None:
-    for item in items:
-        if isinstance(item.content, Path) and not item.content.is_file():
-            raise BadInput(f"{item.place}: expected the image {item.key}, found none")
+    faults = [
+        f"{item.place}: expected the image {item.key}, found none"
+        for item in items
+        if isinstance(item.content, Path) and not is_file(item.content)
+    ]
+    if faults:
+        raise together(faults)
 
 
 def _check_once(items: Sequence[Item]) -> None:

@@ -2,53 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 
-from ship.errors import BadInput
-from ship.experiment.params import Task
+from ship.data.sources.strata import grouped, stratified
+from ship.errors import BadInput, together
+from ship.experiment.task import Task
 
 SPLITS = ("train", "val", "test")
+ALIASES = {
+    "train": {"train", "training", "trn"},
+    "val": {"val", "valid", "validation", "dev", "development"},
+    "test": {"test", "testing", "tst", "holdout"},
+}
 
 
 class Item(NamedTuple):
     """An image that is not read yet.
 
-    `key` is its relative path with `/`, `place` names it in errors, `content` is its file or the encoded bytes.
+    `key` is its relative path with `/`, `place` names it in errors, `content` is its file or the encoded bytes. Images
+    with the same `group` stay on one side of a random split, as those with the same `digest` of their bytes do.
     """
 
     key: str
     label: int
     place: str
     content: Path | bytes
+    group: str = ""
+    digest: bytes = b""
 
 
 class Listing(NamedTuple):
-    """The images of every split and the names of the classes; `holes`: whether a class may lack training images."""
+    """The images of every split and the names of the classes.
+
+    `holes`: whether a class may lack training images; `about`: what else task.json says of them.
+    """
 
     splits: dict[str, list[Item]]
     classes: list[str]
     holes: bool = False
+    about: Mapping[str, Any] = MappingProxyType({})
+
+
+Check = Callable[[Sequence[Item]], list[Item]]
+"""What reads the images before they are split: those that can be used, with their digests"""
+
+
+def unchecked(items: Sequence[Item]) -> list[Item]:
+    """The images as they are."""
+    return list(items)
+
+
+def part_of(name: str) -> str | None:
+    """The split that a folder or a cell names, such as `Training`, `test_set` or `images-val`; None for any other."""
+    words = "".join(letter if letter.isalpha() else " " for letter in name.casefold()).split()
+    words = [word.removesuffix("set").removesuffix("data") or word for word in words]
+    words = [word for word in words if word not in {"set", "data", "dataset", "images", "imgs", "img", "split", "seg"}]
+    return next((part for part, names in ALIASES.items() if len(words) == 1 and words[0] in names), None)
 
 
 def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) -> dict[str, list[Item]]:
-    """Train, val and test of exactly the sizes asked for, with every class in proportion; in the order of `items`."""
+    """Train, val and test of exactly the sizes asked for, with every class in proportion; in the order of `items`.
+
+    Images of one group, and copies, stay together, and then sizes may differ by what that takes.
+    """
+    sizes = _sizes(name, task, len(items))
+    floors = _floors(task, items, sizes, len(classes))
+    return chosen(name, task, items, classes, sizes, floors, SPLITS)
+
+
+def chosen(
+    name: str,
+    task: Task,
+    items: Sequence[Item],
+    classes: Sequence[str],
+    sizes: Sequence[int],
+    floors: NDArray[np.int64],
+    parts: Sequence[str],
+) -> dict[str, list[Item]]:
+    """The `parts` of these sizes, each with `floors` (parts, classes) images of each class at the least."""
     labels = np.array([item.label for item in items], dtype=np.int64)
-    test = task.test or max(len(items) - task.train - task.val, 1)
-    needed = task.train + task.val + test
-    if len(items) < needed:
+    units = _units(items)
+    if len(set(units)) == len(items):
+        rows = stratified(labels, sizes, len(classes), task.seed, floors)
+    else:
+        rows = grouped(labels, np.array(units), sizes, len(classes), task.seed, floors)
+    if empty := [part for part, found in zip(parts, rows, strict=True) if not len(found)]:
+        raise BadInput(f"tasks.{name}: expected enough groups for {', '.join(parts)}, got none left for {empty[0]}")
+    check_train(name, labels, rows[0], classes)
+    return {part: [items[index] for index in found] for part, found in zip(parts, rows, strict=True)}
+
+
+def share(size: float | None, whole: int) -> int | None:
+    """A size in images; a share of the `whole` is one image at the least."""
+    return max(1, round(size * whole)) if isinstance(size, float) else size
+
+
+def _sizes(name: str, task: Task, whole: int) -> tuple[int, int, int]:
+    val, test = share(task.val, whole) or 0, share(task.test, whole)
+    train = share(task.train, whole) or 0
+    shares = [size for size in (task.train, task.val, task.test) if isinstance(size, float)]
+    if len(shares) == len(SPLITS) and sum(shares) > 1 - 1e-9:  # all images, whatever rounding says
+        train = whole - val - (test or 0)
+    test = test or max(whole - train - val, 1)
+    needed = max(train, 1) + val + test
+    if whole < needed:
         raise BadInput(
-            f"tasks.{name}: expected at least {needed} images (train {task.train}, val {task.val}, test {test}), "
-            f"got {len(items)} (lower train, val or test)"
+            f"tasks.{name}: expected at least {needed} images (train {max(train, 1)}, val {val}, test {test}), "
+            f"got {whole} (lower train, val or test)"
         )
-    chosen = stratified(labels, (task.train, task.val, test), len(classes), task.seed)
-    check_train(name, labels, chosen[0], classes)
-    return {part: [items[index] for index in rows] for part, rows in zip(SPLITS, chosen, strict=True)}
+    return train, val, test
+
+
+def _floors(task: Task, items: Sequence[Item], sizes: Sequence[int], classes: int) -> NDArray[np.int64]:
+    """One image of each class for train; with shares one of test, too, and of val, where there are enough."""
+    have = np.bincount([item.label for item in items], minlength=classes)
+    floors = np.zeros((len(sizes), classes), dtype=np.int64)
+    wanted = {0: 1, 2: 2, 1: 3} if isinstance(task.train, float) else {0: 1}
+    for part, enough in wanted.items():
+        if (have >= enough).sum() <= sizes[part]:
+            floors[part] = have >= enough
+    return floors
+
+
+def _units(items: Sequence[Item]) -> list[int]:
+    """A number for each image, the same for those that must stay together: by group, or by copies of the same bytes."""
+    parent = list(range(len(items)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[str | bytes, int] = {}
+    for row, item in enumerate(items):
+        for mark in (item.group, item.digest):
+            if mark:
+                parent[root(row)] = root(first.setdefault(mark, row))
+    return [root(row) for row in range(len(items))]
 
 
 def check_number(classes: Sequence[str], task: Task, shown: str) -> None:
@@ -58,29 +155,14 @@ def check_number(classes: Sequence[str], task: Task, shown: str) -> None:
 
 
 def check_train(name: str, labels: NDArray[np.int64], train: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Raises BadInput for a class that has images, by their `labels`, of which none is among the rows of `train`."""
+    """Raises BadInput for all classes that have images, by their `labels`, of which none is in the rows of `train`."""
     have = np.bincount(labels, minlength=len(classes))
     trained = np.bincount(labels[train], minlength=len(classes))
-    for label, title in enumerate(classes):
-        if have[label] and not trained[label]:
-            raise BadInput(
-                f"tasks.{name}: expected enough images of every class, got {have[label]} of the class {title!r}, "
-                f"of which none falls into train (add images of it, or change the sizes)"
-            )
-
-
-def stratified(labels: NDArray[np.int64], sizes: Sequence[int], classes: int, seed: int) -> list[NDArray[np.int64]]:
-    """Disjoint, sorted row numbers, one array of exactly the size asked for in `sizes` a part.
-
-    Every part takes from the classes in proportion to what the earlier parts left of them, by largest remainders.
-    """
-    # a stream per class: images added to one class do not reshuffle another
-    piles = [Generator(PCG64([seed, label])).permutation(np.flatnonzero(labels == label)) for label in range(classes)]
-    parts = []
-    for size in sizes:
-        left = np.array([len(pile) for pile in piles])
-        quota, rest = np.divmod(size * left, left.sum())
-        quota[np.argsort(-rest, kind="stable")[: size - quota.sum()]] += 1
-        parts.append(np.sort(np.concatenate([pile[:count] for pile, count in zip(piles, quota, strict=True)])))
-        piles = [pile[count:] for pile, count in zip(piles, quota, strict=True)]
-    return parts
+    lacking = [label for label in range(len(classes)) if have[label] and not trained[label]]
+    if lacking:
+        said = [
+            f"got {have[label]} of the class {classes[label]!r}, of which none falls into train" for label in lacking
+        ]
+        said[0] = f"tasks.{name}: expected enough images of every class, {said[0]}"
+        enough = int((have > 0).sum())
+        raise together(said, f"{enough} or more in train would do, one for each class, or add images")

@@ -263,3 +263,34 @@ def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_copy", full)
     with pytest.raises(BadInput, match="a.zip: expected room for its files in .*, got No space left .*TMPDIR"):
         extract(tmp_path / "a.zip", tmp_path / "out", "a.zip")
+
+
+def test_backslashes_part_folders(tmp_path):
+    """As programs of Windows write them, against the format; what leads out is refused all the same."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+        bundle.writestr("pets\\cat\\", "")
+        bundle.writestr("pets\\cat\\1.png", "cat")
+        bundle.writestr("pets\\dog\\1.png", "dog")
+    with unpacked(tmp_path / "a.zip", None) as folder:
+        assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
+            "cat/1.png",
+            "dog/1.png",
+        ]
+    for name in ("..\\1.png", "C:\\1.png", "\\1.png"):
+        with zipfile.ZipFile(tmp_path / "b.zip", "w") as bundle:
+            bundle.writestr(name, "x")
+        with pytest.raises(BadInput, match="expected paths inside the archive"), unpacked(tmp_path / "b.zip", None):
+            pass
+
+
+@pytest.mark.parametrize(
+    "note", ["README", "readme.txt", "Thumbs.db", "desktop.ini", "LICENSE", "notes.md", ".DS_Store"]
+)
+def test_notes_beside_the_one_folder_are_passed_over(tmp_path, note):
+    """It is entered; beside a list it is not."""
+    for other, inside in ((note, "pets"), ("list.csv", "unpacked"), ("train800.txt", "unpacked")):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
+            bundle.writestr("pets/cat/1.png", "cat")
+            bundle.writestr(other, "x")
+        with unpacked(tmp_path / "a.zip", None) as folder:
+            assert folder.name == inside

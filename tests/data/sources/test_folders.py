@@ -105,3 +105,111 @@ def test_splits_that_do_not_fit(tmp_path, put, paths, settings, message):
     root = put(tmp_path / "pets", "train/cat/1.png", "train/dog/2.png", *paths)
     with pytest.raises(BadInput, match=message):
         folder("mine", Task(source="folder", path="pets", **settings), root, "pets")
+
+
+OWN = Task(source="folder", path="pets", train=0.7, val=0.1, test=0.2)
+
+
+def split_folder(tmp_path, put, *parts, images=10):
+    """A folder with two classes in each of `parts`."""
+    paths = [f"{part}/{('cat', 'dog')[n % 2]}/{n}.png" for part in parts for n in range(images)]
+    return put(tmp_path / "pets", *paths)
+
+
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [
+        (("Training", "Testing"), [9, 1, 10]),
+        (("TRAIN", "VALID", "TEST"), [10, 10, 10]),
+        (("training_set", "test_set"), [9, 1, 10]),
+        (("Train", "Val"), [8, 10, 2]),
+        (("train", "validation", "test"), [10, 10, 10]),
+        (("seg_train", "seg_test"), [9, 1, 10]),
+        (("train",), [7, 1, 2]),
+    ],
+)
+def test_splits_in_any_spelling_are_splits(tmp_path, put, parts, sizes):
+    """Never classes; what there is none of is set apart from train by its share."""
+    listing = folder("mine", OWN, split_folder(tmp_path, put, *parts), "pets")
+    assert listing.classes == ["cat", "dog"]
+    assert [len(items) for items in listing.splits.values()] == sizes
+
+
+@pytest.mark.parametrize("parts", [("train", "training", "test"), ("val", "test"), ("valid", "validation", "train")])
+def test_splits_that_are_unclear_are_refused(tmp_path, put, parts):
+    """Two folders for one split, or none to train on."""
+    with pytest.raises(BadInput, match="expected one sub-folder per class, or train, test and"):
+        folder("mine", OWN, split_folder(tmp_path, put, *parts), "pets")
+
+
+@pytest.mark.parametrize("parts", [("fold1", "fold2"), ("site A", "site B", "site C"), ("2023", "2024")])
+def test_a_level_with_the_same_sub_folders_is_no_set_of_classes(tmp_path, put, parts):
+    """Whatever its folders are called."""
+    with pytest.raises(BadInput, match="which all have the sub-folders cat, dog .*call them train, val and test"):
+        folder("mine", OWN, split_folder(tmp_path, put, *parts), "pets")
+
+
+def test_splits_below_classes_are_refused(tmp_path, put):
+    """With the way out."""
+    root = put(tmp_path / "pets", *(f"{c}/{p}/{n}.png" for c in "ab" for p in ("train", "test") for n in range(3)))
+    with pytest.raises(BadInput, match="put test, train on top"):
+        folder("mine", OWN, root, "pets")
+
+
+def test_a_folder_around_the_classes_is_passed_through(tmp_path, put):
+    """What lies beside it is counted."""
+    put(tmp_path / "pets", "readme.png", *(f"images/{c}/{n}.png" for c in ("cat", "dog") for n in range(5)))
+    listing = folder("mine", OWN, tmp_path / "pets", "pets")
+    assert listing.classes == ["cat", "dog"]
+    assert listing.about["passed_over"] == {".png: in no class's folder": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["@eaDir", "#recycle", "lost+found", "$RECYCLE.BIN", ".ipynb_checkpoints", "__MACOSX", ".Trash-1000"]
+)
+def test_folders_of_a_system_are_skipped_at_every_depth(classes, put, name):
+    """Beside the classes, in them, and below; counted."""
+    put(classes, f"{name}/a.png", f"cat/{name}/b.png", f"cat/deep/{name}/deeper/c.png")
+    listing = folder("mine", OWN, classes, "pets")
+    assert listing.classes == ["cat", "dog"]
+    assert sum(map(len, listing.splits.values())) == 18
+    assert sum(listing.about["passed_over"].values()) == 3
+
+
+def test_linked_folders_are_followed(tmp_path, classes, put):
+    """A class may be a link, and may hold one; a link to a folder above ends there."""
+    put(tmp_path / "elsewhere", "x.png", "y.png")
+    (classes / "emu").symlink_to(tmp_path / "elsewhere")
+    (classes / "cat/more").symlink_to(tmp_path / "elsewhere")
+    (classes / "cat/loop").symlink_to(classes / "cat")
+    listing = folder("mine", OWN, classes, "pets")
+    assert listing.classes == ["cat", "dog", "emu"]
+    assert {"emu/x.png", "cat/more/y.png"} <= {item.key for items in listing.splits.values() for item in items}
+    assert listing.about["passed_over"] == {"no suffix: a link to a folder above": 1}
+
+
+def test_broken_links_are_named(classes):
+    """All at once; or they are counted."""
+    for name in ("a.png", "b.png"):
+        (classes / "cat" / name).symlink_to("nowhere")
+    with pytest.raises(BadInput, match=r"cat/a.png: .*a link to nothing: nowhere; .*cat/b.png.*\(2 in all\)"):
+        folder("mine", OWN, classes, "pets")
+    listing = folder("mine", OWN.model_copy(update={"broken": "skip"}), classes, "pets")
+    assert sum(listing.about["passed_over"].values()) == 2
+
+
+def test_what_is_passed_over_is_counted_by_suffix_and_reason(classes, put):
+    """Nothing goes by in silence."""
+    put(classes, "cat/a.unknown", "loose.png", "cat/no_suffix")
+    for name in ("cat/a.txt", "cat/b.TXT", "dog/c.heic", "cat/.hidden.png", "labels.csv"):
+        (classes / name).write_text("no image")
+    listing = folder("mine", OWN, classes, "pets")
+    assert listing.about["passed_over"] == {
+        ".csv: no image": 1,
+        ".heic: needs the package pillow-heif": 1,
+        ".png: hidden": 1,
+        ".png: in no class's folder": 1,
+        ".txt: no image": 2,
+        ".unknown: an image by its content, not by its suffix: rename it": 1,
+    }
+    assert sum(map(len, listing.splits.values())) == 19

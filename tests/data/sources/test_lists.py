@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from ship.data.sources import lists
@@ -138,3 +140,129 @@ def test_csv_header_is_needed(tmp_path, put):
     """Without a header the first image would be lost."""
     with pytest.raises(BadInput, match=r"list.csv:1: expected the header 'path,label', got 'image,label'"):
         table(tmp_path, put, [0, 1], header="image,label")
+
+
+OWN = Task(source="csv", path="list.csv", train=0.6, val=0.2, test=0.2)
+
+
+def read(tmp_path, put, body, task=OWN, paths=None):
+    """The listing of a CSV file with this text, or these bytes, beside ten images."""
+    put(tmp_path, *(paths or [f"img/{n}.png" for n in range(10)]))
+    data = body if isinstance(body, bytes) else body.encode()
+    (tmp_path / "list.csv").write_bytes(data)
+    return lists.table("mine", task, tmp_path / "list.csv", "list.csv")
+
+
+def rows(line, count=10):
+    return "".join(line.format(n=n, label=("cat", "dog")[n % 2]) + "\n" for n in range(count))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Path,LABEL\n" + rows("img/{n}.png,{label}"),
+        ",path,label,width\n" + rows("{n},img/{n}.png,{label},224"),
+        "label;path\n" + rows("{label};img/{n}.png"),
+        "path\tlabel\n" + rows("img/{n}.png\t{label}"),
+        ("\ufeffpath,label\n" + rows("img/{n}.png,{label}")).replace("\n", "\r\n"),
+        ("path\tlabel\n" + rows("img/{n}.png\t{label}")).encode("utf-16"),
+        "sep=;\npath;label\n" + rows("img/{n}.png;{label}"),
+        "path,label,note\n" + rows('img/{n}.png,{label},"two\nlines, a comma"'),
+        "path,label\n" + rows("img\\{n}.png,{label}"),
+        "path,label\n" + rows(".\\img\\{n}.png,{label}"),
+        "path,label\n\n" + rows(" img/{n}.png , {label} ") + ",\n\n",
+    ],
+)
+def test_csv_in_every_spelling(tmp_path, put, body):
+    """Case, other columns, separators, encodings, line ends, backslashes, blank lines."""
+    listing = read(tmp_path, put, body)
+    assert listing.classes == ["cat", "dog"]
+    assert {item.key for part in listing.splits.values() for item in part} == {f"img/{n}.png" for n in range(10)}
+
+
+@pytest.mark.parametrize("there", ["NFC", "NFD"])
+def test_accents_in_either_spelling(tmp_path, put, there):
+    """MacOS takes letters apart where others put them together."""
+    asked = {"NFC": "NFD", "NFD": "NFC"}[there]
+    paths = [unicodedata.normalize(there, f"caf\u00e9/{n}.png") for n in range(10)]
+    body = "path,label\n" + rows("caf\u00e9/{n}.png,{label}")
+    listing = read(tmp_path, put, unicodedata.normalize(asked, body), paths=paths)
+    assert {item.key for part in listing.splits.values() for item in part} == {*paths}
+
+
+def test_paths_from_the_root_are_taken_where_they_lie_below(tmp_path, put):
+    """As pandas writes them."""
+    listing = read(tmp_path, put, "path,label\n" + rows(f"{tmp_path}/img/{{n}}.png,{{label}}"))
+    assert sum(map(len, listing.splits.values())) == 10
+
+
+def test_a_column_names_the_splits(tmp_path, put):
+    """In any spelling; without val a share of train is set apart."""
+    body = "path,label,Split\n" + rows("img/{n}.png,{label},Training", 6)
+    body += "".join(f"img/{n}.png,{('cat', 'dog')[n % 2]},test\n" for n in range(6, 10))
+    listing = read(tmp_path, put, body)
+    assert {item.key for item in listing.splits["test"]} == {f"img/{n}.png" for n in range(6, 10)}
+    assert [len(part) for part in listing.splits.values()] == [5, 1, 4]
+
+
+def test_a_column_keeps_groups_together(tmp_path, put):
+    """A patient's images are on one side."""
+    body = "path,label,Group\n" + "".join(f"img/{n}.png,{('cat', 'dog')[n % 2]},p{n // 2}\n" for n in range(10))
+    listing = read(tmp_path, put, body)
+    groups = [{item.group for item in part} for part in listing.splits.values()]
+    assert sum(map(len, groups)) == len(set.union(*groups)) == 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "setting", "classes"),
+    [
+        (["007", "008"], None, ["007", "008"]),
+        (["10023", "10024"], "names", ["10023", "10024"]),
+        (["0", "1"], None, ["0", "1"]),
+        (["1", "cat"], "names", ["1", "cat"]),
+        (["00", "01"], "numbers", ["0", "1"]),
+    ],
+)
+def test_labels_that_are_names(tmp_path, put, labels, setting, classes):
+    """Codes stay as they are spelt."""
+    body = "path,label\n" + "".join(f"img/{n}.png,{labels[n % 2]}\n" for n in range(10))
+    assert read(tmp_path, put, body, OWN.model_copy(update={"labels": setting})).classes == classes
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("path,label\n" + rows("img/{n}.png,cat"), "list.csv: expected two or more classes, got 1"),
+        ("file,label\nimg/0.png,cat\n", "list.csv:1: expected the header 'path,label', got 'file,label'"),
+        ("path,label\n" + rows("IMG/{n}.PNG,{label}"), r"list.csv:2: .*\(there is img/0.png, which differs in case\)"),
+        ("path,label\nimg/0.png," + "9" * 200_000 + "\n", "list.csv:2: expected CSV, got field larger"),
+        ("path,label\n" + "a" * 5000 + ".png,cat\n", "list.csv:2: .*the cell is too long for a path"),
+        ("path,label\nimg/0.png," + "9" * 5000 + "\nimg/1.png,1\n", "list.csv:3: expected a name as the label"),
+        ("path,label\nC:\\img\\0.png,cat\n", "list.csv:2: expected a path below the folder of the list"),
+        ("path,label\n..\\img\\0.png,cat\n", "list.csv:2: expected a path below the folder of the list"),
+        (
+            "path,label\n" + rows("img/{n}.png,1{n}"),
+            r"without a gap .*\(tasks.mine.labels: names takes them as names\)",
+        ),
+        ("path,label,split\n" + rows("img/{n}.png,{label},extra"), "list.csv:2: expected train, val or test as the"),
+        ("path,label,split\n" + rows("img/{n}.png,{label},"), "list.csv:2: expected a split in every row"),
+        ("path,label,split\n" + rows("img/{n}.png,{label},test"), "got none for train"),
+        ("path,path,label\nimg/0.png,b,cat\n", "list.csv:1: expected one column 'path', got 2"),
+        ("path,label\n" + rows("none/{n}.png,{label}"), r"none/0.png, found none; .*\(10 in all\)"),
+        ("path,label\nimg/\u00e9.png,cat\n".encode("latin-1"), r"expected UTF-8 text, .* in line 2 \(save it as UTF-8"),
+        ("path,label\nimg/0\0.png,cat\n", "list.csv:2: expected"),
+    ],
+)
+def test_csv_that_does_not_fit_is_refused_in_one_line(tmp_path, put, body, message):
+    """With its line and the cause."""
+    with pytest.raises(BadInput, match=message) as error:
+        read(tmp_path, put, body)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 2500
+
+
+def test_files_that_are_absent_may_be_skipped(tmp_path, put):
+    """They are counted."""
+    body = "path,label\n" + rows("img/{n}.png,{label}", 12)
+    listing = read(tmp_path, put, body, OWN.model_copy(update={"broken": "skip"}))
+    assert listing.about["passed_over"] == {"no such file": 2}

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from ship.data.sources.splits import stratified
+from ship.data.sources.splits import Item, part_of, split
+from ship.data.sources.strata import grouped, stratified
+from ship.errors import BadInput
+from ship.experiment.params import Task
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -16,3 +19,96 @@ def test_stratified_split(seed):
     share = sizes[0] * np.bincount(labels, minlength=7) / 600
     assert abs(np.bincount(labels[parts[0]], minlength=7) - share).max() < 1
     assert all((np.diff(part) > 0).all() for part in parts)
+
+
+def items(counts, group=lambda number: ""):
+    """Images of classes 0, 1 ... as many as `counts` say."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    return [Item(f"{n}.png", label, f"{n}.png", b"", group(n)) for n, label in enumerate(labels)]
+
+
+def sizes(counts, seed=0, group=lambda number: "", **settings):
+    """Images of each split and class."""
+    task = Task(**{"source": "folder", "path": ".", "seed": seed, **settings})
+    found = split("mine", task, items(counts, group), [str(label) for label in range(len(counts))])
+    return {part: np.bincount([one.label for one in rows], minlength=len(counts)) for part, rows in found.items()}
+
+
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("counts", [[5] * 5, [950, 50], [500, 2, 2], [3, 100, 7, 5, 5], [2, 2, 2, 20]])
+def test_shares_use_all_images_with_every_class_in_train_and_test(counts, seed):
+    """From five images a class, and for rare classes from two."""
+    found = sizes(counts, seed, **SHARES)
+    assert sum(found.values()).tolist() == counts
+    assert (found["train"] > 0).all()
+    assert (found["test"] > 0).all()
+    assert abs(found["train"].sum() - 0.7 * sum(counts)) <= 1
+
+
+def test_a_rare_class_gets_a_training_image():
+    """Where sizes are numbers, too; largest remainders alone would give it none."""
+    found = sizes([500, 2, 2, 2], train=100, val=50)
+    assert found["train"].min() == 1
+    assert [part.sum() for part in found.values()] == [100, 50, 356]
+
+
+def test_all_classes_without_training_images_are_named():
+    """With the size that would do."""
+    with pytest.raises(BadInput, match=r"got 5 of the class .*; got 5 of the class .*\(.*8 or more in train would do"):
+        sizes([5] * 8, train=3, val=2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_group_stays_on_one_side(seed):
+    """Sizes and proportions are near what is asked for; groups may hold several classes."""
+    numbers = np.random.default_rng(seed).integers(0, 40, 400)
+    task = Task(source="csv", path=".", seed=seed, **SHARES)
+    found = split("mine", task, items([250, 150], lambda n: f"patient {numbers[n]}"), ["a", "b"])
+    groups = {part: {one.group for one in rows} for part, rows in found.items()}
+    assert not groups["train"] & groups["val"] | groups["train"] & groups["test"] | groups["val"] & groups["test"]
+    assert sum(map(len, found.values())) == 400
+    assert abs(len(found["train"]) - 280) < 30
+    assert abs(np.mean([one.label for one in found["train"]]) - 150 / 400) < 0.06
+
+
+def test_too_few_groups_are_refused():
+    """Two groups make no three splits."""
+    with pytest.raises(BadInput, match="expected enough groups for train, val, test, got none left for"):
+        sizes([10, 10], group=lambda n: str(n % 2), **SHARES)
+
+
+def test_units_of_one_image_are_split_exactly():
+    """As many as asked for of each class."""
+    labels = np.repeat([0, 1], [60, 40])
+    parts = grouped(labels, np.arange(100), (50, 20, 30), 2, 0)
+    assert [len(part) for part in parts] == [50, 20, 30]
+    assert [int(labels[part].sum()) for part in parts] == [20, 8, 12]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("Training", "train"),
+        ("TRAIN", "train"),
+        ("train_set", "train"),
+        ("trainset", "train"),
+        ("Test Images", "test"),
+        ("testing", "test"),
+        ("valid", "val"),
+        ("Validation", "val"),
+        ("val2017", "val"),
+        ("dev", "val"),
+        ("seg_test", "test"),
+        ("training wheels", None),
+        ("contest", None),
+        ("valley", None),
+        ("set", None),
+        ("cat", None),
+    ],
+)
+def test_names_of_splits(name, part):
+    """In any case and with the usual words beside; names that only contain one are none."""
+    assert part_of(name) == part

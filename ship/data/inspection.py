@@ -1,0 +1,113 @@
+"""A look at every image before it is used: can it be read, is it a copy, what is odd about it. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Any, NamedTuple
+
+from ship.data.decoding import ODDITIES, PLAIN, Reading, see
+from ship.data.sources.splits import Item
+from ship.errors import BadInput, together
+from ship.experiment.task import OWN, Task
+
+
+def reading_of(task: Task) -> Reading:
+    """How the task's images are read."""
+    return Reading(**{key: getattr(task, key) for key in Reading._fields})
+
+
+def unlike_plain(reading: Reading) -> dict[str, Any]:
+    """What is not as everywhere in how images are read."""
+    return {key: value for key, value in reading._asdict().items() if value != getattr(PLAIN, key)}
+
+
+class Look(NamedTuple):
+    """What is known of an image whose bytes are forgotten again."""
+
+    digest: bytes
+    odd: frozenset[str]
+    fault: str | None
+
+
+class Inspection:
+    """Reads images and keeps what was found; images that cannot be read are refused together, or left out.
+
+    Called with a task's images it gives those that can be used, with their digests. Raises BadInput for all broken
+    images at once, and for all that are in two classes at once.
+    """
+
+    def __init__(self, name: str, task: Task, pool: Executor) -> None:
+        self.name, self.task, self.pool = name, task, pool
+        self.reading = reading_of(task)
+        self.odd: Counter[str] = Counter()
+        self.broken: list[str] = []
+        self.copies = 0
+
+    def __call__(self, items: Sequence[Item]) -> list[Item]:
+        """The images that can be used, in their order."""
+        looks = list(self.pool.map(self._look, items))
+        self.broken = [look.fault for look in looks if look.fault is not None]
+        if self.broken and self.task.broken == "refuse":
+            skip = f"tasks.{self.name}.broken: skip leaves them out"
+            raise together(self.broken, skip if self.task.source in OWN else "")
+        seen = [
+            item._replace(digest=look.digest) for item, look in zip(items, looks, strict=True) if look.fault is None
+        ]
+        if not seen:
+            raise BadInput(f"tasks.{self.name}: expected images that can be read, got none of {len(items)}")
+        self.odd = Counter(kind for look in looks for kind in look.odd)
+        if self.task.source in OWN:
+            self._check_copies(seen)
+        return seen
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What task.json says of it: nothing, where all images are whole and read as everywhere."""
+        said: dict[str, Any] = {"broken": len(self.broken)} if self.broken else {}
+        return said | ({"reading": reading} if (reading := unlike_plain(self.reading)) else {})
+
+    def lines(self) -> list[str]:
+        """What a person should know, a line each."""
+        said = [f"skipped: {fault}" for fault in self.broken[:20]]
+        said += [f"skipped: {len(self.broken)} images that cannot be read"] if self.broken else []
+        said += [f"warning: {self.odd[kind]} images {text}" for kind, text in ODDITIES.items() if self.odd[kind]]
+        return said + ([f"copies: {self.copies} images have the bytes of another one"] if self.copies else [])
+
+    def _look(self, item: Item) -> Look:
+        try:
+            data = read(item)
+            return Look(hashlib.sha256(data).digest(), see(data, titled(item), self.reading).odd, None)
+        except BadInput as error:
+            return Look(b"", frozenset(), str(error))
+
+    def _check_copies(self, items: Sequence[Item]) -> None:
+        """Count copies of the same bytes. Raises BadInput for all that have another label than the first."""
+        first: dict[bytes, Item] = {}
+        faults = []
+        for item in items:
+            twin = first.setdefault(item.digest, item)
+            self.copies += twin is not item
+            if twin.label != item.label:
+                faults.append(
+                    f"{titled(item)}: expected one class for an image, got the bytes of {twin.key}, of another"
+                )
+        if faults:
+            raise together(faults, "remove the wrong one of each pair")
+
+
+def read(item: Item) -> bytes:
+    """The image's own bytes. Raises BadInput where the file cannot be read."""
+    if isinstance(item.content, bytes):
+        return item.content
+    try:
+        return item.content.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{titled(item)}: expected a file that can be read, got: {error.strerror}") from None
+
+
+def titled(item: Item) -> str:
+    """The image's place, and its path where the place is a line of a list."""
+    return f"{item.place} ({item.key})" if item.key not in item.place else item.place
