@@ -27,7 +27,7 @@ class Archive(NamedTuple):
 _PETS = "https://thor.robots.ox.ac.uk/~vgg/data/pets/"
 _FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
 _SVHN = "http://ufldl.stanford.edu/housenumbers/"
-_PCAM = "https://zenodo.org/record/2546921/files/camelyonpatch_level_2_split_"
+_PCAM, _PATCHES = "https://zenodo.org/record/2546921/files/", "camelyonpatch_level_2_split_"
 _KITTI = "https://s3.eu-central-1.amazonaws.com/avg-kitti/"
 _NORB = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 _TRAINING, _TESTING = "smallnorb-5x46789x9x18x6x2x96x96-training", "smallnorb-5x01235x9x18x6x2x96x96-testing"
@@ -38,7 +38,7 @@ _KIT = (  # with the digest that torchvision has
     "https://ai.stanford.edu/~jkrause/cars/car_devkit.tgz",
 )
 _KAGGLE = (
-    "get it from https://www.kaggle.com/c/diabetic-retinopathy-detection/data (needs an account and the rules accepted); "
+    "get it from https://www.kaggle.com/c/diabetic-retinopathy-detection/data (it needs an account); "
     "train.zip has five parts and test.zip seven: leave them as they are"
 )
 _ORDINARY = (
@@ -239,7 +239,10 @@ ARCHIVES: dict[str, Archive] = {
     one.name: one
     for one in (
         *_ORDINARY,
-        *(Archive("camelyonpatch_level_2_split_" + end, (_PCAM + end,), size, digest) for end, size, digest in _PCAM_FILES),
+        *(
+            Archive("camelyonpatch_level_2_split_" + end, (_PCAM + end,), size, digest)
+            for end, size, digest in _PCAM_FILES
+        ),
         *(Archive(name, (_NORB + name,), size, digest) for name, size, digest in _NORB_FILES),
         *(Archive(name, tuple(place + name for place in _CARS), size, digest) for name, size, digest in _CAR_FILES),
         Archive("car_devkit.tgz", _KIT, md5="c3b158d763b6e2245038c8ad08e45376"),
