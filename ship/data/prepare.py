@@ -21,11 +21,14 @@ from ship.data.sources import builtin
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
+from ship.data.sources.published import published
 from ship.data.sources.splits import Item, Listing, split
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
+ARCHIVES = Path("archives")  # where the workflow downloads to
+PUBLISHED = ("vtab1k", "fgvc")  # sources that are described in a table
 OWN = ("folder", "csv")  # sources whose images nobody has published
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
@@ -37,7 +40,7 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
     the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
     """
-    with opened(name, task, Path(data_root)) as listing:
+    with opened(name, task, Path(data_root), out.parent) as listing:
         check_classes(name, listing)
         fresh = not out.exists()
         try:
@@ -50,10 +53,17 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
-    """The task's images, wherever they come from; files of an archive go when the block ends."""
+def opened(name: str, task: Task, data_root: Path, scratch: Path) -> Iterator[Listing]:
+    """The task's images, wherever they come from; files of an archive go when the block ends.
+
+    Images of published archives lie in the folder `scratch` meanwhile, as one file without a name.
+    """
     if task.source == "builtin":
         yield made(name, task)
+        return
+    if task.source in PUBLISHED:
+        with published(name, task, archives_of(task, data_root), scratch) as listing:
+            yield listing
         return
     place = Path(os.path.normpath(data_root / str(task.path)))
     if task.url is None and not place.exists():
@@ -66,6 +76,11 @@ def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
     yield read(name, task, place, str(place))
+
+
+def archives_of(task: Task, data_root: Path) -> Path:
+    """The folder with the task's original archives."""
+    return data_root / task.archives if task.archives is not None else ARCHIVES
 
 
 def made(name: str, task: Task) -> Listing:
@@ -114,7 +129,8 @@ def _only_csv(folder: Path, shown: str) -> Path:
 
 def _write(name: str, task: Task, listing: Listing, out: Path) -> None:
     """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
-    about: dict[str, Any] = {"task": name, "source": task.source, "classes": listing.classes, "splits": {}}
+    about: dict[str, Any] = {"task": name, "source": task.source, **listing.about}
+    about |= {"classes": listing.classes, "splits": {}}
     seen: dict[bytes, tuple[str, Item]] = {}
     twins: list[str] = []
     with ExitStack() as drafts, ThreadPoolExecutor(DECODERS) as pool:
@@ -154,6 +170,7 @@ def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[
 
 def _checked(item: Item) -> bytes:
     """The image's bytes, after they have been decoded to the end."""
-    data = item.content if isinstance(item.content, bytes) else item.content.read_bytes()
+    content = item.content
+    data = content if isinstance(content, bytes) else content.read_bytes() if isinstance(content, Path) else content()
     rgb(data, f"{item.place} ({item.key})" if item.key not in item.place else item.place)
     return data

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ship.data.sources import draw
-from ship.data.sources.packed import Member, labelled, lines, members, pick, pictures, read
+from ship.data.sources.packed import Member, labelled, lines, members, pick, pictures, read, unfolded
 from ship.data.sources.rows import Content, Files, Images, Wanted
 from ship.data.sources.tfrecord import example, records
 from ship.errors import BadInput
@@ -85,7 +85,7 @@ def dmlab(files: Files) -> Content:
             for split in splits:
                 if file.startswith(f"dmlab-{split}.tfrecord"):
                     shown = f"{place.name}: {member.name}"
-                    with member.open() as content:
+                    with unfolded(member, place.name) as content:
                         for message in records(content, shown):
                             found = example(message, shown)
                             if lacking := {"image", "filename", "label"} - found.keys():
@@ -125,7 +125,7 @@ def _clevr(files: Files, rule: Callable[[list[dict[str, Any]]], int], classes: l
 def _scenes(member: Member, place: Path) -> Iterator[dict[str, Any]]:
     """The scenes of a file of some 200 MB, one after the other: as a whole it would fill the memory."""
     decoder, text, started = json.JSONDecoder(), "", False
-    with member.open() as content:
+    with unfolded(member, place.name) as content:
         pieces = iter(partial(content.read, 2**20), b"")
         for piece in codecs.iterdecode(pieces, "utf-8"):
             text += piece

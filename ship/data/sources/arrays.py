@@ -19,7 +19,7 @@ from PIL import Image
 
 from ship.data.sources.archives import BROKEN
 from ship.data.sources.gzipped import Gzipped
-from ship.data.sources.packed import Member, broken
+from ship.data.sources.packed import Member, broken, unfolded
 from ship.errors import BadInput
 
 Array = NDArray[Any]
@@ -102,7 +102,7 @@ def matrix_rows(path: Path, wanted: Sequence[int]) -> Rows:
 
 def cifar_records(member: Member, shown: str) -> Iterator[Array]:
     """The records (n, 3074) of a CIFAR-100 file, a block at a time. Raises BadInput where the last one is cut."""
-    with member.open() as file:
+    with unfolded(member, shown) as file:
         while data := file.read(BLOCK // CIFAR * CIFAR):
             if len(data) % CIFAR:
                 raise BadInput(f"{shown}: {member.name}: expected records of {CIFAR} bytes, got {len(data)} at its end")

@@ -9,7 +9,7 @@ from functools import partial
 
 from ship.data.sources import arrays, draw, processing
 from ship.data.sources.names import names_of
-from ship.data.sources.packed import Member, label_of, labelled, lines, members, pick, pictures
+from ship.data.sources.packed import Member, label_of, labelled, lines, members, pick, pictures, unfolded
 from ship.data.sources.rows import Content, Files, Images, Wanted
 from ship.errors import BadInput
 
@@ -26,7 +26,7 @@ def caltech101(files: Files) -> Content:
     def inside() -> Iterator[Member]:
         for member in members(place, place.name):
             if member.name.endswith("101_ObjectCategories.tar.gz") and not member.name.startswith("__MACOSX"):
-                with member.open() as tape:
+                with unfolded(member, place.name) as tape:
                     yield from members(tape, f"{place.name}: {member.name}")
                 return
         raise BadInput(f"{place.name}: expected 101_ObjectCategories.tar.gz in it, found none (is it another version?)")

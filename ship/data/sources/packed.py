@@ -7,6 +7,7 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -48,13 +49,20 @@ def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Me
         raise broken(shown, error) from None
 
 
-def read(member: Member, shown: str) -> bytes:
-    """The content of a member that is an image or a list."""
+@contextmanager
+def unfolded(member: Member, shown: str) -> Iterator[IO[bytes]]:
+    """The content of a member, as a file. Raises BadInput where it is cut or damaged."""
     try:
         with member.open() as content:
-            data = content.read(LARGEST + 1)
+            yield content
     except BROKEN as error:
         raise broken(f"{shown}: {member.name}", error) from None
+
+
+def read(member: Member, shown: str) -> bytes:
+    """The content of a member that is an image or a list."""
+    with unfolded(member, shown) as content:
+        data = content.read(LARGEST + 1)
     if len(data) > LARGEST:
         raise BadInput(f"{shown}: {member.name}: expected at most {LARGEST} bytes, got more")
     return data

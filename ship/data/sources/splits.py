@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import PCG64, Generator
@@ -19,21 +20,26 @@ SPLITS = ("train", "val", "test")
 class Item(NamedTuple):
     """An image that is not read yet.
 
-    `key` is its relative path with `/`, `place` names it in errors, `content` is its file or the encoded bytes.
+    `key` is its relative path with `/`, `place` names it in errors, `content` is its file, the encoded bytes, or what
+    reads them.
     """
 
     key: str
     label: int
     place: str
-    content: Path | bytes
+    content: Path | bytes | Callable[[], bytes]
 
 
 class Listing(NamedTuple):
-    """The images of every split and the names of the classes; `holes`: whether a class may lack training images."""
+    """The images of every split and the names of the classes.
+
+    `holes`: whether a class may lack training images; `about`: what else task.json says of them.
+    """
 
     splits: dict[str, list[Item]]
     classes: list[str]
     holes: bool = False
+    about: Mapping[str, Any] = MappingProxyType({})
 
 
 def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) -> dict[str, list[Item]]:
