@@ -62,7 +62,7 @@ def prepare(task: Task, params: Settings = PARAMS) -> None:
     from ship.data.prepare import prepare as run
 
     read = read_params(params)
-    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task))
+    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task), Path(read.archives))
 
 
 @app.command()

@@ -27,20 +27,19 @@ from ship.errors import BadInput
 from ship.experiment.params import Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
-ARCHIVES = Path("archives")  # where the workflow downloads to
 PUBLISHED = ("vtab1k", "fgvc")  # sources that are described in a table
 OWN = ("folder", "csv")  # sources whose images nobody has published
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
+def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Path = Path("archives")) -> None:
     """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
     the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
     """
-    with opened(name, task, Path(data_root), out.parent) as listing:
+    with opened(name, task, Path(data_root), archives, out.parent) as listing:
         check_classes(name, listing)
         fresh = not out.exists()
         try:
@@ -53,16 +52,17 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path, scratch: Path) -> Iterator[Listing]:
+def opened(name: str, task: Task, data_root: Path, archives: Path, scratch: Path) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends.
 
-    Images of published archives lie in the folder `scratch` meanwhile, as one file without a name.
+    Those of VTAB-1k and FGVC are read from the folder `archives`; the images that are wanted lie in `scratch`
+    meanwhile, as one file without a name.
     """
     if task.source == "builtin":
         yield made(name, task)
         return
     if task.source in PUBLISHED:
-        with published(name, task, archives_of(task, data_root), scratch) as listing:
+        with published(name, task, archives, scratch) as listing:
             yield listing
         return
     place = Path(os.path.normpath(data_root / str(task.path)))
@@ -76,11 +76,6 @@ def opened(name: str, task: Task, data_root: Path, scratch: Path) -> Iterator[Li
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
     yield read(name, task, place, str(place))
-
-
-def archives_of(task: Task, data_root: Path) -> Path:
-    """The folder with the task's original archives."""
-    return data_root / task.archives if task.archives is not None else ARCHIVES
 
 
 def made(name: str, task: Task) -> Listing:

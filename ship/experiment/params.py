@@ -75,12 +75,6 @@ class Task(Settings):
     )
     url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
     sha256: Annotated[str | None, Field(description="of the archive")] = None
-    archives: Annotated[
-        str | None,
-        Field(
-            description="folder with the original archives, under `data_root` (vtab1k, fgvc); archives/ where absent"
-        ),
-    ] = None
     group: Annotated[
         Literal["natural", "specialized", "structured", "own"] | None,
         Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),
@@ -100,8 +94,6 @@ class Task(Settings):
         published = self.source in {"vtab1k", "fgvc"}
         if (self.source == "builtin" or published) and place:
             raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got {self.source}")
-        if self.archives is not None and not published:
-            raise ValueError(f"expected source vtab1k or fgvc beside archives, got {self.source}")
         fixed = {"train", "val", "test", *(("seed",) if self.source == "vtab1k" else ())}
         if published and (odd := sorted(self.model_fields_set & fixed)):
             raise ValueError(f"expected no {odd[0]} with source {self.source!r}, whose splits are official, got one")
@@ -135,6 +127,12 @@ class Params(Settings):
     grid: Grid
     backbone: Backbone
     data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
+    archives: Annotated[
+        str,
+        Field(
+            description="folder that archives are downloaded to, or lie in already; may be anywhere, changes no result"
+        ),
+    ] = "archives"
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
     hierarchy: Hierarchy

@@ -147,10 +147,11 @@ def _exactly(file: gzip.GzipFile, count: int, path: Path) -> bytes:
 
 def _plain(path: Path) -> IO[bytes]:
     """The file, or what is inside it, where it is a gzip file."""
-    if path.suffix != ".gz":
-        return path.open("rb")
-    with gzip.open(path) as file:
-        start = file.read(48)
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path.open("rb")
+    with gzip.open(path) as unpacked:
+        start = unpacked.read(48)
     return io.BufferedReader(Gzipped(path, _hdf5_size(start)), 2**18)
 
 
