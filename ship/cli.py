@@ -66,6 +66,14 @@ def prepare(task: Task, params: Settings = PARAMS) -> None:
 
 
 @app.command()
+def lists(task: Task, folder: Annotated[Path, typer.Argument(help="a new one")]) -> None:
+    """Write a prepared task in the layout of the literature (images/, train800.txt ...), for other codes; lossless."""
+    from ship.data.layout import write_lists
+
+    write_lists(data_folder(task), folder)
+
+
+@app.command()
 def backbone(params: Settings = PARAMS) -> None:
     """Fetch the backbone's weights into one file, with their preprocessing."""
     from ship.models.backbones import fetch
