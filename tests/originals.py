@@ -22,7 +22,7 @@ LIMITS = {":800": ":8", "45000:45200": "20:24", "2754:2954": "20:24", "2944:3144
 LIMITS |= {"16200:16400": "20:24", "18900:19100": "20:24", "63000:63200": "20:24", "589824:590024": "20:24"}
 LIMITS |= {":200": ":4", "21600:": "30:", "25200:": "30:", "663552:": "30:", "12150:": "12:"}
 SIZES = {"train": 40, "validation": 12, "test": 16}
-SUN = ["/a/abbey", "/a/airplane_cabin", "/c/car_interior/backseat"]
+SUN = {"/a/abbey": 0, "/a/airplane_cabin": 1, "/c/car_interior/backseat": 78}
 
 
 class Original(NamedTuple):
@@ -81,7 +81,9 @@ def install(monkeypatch, task, folder, verify=True):
 
 
 def cifar(folder):
-    content, files = {}, {"cifar-100-binary/fine_label_names.txt": "".join(f"thing_{n}\n" for n in range(100)).encode()}
+    content, files = {}, {}
+    for name, count in (("coarse", 20), ("fine", 100)):
+        files[f"cifar-100-binary/{name}_label_names.txt"] = "".join(f"thing_{n}\n" for n in range(count)).encode()
     for seed, split in enumerate(("test", "train")):
         pixels = [noise((seed, row), 32, 32) for row in range(SIZES[split])]
         content[split] = {str(row): Original(row % 100, image) for row, image in enumerate(pixels)}
@@ -144,12 +146,13 @@ def flowers(folder, sizes=SIZES):
 def pets(folder):
     files, lists, content = {}, {}, {}
     for seed, (split, name) in enumerate({"train": "trainval", "test": "test"}.items()):
-        titles = [f"Abyssinian_{100 * seed + row}" for row in range(SIZES[split])]
+        titles = [f"Abyssinian_{1000 + 100 * seed + row}" for row in range(SIZES[split])]
         content[split] = {
             f"{title}.jpg": Original(row % 37, encoded(noise((seed, row)), "PNG" if row % 5 == 0 else "JPEG"))
             for row, title in enumerate(titles)
         }
         files |= {f"images/{key}": image.stored for key, image in content[split].items()}
+        lists |= {f"annotations/trimaps/{title}.png": encoded(noise(0), "PNG") for title in titles}
         lists[f"annotations/{name}.txt"] = "".join(f"{t} {row % 37 + 1} 1 1\n" for row, t in enumerate(titles)).encode()
     tar(folder / "images.tar.gz", files)
     tar(folder / "annotations.tar.gz", lists)
@@ -172,14 +175,16 @@ def sun397(folder):
     for seed, (split, end) in enumerate({"train": "tr", "validation": "va", "test": "te"}.items()):
         content[split] = {}
         for row in range(SIZES[split]):
-            key = f"{SUN[row % 3]}/sun_{seed}{row:03}.jpg"
+            title = list(SUN)[row % 3]
+            key = f"{title}/sun_{seed}{row:03}.jpg"
             image = encoded(
                 noise((seed, row), 300, 500) if row == 3 else noise((seed, row)), "PNG" if row == 5 else "JPEG"
             )
             files[f"SUN397{key}"] = image
-            content[split][key] = Original(row % 3, None)
+            content[split][key] = Original(SUN[title], None)
         lists[f"{where}tfds_{end}.txt"] = "".join(f"{key}\n" for key in content[split]).encode()
-    titles = [*SUN, *(f"/z/{number:03}" for number in range(394))]
+    known = {label: title for title, label in SUN.items()}
+    titles = [known.get(number, f"/z/{number:03}") for number in range(397)]
     lists[f"{where}labels.txt"] = "".join(f"{title}\n" for title in titles).encode()
     files["SUN397/z/unused.jpg"] = b"no image"
     tar(folder / "SUN397.tar.gz", files)
@@ -256,11 +261,15 @@ def _clevr(folder, rule):
             data = encoded(noise((seed, row)), "PNG")
             files[f"CLEVR_v1.0/images/{part}/{key}"] = data
             depths = [7.5 + row % 7 / 2 + 1e-9 * (row % 2), *(12.0 + step for step in range(2 + row % 8))]
-            objects = [{"pixel_coords": [1, 2, depth], "color": "r\u00e9d"} for depth in depths]
+            look = {"color": "red", "material": "rubber", "shape": "cube", "size": "small", "rotation": 0.5}
+            objects = [{**look, "pixel_coords": [1, 2, depth], "3d_coords": [1.0, 2.0, 3.0]} for depth in depths]
             scenes.append({"image_filename": key, "objects": objects})
             content[split][key] = Original(rule(depths), data)
-        text = {"info": {"split": part}, "scenes": scenes}
+        text = {"info": {"split": "\u00e9"}, "scenes": scenes}
+        files[f"CLEVR_v1.0/questions/CLEVR_{part}_questions.json"] = b'{"questions": []}'
         files[f"CLEVR_v1.0/scenes/CLEVR_{part}_scenes.json"] = json.dumps(text, ensure_ascii=False).encode()
+    files["CLEVR_v1.0/questions/CLEVR_test_questions.json"] = b'{"questions": []}'
+    files["CLEVR_v1.0/images/test/CLEVR_test_000000.png"] = encoded(noise(9), "PNG")
     packed(folder / "CLEVR_v1.0.zip", files)
     return content
 
@@ -291,6 +300,17 @@ def varint(value):
     return out + bytes([value])
 
 
+def masked(data):
+    """Data and their CRC-32C, rotated and shifted as in TFRecord."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return data + struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
 def dmlab(folder):
     files, content = {}, {}
     for seed, split in enumerate(("train", "validation", "test")):
@@ -305,7 +325,7 @@ def dmlab(folder):
             }
             entries = [field(1, field(1, name.encode()) + field(2, value)) for name, value in values.items()]
             messages.append(field(1, b"".join(entries)))
-        records = [struct.pack("<Q", len(data)) + b"\0" * 4 + data + b"\0" * 4 for data in messages]
+        records = [masked(struct.pack("<Q", len(data))) + masked(data) for data in messages]
         for shard in range(2):
             files[f"dmlab-{split}.tfrecord-{shard:05}-of-00002"] = b"".join(records[shard::2])
     tar(folder / "dmlab.tar.gz", files)
@@ -348,6 +368,7 @@ def _dsprites(folder, column, rule):
     with h5py.File(folder / "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5", "w") as bundle:
         bundle.create_dataset("imgs", data=pixels, chunks=(7, 16, 16), compression="gzip")
         bundle["latents/classes"] = classes
+        bundle["latents/values"] = classes.astype(np.float64)
     return {"train": {str(row): Original(rule(int(classes[row, column])), 255 * pixels[row]) for row in range(count)}}
 
 
@@ -372,7 +393,7 @@ def _smallnorb(folder, column, step):
         count = SIZES[split]
         pixels = np.random.default_rng(seed).integers(0, 256, (count, 2, 96, 96), dtype=np.uint8)
         rows = np.arange(count)
-        info = np.stack([rows, rows % 9, 2 * (rows % 18), rows], axis=1).astype("<i4")
+        info = np.stack([rows % 10, rows % 9, 2 * (rows % 18), rows % 6], axis=1).astype("<i4")
         matrix(folder / f"smallnorb-5x{end}-dat.mat.gz", pixels)
         matrix(folder / f"smallnorb-5x{end}-info.mat.gz", info)
         content[split] = {str(row): Original(int(info[row, column]) // step, pixels[row, 0]) for row in rows}

@@ -59,7 +59,8 @@ def retinopathy(image: bytes, place: str) -> bytes:
     pixels = cv2.resize(pixels, dsize=None, fx=RADIUS / radius, fy=RADIUS / radius)
     blurred = cv2.GaussianBlur(pixels, (0, 0), RADIUS / 30)
     pixels = cv2.addWeighted(pixels, 4, blurred, -4, 128)
-    return _jpeg(_masked(pixels), [int(cv2.IMWRITE_JPEG_QUALITY), QUALITY])
+    whole = cv2.convertScaleAbs(_masked(pixels))  # rounded as the encoder would, which warns of it
+    return _jpeg(whole, [int(cv2.IMWRITE_JPEG_QUALITY), QUALITY])
 
 
 def _masked(pixels: Pixels) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 Stored = Literal["source bytes", "PNG of equal pixels", "own processing"]
-Checked = Literal["official builder", "keys", "sizes"]
+Checked = Literal["official builder, keys", "official builder", "sizes"]
 Files = Mapping[str, Path]  # archives by their names
 Wanted = Mapping[str, Set[str]]  # keys by official split
 Images = Iterator[tuple[str, str, bytes]]  # official split, key and encoded image, in the order of the archive

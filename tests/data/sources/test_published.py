@@ -3,6 +3,7 @@ import io
 import json
 import tarfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,12 +11,14 @@ import pytest
 from originals import WRITERS, install, packed, tar
 from PIL import Image
 
+from ship.data.decoding import rgb
 from ship.data.prepare import prepare
-from ship.data.sources import processing
+from ship.data.sources import draw, processing
 from ship.data.sources.catalogue import ARCHIVES, SOURCES
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
+RECORDED = json.loads((Path(__file__).parents[2] / "oracle/recorded.json").read_text())["tasks"]
 PARTS = ("train", "val", "test")
 
 
@@ -80,6 +83,24 @@ def refused(tmp_path, task, message):
         prepared(tmp_path, task)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "data" / task).exists()
+
+
+@pytest.mark.parametrize("task", RECORDED)
+def test_the_official_builder_stores_the_same(archives, monkeypatch, task):
+    """Keys and labels in order, and the pixels of arrays, are those that tests/oracle/compare.py recorded of it."""
+    install(monkeypatch, task, archives)
+    source = SOURCES[task]
+    content = source.read({name: archives / name for name in source.archives})
+    official = RECORDED[task]["splits"]
+    assert content.labels.keys() == official.keys()
+    stored = {split: draw.stored(split, labels) for split, labels in content.labels.items()}
+    for split, keys in stored.items():
+        text = "\n".join(f"{key} {content.labels[split][key]}" for key in keys)
+        assert hashlib.sha256(text.encode()).hexdigest() == official[split]["keys and labels"]
+        if source.stored == "PNG of equal pixels":
+            images = {key: data for _, key, data in content.images({split: set(keys)})}
+            pixels = b"".join(rgb(images[key]).tobytes() for key in keys)
+            assert hashlib.sha256(pixels).hexdigest() == official[split]["pixels"]
 
 
 def test_archives_that_are_missing_are_named_at_once(tmp_path, archives, monkeypatch):
