@@ -140,9 +140,9 @@ def main(root, file):
     sort_listings()
     record = {"tensorflow": tf.__version__, "tensorflow_datasets": tfds.__version__, "opencv": cv2.__version__}
     found, failed = {}, {}
-    for task in BUILDERS:
+    for task, builder in BUILDERS.items():
         try:
-            found[task] = {"builder": BUILDERS[task], "splits": compare(task, root / task)}
+            found[task] = {"builder": builder, "splits": compare(task, root / task)}
             print(task, "equal", file=sys.stderr)
         except Exception as error:  # noqa: BLE001  # all are tried before any is fatal
             failed[task] = error

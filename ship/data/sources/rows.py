@@ -29,7 +29,8 @@ class Source(NamedTuple):
 
     `sizes` are the images of each official split. `slices` tell which of them are train, val and test, in the notation
     of TensorFlow Datasets: `train[:800]` are the first 800 of the split's stored order. An empty one for val is a tenth
-    of train, stratified, by the task's seed. `key` and `label` say in words what `read` does.
+    of train, stratified, by the task's seed. `key` and `label` say in words what `read` does, `checked` how it was
+    compared: with the official builder on tiny archives, with recorded members of the complete keys, or by sizes alone.
     """
 
     family: Literal["vtab1k", "fgvc"]
