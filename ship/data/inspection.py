@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ship.data.decoding import ODDITIES, PLAIN, Reading, see
@@ -102,6 +103,8 @@ def read(item: Item) -> bytes:
     """The image's own bytes. Raises BadInput where the file cannot be read."""
     if isinstance(item.content, bytes):
         return item.content
+    if not isinstance(item.content, Path):
+        return item.content()
     try:
         return item.content.read_bytes()
     except OSError as error:

@@ -24,9 +24,10 @@ from ship.data.sources import builtin
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
+from ship.data.sources.published import published
 from ship.data.sources.splits import Check, Item, Listing, split
 from ship.errors import BadInput, together
-from ship.experiment.task import OWN, Task
+from ship.experiment.task import OWN, PUBLISHED, Task
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 DECODERS = 2  # threads, as many as the workflow's rule has
@@ -35,7 +36,7 @@ GROUP_BYTES = 2**25  # ... and their bytes, for large photos
 STEP = 8  # images that are read at once
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> list[str]:
+def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Path = Path("archives")) -> list[str]:
     """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`; say what was used, and how.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
@@ -43,7 +44,7 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> list[str
     """
     with ThreadPoolExecutor(DECODERS) as pool:
         check = Inspection(name, task, pool)
-        with opened(name, task, expanded(data_root), check) as found:
+        with opened(name, task, expanded(data_root), check, archives, out.parent) as found:
             listing = found._replace(about={**found.about, **check.about})
             check_classes(name, listing)
             fresh = not out.exists()
@@ -58,13 +59,18 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> list[str
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path, check: Check) -> Iterator[Listing]:
+def opened(name: str, task: Task, data_root: Path, check: Check, archives: Path, scratch: Path) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends.
 
-    `check` reads images that nobody has published before they are split.
+    `check` reads images that nobody has published before they are split. Those of VTAB-1k and FGVC are read from the
+    folder `archives`; the images that are wanted lie in `scratch` meanwhile, as one file without a name.
     """
     if task.source == "builtin":
         yield made(name, task)
+        return
+    if task.source in PUBLISHED:
+        with published(name, task, archives, scratch) as listing:
+            yield listing
         return
     place = Path(os.path.normpath(data_root / expanded(str(task.path))))
     if task.url is None and not place.exists():

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from ship.experiment.fields import Part, Positive, Seed, Settings
 
+PUBLISHED = ("vtab1k", "fgvc")  # sources that are described in a table
 OWN = ("folder", "csv")  # sources whose images nobody has published
 
 
@@ -15,9 +16,10 @@ class Task(Settings):
     """Where the images of a task come from, and how they are split."""
 
     source: Annotated[
-        Literal["builtin", "vtab", "folder", "csv"],
+        Literal["builtin", "vtab1k", "fgvc", "vtab", "folder", "csv"],
         Field(
-            description="builtin: made by ship; vtab: train800.txt ... with `path label` lines; "
+            description="builtin: made by ship; vtab1k, fgvc: the published task of this name, from its original "
+            "archives; vtab: train800.txt ... with `path label` lines; "
             "folder: one sub-folder per class; csv: `path,label` lines"
         ),
     ] = "builtin"
@@ -61,9 +63,13 @@ class Task(Settings):
     @model_validator(mode="after")
     def _place(self) -> Task:
         place = [key for key in ("path", "url", "sha256") if getattr(self, key) is not None]
-        if self.source == "builtin" and place:
-            raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got builtin")
-        if self.source != "builtin" and (self.path is None) == (self.url is None):
+        published = self.source in PUBLISHED
+        if (self.source == "builtin" or published) and place:
+            raise ValueError(f"expected source vtab, folder or csv beside {place[0]}, got {self.source}")
+        fixed = {"train", "val", "test", *(("seed",) if self.source == "vtab1k" else ())}
+        if published and (odd := sorted(self.model_fields_set & fixed)):
+            raise ValueError(f"expected no {odd[0]} with source {self.source!r}, whose splits are official, got one")
+        if self.source != "builtin" and not published and (self.path is None) == (self.url is None):
             raise ValueError(f"expected either path or url with source {self.source!r}")
         if self.url is not None and self.sha256 is None:
             raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")

@@ -50,6 +50,13 @@ BAD = [
         r"tasks\.digits: expected source vtab, folder or csv beside path",
     ),
     ("tasks.digits", {"source": "vtab", "path": "x", "train": 9}, r"tasks\.digits: expected no train with source"),
+    (
+        "tasks.digits",
+        {"source": "vtab1k", "path": "x"},
+        r"tasks\.digits: expected source vtab, folder or csv beside path",
+    ),
+    ("tasks.digits", {"source": "vtab1k", "seed": 1}, r"tasks\.digits: expected no seed with source 'vtab1k', whose"),
+    ("tasks.digits", {"source": "fgvc", "val": 9}, r"tasks\.digits: expected no val with source 'fgvc', whose splits"),
     ("train.optimiser", "adam", r"train\.optimiser: expected 'adamw' or 'sgd', got 'adam'"),
     ("train.consistency", 0.1, r"train: expected noise above 0 beside consistency 0\.1, got 0"),
     ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),

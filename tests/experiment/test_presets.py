@@ -100,6 +100,16 @@ def test_settings_of_a_task_are_there_for_all_nineteen(row):
     assert len(params.tasks) == 19
 
 
+def test_vtab1k_from_archives_and_from_lists_have_the_same_recipes():
+    """The two presets differ in where images come from, and in nothing else."""
+    archives, lists = (read_params(SHIPPED / f"{name}.yaml") for name in ("vtab1k", "vtab1k_lists"))
+    places = {"tasks", "data_root"}
+    assert archives.model_dump(exclude=places) == lists.model_dump(exclude=places)
+    assert archives.tasks.keys() == lists.tasks.keys()
+    assert {task.source for task in archives.tasks.values()} == {"vtab1k"}
+    assert {task.source for task in lists.tasks.values()} == {"vtab"}
+
+
 @pytest.mark.parametrize(
     ("row", "millions"),
     [("linear", 0), ("full", 85.8), ("bitfit", 0.1), ("lora", 0.29), ("adaptformer", 0.16), ("ssf", 0.21)],

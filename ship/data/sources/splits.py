@@ -25,14 +25,15 @@ ALIASES = {
 class Item(NamedTuple):
     """An image that is not read yet.
 
-    `key` is its relative path with `/`, `place` names it in errors, `content` is its file or the encoded bytes. Images
-    with the same `group` stay on one side of a random split, as those with the same `digest` of their bytes do.
+    `key` is its relative path with `/`, `place` names it in errors, `content` is its file, the encoded bytes, or what
+    reads them. Images with the same `group` stay on one side of a random split, as those with the same `digest` of
+    their bytes do.
     """
 
     key: str
     label: int
     place: str
-    content: Path | bytes
+    content: Path | bytes | Callable[[], bytes]
     group: str = ""
     digest: bytes = b""
 

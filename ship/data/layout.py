@@ -1,0 +1,78 @@
+"""A prepared task as a folder in the layout of the literature, for users of other codes: lossless. Loads no torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import pyarrow.parquet as pq
+
+from ship.artifacts import read_json, write_text
+from ship.data.sources.lists import LISTS, UNION
+from ship.data.sources.splits import SPLITS
+from ship.errors import BadInput
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+KINDS = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"GIF8": ".gif",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+}
+
+
+def write_lists(prepared: Path, folder: Path) -> None:
+    """Write train800.txt, val200.txt, train800val200.txt and test.txt with lines `path label`, and the images beside.
+
+    The files have these names whatever the sizes, since that is what readers look for. Images have the bytes of the
+    prepared task, under `images/<list>/<key>`, with a suffix where their key has none. The folder must not exist.
+    """
+    read_json(prepared / "task.json")  # it is written last: without it, the splits are not whole
+    if folder.exists():
+        raise BadInput(f"{folder}: expected a folder to be made, found one (remove it, or name another)")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        lines = {part: _write_split(prepared / f"{part}.parquet", draft, LISTS[part]) for part in SPLITS}
+        for part, rows in lines.items():
+            write_text(draft / LISTS[part], "".join(rows))
+        write_text(draft / UNION, "".join([*lines["train"], *lines["val"]]))
+        draft.chmod(0o777 & ~_umask())
+        draft.rename(folder)
+    except BaseException:
+        shutil.rmtree(draft)
+        raise
+
+
+def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
+    """Write the images of a split, a group of rows at a time. Returns the lines of its list."""
+    lines = []
+    with pq.ParquetFile(file) as split:
+        for group in range(split.num_row_groups):
+            for row in split.read_row_group(group).to_pylist():
+                path = PurePosixPath("images", list_name.removesuffix(".txt"), _name(row["key"], row["image"]))
+                if ".." in path.parts:
+                    raise BadInput(f"{file}: expected keys that stay inside of a folder, got {row['key']!r}")
+                place = root / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                with place.open("xb") as image:
+                    image.write(row["image"])
+                lines.append(f"{path} {row['label']}\n")
+    return lines
+
+
+def _name(key: str, image: bytes) -> str:
+    """The key as a relative path; a key that is no name of an image gets the suffix of its format."""
+    path = key.lstrip("/")
+    if PurePosixPath(path).suffix.lower() in SUFFIXES:
+        return path
+    return path + next((suffix for start, suffix in KINDS.items() if image.startswith(start)), "")
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask

@@ -1,0 +1,169 @@
+"""Formats that hold images as arrays: HDF5, MATLAB, NORB's binary matrix, CIFAR's records. Loads no torch.
+
+Each reader goes through the file once, from its start, and gives the rows that are asked for.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ship.data.sources.archives import BROKEN
+from ship.data.sources.gzipped import Gzipped
+from ship.data.sources.packed import Member, broken, unfolded
+from ship.errors import BadInput
+
+Array = NDArray[Any]
+Rows = Iterator[tuple[int, Array]]
+BLOCK = 32 * 2**20  # bytes of an array in memory at once
+# by the number that a NORB file starts with
+MATRICES: dict[int, np.dtype[Any]] = {
+    507333717: np.dtype("u1"),
+    507333716: np.dtype("<i4"),
+}
+CIFAR = 2 + 3072  # bytes of a record: coarse label, fine label, 3 x 32 x 32 pixels
+
+
+def png(pixels: Array) -> bytes:
+    """The pixels (H, W, 3) or (H, W), eight bits each, as a PNG: nothing is lost."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
+    return file.getvalue()
+
+
+@contextmanager
+def hdf5(path: Path, name: str) -> Iterator[Any]:
+    """A data set of an HDF5 file, which may be inside gzip. Raises BadInput where there is none."""
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise _lacking("h5py") from None
+    try:
+        with _plain(path) as file, h5py.File(file, "r", rdcc_nbytes=2 * BLOCK) as bundle:
+            if name not in bundle:
+                raise BadInput(f"{path.name}: expected the array {name!r}, got {', '.join(bundle) or 'none'}")
+            yield bundle[name]
+    except BROKEN as error:
+        raise broken(path.name, error) from None
+
+
+def hdf5_rows(path: Path, name: str, wanted: Sequence[int]) -> Rows:
+    """Rows of an array, in ascending order, read by blocks of whole chunks."""
+    with hdf5(path, name) as array:
+        chunk = array.chunks[0] if array.chunks else 1
+        whole = max(1, BLOCK // (array.dtype.itemsize * int(np.prod(array.shape[1:])) * chunk)) * chunk
+        yield from _from_blocks(wanted, whole, lambda start, stop: array[start:stop])
+
+
+def matlab(place: Path | IO[bytes], name: str, shown: str = "") -> Array:
+    """A variable of a MATLAB file, without dimensions of length one. Raises BadInput where there is none."""
+    shown = shown or str(getattr(place, "name", "list"))
+    try:
+        from scipy.io import loadmat
+        from scipy.io.matlab import MatReadError
+    except ModuleNotFoundError:
+        raise _lacking("scipy") from None
+    try:
+        found = loadmat(place, variable_names=[name], squeeze_me=True)
+    except (MatReadError, NotImplementedError, TypeError, KeyError, *BROKEN) as error:
+        raise broken(shown, error) from None
+    if name not in found:
+        raise BadInput(f"{shown}: expected the variable {name!r}, found none (is it another version?)")
+    return np.asarray(found[name])
+
+
+def matrix(path: Path) -> Array:
+    """A small NORB matrix as a whole, inside gzip."""
+    with _matrix(path) as (file, shape, kind):
+        return np.frombuffer(_exactly(file, int(np.prod(shape)) * kind.itemsize, path), kind).reshape(shape)
+
+
+def matrix_rows(path: Path, wanted: Sequence[int]) -> Rows:
+    """Rows of a NORB matrix inside gzip, in ascending order."""
+    with _matrix(path) as (file, shape, kind):
+        size = int(np.prod(shape[1:])) * kind.itemsize
+        whole = max(1, BLOCK // size)
+
+        def block(start: int, stop: int) -> Array:
+            stop = min(stop, shape[0])
+            return np.frombuffer(_exactly(file, (stop - start) * size, path), kind).reshape(-1, *shape[1:])
+
+        yield from _from_blocks(wanted, whole, block, skip=False)
+
+
+def cifar_records(member: Member, shown: str) -> Iterator[Array]:
+    """The records (n, 3074) of a CIFAR-100 file, a block at a time. Raises BadInput where the last one is cut."""
+    with unfolded(member, shown) as file:
+        while data := file.read(BLOCK // CIFAR * CIFAR):
+            if len(data) % CIFAR:
+                raise BadInput(f"{shown}: {member.name}: expected records of {CIFAR} bytes, got {len(data)} at its end")
+            yield np.frombuffer(data, np.uint8).reshape(-1, CIFAR)
+
+
+def _from_blocks(wanted: Sequence[int], whole: int, block: Any, skip: bool = True) -> Rows:
+    """The rows `wanted`, ascending, out of blocks of `whole` rows; `skip` those that have none."""
+    left = iter(wanted)
+    row = next(left, None)
+    start = 0
+    while row is not None:
+        start = row // whole * whole if skip else start
+        rows = block(start, start + whole)
+        while row is not None and row < start + whole:
+            yield row, rows[row - start]
+            row = next(left, None)
+        start += whole
+
+
+@contextmanager
+def _matrix(path: Path) -> Iterator[tuple[gzip.GzipFile, tuple[int, ...], np.dtype[Any]]]:
+    """Behind the header of a NORB matrix: kind, number of sizes, and the sizes, of which at least three are written."""
+    try:
+        with gzip.open(path) as file:
+            magic, dimensions = struct.unpack("<ii", _exactly(file, 8, path))
+            if magic not in MATRICES or not 1 <= dimensions <= 8:
+                raise BadInput(f"{path.name}: expected a NORB matrix, got the numbers {magic}, {dimensions} first")
+            written = max(3, dimensions)
+            sizes = struct.unpack(f"<{written}i", _exactly(file, 4 * written, path))
+            yield file, sizes[:dimensions], MATRICES[magic]
+    except BROKEN as error:
+        raise broken(path.name, error) from None
+
+
+def _exactly(file: gzip.GzipFile, count: int, path: Path) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise BadInput(f"{path.name}: expected {count} bytes more, got {len(data)} (remove it, and get it again)")
+    return data
+
+
+def _plain(path: Path) -> IO[bytes]:
+    """The file, or what is inside it, where it is a gzip file."""
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path.open("rb")
+    with gzip.open(path) as unpacked:
+        start = unpacked.read(48)
+    return io.BufferedReader(Gzipped(path, _hdf5_size(start)), 2**18)
+
+
+def _hdf5_size(start: bytes) -> int | None:
+    """The size of an HDF5 file, which stands at its start: one need not unpack all of it to find the end."""
+    if len(start) == 48 and start.startswith(b"\x89HDF\r\n\x1a\n"):
+        if start[8] == 0 and start[13] == 8:
+            return int.from_bytes(start[40:48], "little")
+        if start[8] in (2, 3) and start[9] == 8:
+            return int.from_bytes(start[28:36], "little")
+    return None
+
+
+def _lacking(package: str) -> BadInput:
+    return BadInput(f"{package}: expected the package, found none (pip install 'ship-tuning[vtab]')")

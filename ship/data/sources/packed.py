@@ -1,0 +1,192 @@
+"""Members of tar and zip archives, read as they pass by: nothing is unpacked to the disk. Loads no torch."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from ship.data.sources.archives import BROKEN
+from ship.data.sources.rows import Images, Wanted
+from ship.errors import BadInput
+
+LARGEST = 2**28  # bytes of an image or a list; more is no such file
+
+
+class Member(NamedTuple):
+    """A file in an archive; it can be opened until the next one is asked for."""
+
+    name: str
+    open: Callable[[], IO[bytes]]
+
+
+def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Member]:
+    """The files of a tar (compressed or not) or zip archive, in its order; it is called `shown` in errors.
+
+    `place` is a file, or the parts of one that was cut into several.
+    """
+    try:
+        with _opened(place) as file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as bundle:
+                    for info in bundle.infolist():
+                        if not info.is_dir():
+                            yield Member(info.filename, partial(bundle.open, info))
+                return
+            file.seek(0)
+            with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20) as tape:
+                while (member := tape.next()) is not None:
+                    if member.isreg():
+                        yield Member(member.name.removeprefix("./"), partial(_content, tape, member))
+                    tape.members = []  # type: ignore[attr-defined]  # else it remembers all of them
+    except BROKEN as error:
+        raise broken(shown, error) from None
+
+
+@contextmanager
+def unfolded(member: Member, shown: str) -> Iterator[IO[bytes]]:
+    """The content of a member, as a file. Raises BadInput where it is cut or damaged."""
+    try:
+        with member.open() as content:
+            yield content
+    except BROKEN as error:
+        raise broken(f"{shown}: {member.name}", error) from None
+
+
+def read(member: Member, shown: str) -> bytes:
+    """The content of a member that is an image or a list."""
+    with unfolded(member, shown) as content:
+        data = content.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise BadInput(f"{shown}: {member.name}: expected at most {LARGEST} bytes, got more")
+    return data
+
+
+def pick(place: Path | Sequence[Path], names: Sequence[str], shown: str) -> dict[str, bytes]:
+    """The content of some members, by their names. Raises BadInput for those that are not there."""
+    found: dict[str, bytes] = {}
+    for member in members(place, shown):
+        if member.name in names:
+            found[member.name] = read(member, shown)
+            if len(found) == len(names):
+                break
+    if lacking := [name for name in names if name not in found]:
+        raise BadInput(f"{shown}: expected {_few(lacking)} in it, found none (is it another version?)")
+    return found
+
+
+def pictures(
+    opened: Callable[[], Iterator[Member]],
+    shown: str,
+    path: Callable[[str, str], str],
+    wanted: Wanted,
+    change: Callable[[bytes, str], bytes] | None = None,
+) -> Images:
+    """The wanted images of an archive, in its order; `path(split, key)` says what a member is called.
+
+    `change(image, member)` makes what is stored of what is in the archive.
+    """
+    sought = {path(split, key): (split, key) for split, keys in wanted.items() for key in keys}
+    for member in opened() if sought else ():
+        if (found := sought.pop(member.name, None)) is not None:
+            data = read(member, shown)
+            yield (*found, change(data, f"{shown}: {member.name}") if change else data)
+            if not sought:
+                return
+    if sought:
+        raise BadInput(f"{shown}: expected {_few(sorted(sought))} in it, found none (is it another version?)")
+
+
+def broken(shown: str, error: Exception) -> BadInput:
+    """An error for an archive that cannot be read to its end."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return BadInput(f"{shown}: expected a whole archive, got: {said} (remove it, and get it again)")
+
+
+def lines(data: bytes, shown: str) -> list[str]:
+    """The lines of a text that are not empty."""
+    try:
+        return [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown}: expected UTF-8 text, got {error}") from None
+
+
+def labelled(rows: Iterable[tuple[str, int]], shown: str) -> dict[str, int]:
+    """Labels by key. Raises BadInput for a key that is there twice."""
+    labels: dict[str, int] = {}
+    for key, label in rows:
+        if key in labels:
+            raise BadInput(f"{shown}: expected every image once, got {key} again")
+        labels[key] = label
+    return labels
+
+
+def label_of(title: str, classes: Mapping[str, int], shown: str) -> int:
+    """The number of a class. Raises BadInput for one that is not known."""
+    if title not in classes:
+        raise BadInput(f"{shown}: expected one of {len(classes)} known classes, got {title!r} (is it another version?)")
+    return classes[title]
+
+
+class Joined(io.RawIOBase):
+    """A file that was cut into parts, as one that can be read and sought."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._files = [part.open("rb") for part in parts]
+        sizes = [os.fstat(file.fileno()).st_size for file in self._files]
+        self._starts = [sum(sizes[:number]) for number in range(len(sizes))]
+        self._size, self._at = sum(sizes), 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the start of the first part."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a byte, counted over all parts."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence])
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed has no name for it in 3.11
+        """Fill the buffer from one part, as far as that goes."""
+        part = max(number for number, start in enumerate(self._starts) if start <= self._at)
+        self._files[part].seek(self._at - self._starts[part])
+        count = self._files[part].readinto(buffer)
+        if not count and part + 1 < len(self._files) and self._at < self._size:
+            raise EOFError(f"{self._files[part].name} ends early")
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        """Close all parts."""
+        for file in self._files:
+            file.close()
+        super().close()
+
+
+def _opened(place: Path | Sequence[Path] | IO[bytes]) -> IO[bytes]:
+    if isinstance(place, Path):
+        return place.open("rb")
+    return io.BufferedReader(Joined(place), 2**20) if isinstance(place, Sequence) else place
+
+
+def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = tape.extractfile(member)
+    return content if content is not None else io.BytesIO()
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

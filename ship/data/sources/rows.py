@@ -1,0 +1,49 @@
+"""What a row of the catalogue says of a data set, and what its reader gives. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+Stored = Literal["source bytes", "PNG of equal pixels", "own processing"]
+Checked = Literal["official builder, keys", "official builder", "sizes"]
+Files = Mapping[str, Path]  # archives by their names
+Wanted = Mapping[str, Set[str]]  # keys by official split
+Images = Iterator[tuple[str, str, bytes]]  # official split, key and encoded image, in the order of the archive
+
+
+class Content(NamedTuple):
+    """What is in a data set's archives.
+
+    `labels` are those of all its images, by official split and key; `images` reads the wanted ones.
+    """
+
+    labels: Mapping[str, Mapping[str, int]]
+    images: Callable[[Wanted], Images]
+    classes: Sequence[str]
+
+
+class Source(NamedTuple):
+    """A row of SOURCES.
+
+    `sizes` are the images of each official split. `slices` tell which of them are train, val and test, in the notation
+    of TensorFlow Datasets: `train[:800]` are the first 800 of the split's stored order. An empty one for val is a tenth
+    of train, stratified, by the task's seed. `key` and `label` say in words what `read` does, `checked` how it was
+    compared: with the official builder on tiny archives, with recorded members of the complete keys, or by sizes alone.
+    """
+
+    family: Literal["vtab1k", "fgvc"]
+    read: Callable[[Files], Content]
+    archives: tuple[str, ...]
+    reader: str
+    key: str
+    label: str
+    stored: Stored
+    classes: int
+    sizes: dict[str, int]
+    slices: tuple[str, str, str]
+    licence: str
+    builder: str
+    checked: Checked = "sizes"
+    traps: str = ""
