@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from ship import cli_archives
 from ship.artifacts import Run, backbone_file, data_folder, write_text
 from ship.errors import BadInput, unknown
 from ship.experiment import presets
@@ -56,13 +57,17 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
+app.command()(cli_archives.download)
+app.command()(cli_archives.data)
+
+
 @app.command()
 def prepare(task: Task, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     from ship.data.prepare import prepare as run
 
     read = read_params(params)
-    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task))
+    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task), Path(read.archives))
 
 
 @app.command()

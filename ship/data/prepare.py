@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 
 from ship.artifacts import replacing, sha256, write_json
 from ship.data.decoding import rgb
+from ship.data.download import fetch
+from ship.data.inventory import needs
 from ship.data.sources import builtin
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
@@ -31,13 +33,14 @@ DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
+def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Path = Path("archives")) -> None:
     """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
-    the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
+    the list. An archive that is named by its address is looked for in the folder `archives`, and downloaded to it.
+    Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
     """
-    with opened(name, task, Path(data_root)) as listing:
+    with opened(name, task, Path(data_root), archives) as listing:
         check_classes(name, listing)
         fresh = not out.exists()
         try:
@@ -50,17 +53,20 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path) -> None:
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path) -> Iterator[Listing]:
+def opened(name: str, task: Task, data_root: Path, archives: Path) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends."""
     if task.source == "builtin":
         yield made(name, task)
         return
     place = Path(os.path.normpath(data_root / str(task.path)))
-    if task.url is None and not place.exists():
+    if task.url is not None:
+        (archive,) = needs(name, task)
+        place = fetch(archive, archives)
+    elif not place.exists():
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
     if task.url is not None or is_archive(place):
         shown = task.url or str(place)
-        with unpacked(shown, task.sha256, url=task.url is not None) as inside:
+        with unpacked(place, None if task.url else task.sha256, shown) as inside:  # what was fetched is verified
             yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown)
         return
     if task.sha256 is not None:

@@ -122,6 +122,12 @@ class Params(Settings):
     grid: Grid
     backbone: Backbone
     data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
+    archives: Annotated[
+        str,
+        Field(
+            description="folder that archives are downloaded to, or lie in already; may be anywhere, changes no result"
+        ),
+    ] = "archives"
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
     hierarchy: Hierarchy

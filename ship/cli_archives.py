@@ -1,0 +1,64 @@
+"""The commands that speak of archives: `ship download`, `ship data`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ship.errors import unknown
+from ship.experiment.params import read_params
+from ship.training.progress import downloading
+
+Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
+PARAMS = Path("params.yaml")
+
+
+def download(
+    archive: Annotated[str, typer.Argument(help="a name that `ship data` shows")],
+    params: Settings = PARAMS,
+    record: Annotated[Path | None, typer.Option(help="JSON file that then says what was found")] = None,
+) -> None:
+    """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
+    from ship.data.download import check_disk, fetch, write_record
+    from ship.data.inventory import needed
+    from ship.data.sources.catalogue import ARCHIVES
+
+    read = read_params(params)
+    folder = Path(read.archives)
+    wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
+    known = {**ARCHIVES, **needed(read.tasks)}
+    if archive not in known:
+        raise unknown("archive", archive, known)
+    check_disk({**wanted, archive: known[archive]}.values(), folder)
+    with downloading(archive) as tell:
+        path = fetch(known[archive], folder, tell)
+    print(f"{archive}: verified, at {path}")
+    if record is not None:
+        write_record(known[archive], path, record)
+
+
+def data(
+    params: Settings = PARAMS,
+    everything: Annotated[bool, typer.Option("--all", help="every data set that there is a name for")] = False,
+    machine: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Show which archives the tasks need, and what is lacking or wrong; exit code 1 where it needs a person."""
+    from ship.data import status
+    from ship.data.inventory import needs
+    from ship.data.sources.catalogue import ARCHIVES, SOURCES
+
+    read = read_params(params)
+    folder = Path(read.archives)
+    needing = {task: needs(task, read.tasks[task]) for task in read.grid.tasks}
+    if everything:
+        named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
+        needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
+    found = status.states(needing, folder)
+    print(
+        json.dumps(status.as_json(found, folder), indent=2) + "\n" if machine else status.table(found, folder), end=""
+    )
+    if any(one.state in ("wrong", "by hand") for one in found):
+        raise typer.Exit(1)
