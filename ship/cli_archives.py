@@ -57,8 +57,6 @@ def data(
         named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
         needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
     found = status.states(needing, folder)
-    print(
-        json.dumps(status.as_json(found, folder), indent=2) + "\n" if machine else status.table(found, folder), end=""
-    )
+    print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
     if any(one.state in ("wrong", "by hand") for one in found):
         raise typer.Exit(1)
