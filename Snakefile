@@ -9,6 +9,7 @@ container: "workflow/envs/ship.sif"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/download.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/backbone.smk"
 include: "workflow/rules/hierarchy.smk"

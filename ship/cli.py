@@ -67,7 +67,8 @@ def prepare(task: Task, params: Settings = PARAMS) -> None:
     from ship.data.prepare import prepare as run
 
     read = read_params(params)
-    run(task, _named(read.tasks, task, "tasks"), read.data_root, data_folder(task), Path(read.archives))
+    row = _named(read.tasks, task, "tasks")
+    run(task, row, read.data_root, data_folder(task), cli_archives.fetched(task, row, Path(read.archives)))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ship.errors import unknown
-from ship.experiment.params import read_params
+from ship.experiment.params import Task, read_params
 from ship.training.progress import downloading
 
 Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
@@ -60,3 +60,19 @@ def data(
     print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
     if any(one.state in ("wrong", "by hand") for one in found):
         raise typer.Exit(1)
+
+
+def fetched(name: str, task: Task, folder: Path) -> dict[str, Path]:
+    """The verified archives of a task, by name; whatever is lacking is downloaded."""
+    from ship.data.inventory import needs
+
+    if not (archives := needs(name, task)):
+        return {}
+    from ship.data.download import check_disk, fetch
+
+    check_disk(archives, folder)
+    found = {}
+    for archive in archives:
+        with downloading(archive.name) as tell:
+            found[archive.name] = fetch(archive, folder, tell)
+    return found

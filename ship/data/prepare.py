@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,6 @@ import pyarrow.parquet as pq
 
 from ship.artifacts import replacing, sha256, write_json
 from ship.data.decoding import rgb
-from ship.data.download import fetch
-from ship.data.inventory import needs
 from ship.data.sources import builtin
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
@@ -27,18 +26,21 @@ from ship.data.sources.splits import Item, Listing, split
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
+Files = Mapping[str, Path]
+NONE: Files = MappingProxyType({})
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 OWN = ("folder", "csv")  # sources whose images nobody has published
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Path = Path("archives")) -> None:
+def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Files = NONE) -> None:
     """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
-    the list. An archive that is named by its address is looked for in the folder `archives`, and downloaded to it.
-    Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
+    the list. `archives` are the verified ones that the task needs, by name (ship.data.inventory); what fetches them is
+    no part of this, since it decides no byte. Raises BadInput, and leaves nothing, where an image cannot be decoded or
+    a label is not as it must be.
     """
     with opened(name, task, Path(data_root), archives) as listing:
         check_classes(name, listing)
@@ -53,15 +55,16 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: P
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path, archives: Path) -> Iterator[Listing]:
+def opened(name: str, task: Task, data_root: Path, archives: Files) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends."""
     if task.source == "builtin":
         yield made(name, task)
         return
     place = Path(os.path.normpath(data_root / str(task.path)))
     if task.url is not None:
-        (archive,) = needs(name, task)
-        place = fetch(archive, archives)
+        if len(archives) != 1:
+            raise BadInput(f"tasks.{name}.url: expected one archive, got {len(archives)} (see `ship data`)")
+        (place,) = archives.values()
     elif not place.exists():
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
     if task.url is not None or is_archive(place):

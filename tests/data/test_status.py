@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from project import command, write_params
@@ -78,6 +80,20 @@ def test_the_commands(tmp_path, image):
         odd = command("ship", "download", name.replace("pets", "pet"), cwd=tmp_path)
         assert odd.returncode == 2
         assert f"did you mean '{name}'" in odd.stderr
+
+
+def test_prepare_downloads_what_it_lacks(tmp_path, vtab):
+    """Once, also for a second task of the same archive; what is there is kept."""
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", vtab, ".")).read_bytes()
+    with serving(packed) as site:
+        task = {"source": "vtab", "url": site.url("/get?id=1"), "sha256": hashlib.sha256(packed).hexdigest()}
+        write_params(tmp_path, {"grid.tasks": ["own", "twin"], "tasks": {"own": task, "twin": task}})
+        for name in ("own", "twin"):
+            done = command("ship", "prepare", name, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+        assert len(site.asked) == 1
+    own, twin = (tmp_path / "data" / name / "train.parquet" for name in ("own", "twin"))
+    assert own.read_bytes() == twin.read_bytes()
 
 
 def test_an_experiment_that_needs_none(tmp_path):

@@ -2,6 +2,7 @@ rule prepare:
     """A task's images, wherever they come from, checked: one parquet file per split, the original bytes."""
     input:
         code=code(*DATA, "artifacts.py"),
+        archives=records,
     output:
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
