@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
-from ship import cli_archives
-from ship.artifacts import Run, backbone_file, data_folder, write_text
+from ship import cli_data
+from ship.artifacts import Run, backbone_file, write_text
 from ship.errors import BadInput, unknown
 from ship.experiment import presets
 from ship.experiment.params import json_schema, read_params
@@ -57,18 +57,8 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
-app.command()(cli_archives.download)
-app.command()(cli_archives.data)
-
-
-@app.command()
-def prepare(task: Task, params: Settings = PARAMS) -> None:
-    """Make a task's images one parquet file per split, checked and lossless."""
-    from ship.data.prepare import prepare as run
-
-    read = read_params(params)
-    row = _named(read.tasks, task, "tasks")
-    run(task, row, read.data_root, data_folder(task), cli_archives.fetched(task, row, Path(read.archives)))
+for command in (cli_data.data, cli_data.download, cli_data.prepare):
+    app.command()(command)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import yaml
 PACKAGE = Path(__file__).parents[1] / "ship"
 ROWS = [  # from the top; a module imports from its own room and from the rows below
     ["cli"],
-    ["cli_archives"],
+    ["cli_data"],
     ["training"],
     ["report", "inference", "pretrain"],
     ["methods"],

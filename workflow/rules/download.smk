@@ -22,9 +22,9 @@ rule download:
     """
     output:
         record=temp("downloads/{task}/{archive}.json"),
-    wildcard_constraints:
-        archive=r"[^/]+",
     log:
         "logs/download/{task}/{archive}.log",
+    wildcard_constraints:
+        archive=r"[^/]+",
     shell:
         "ship download {wildcards.archive:q} --record {output.record:q} 2>&1 | tee {log:q}"

@@ -1,4 +1,4 @@
-"""The commands that speak of archives: `ship download`, `ship data`."""
+"""The commands that bring data: `ship data`, `ship download`, `ship prepare`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from ship.artifacts import data_folder
 from ship.errors import unknown
 from ship.experiment.params import Task, read_params
 from ship.training.progress import downloading
 
 Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
+TaskName = Annotated[str, typer.Argument(help="a name from `tasks`")]
 PARAMS = Path("params.yaml")
 
 
@@ -62,7 +64,18 @@ def data(
         raise typer.Exit(1)
 
 
-def fetched(name: str, task: Task, folder: Path) -> dict[str, Path]:
+def prepare(task: TaskName, params: Settings = PARAMS) -> None:
+    """Make a task's images one parquet file per split, checked and lossless."""
+    from ship.data.prepare import prepare as run
+
+    read = read_params(params)
+    if task not in read.tasks:
+        raise unknown("params.yaml: tasks", task, read.tasks)
+    row = read.tasks[task]
+    run(task, row, read.data_root, data_folder(task), _fetched(task, row, Path(read.archives)))
+
+
+def _fetched(name: str, task: Task, folder: Path) -> dict[str, Path]:
     """The verified archives of a task, by name; whatever is lacking is downloaded."""
     from ship.data.inventory import needs
 
