@@ -113,6 +113,8 @@ def serving(body: bytes) -> Iterator[Site]:
     with Site(body) as site:
         thread = Thread(target=site.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield site
-        site.shutdown()
-        thread.join()
+        try:
+            yield site
+        finally:
+            site.shutdown()
+            thread.join()

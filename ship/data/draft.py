@@ -85,7 +85,7 @@ class Draft:
         """Read what an earlier process left, for its digest."""
         self.size, self.pieces, self._digest = 0, 0, hashlib.new(self.kind, usedforsecurity=False)
         if os.fstat(self._file).st_size:
-            self.pieces = 1
+            self.pieces = 2  # or more: it is not known
         os.lseek(self._file, 0, os.SEEK_SET)
         while block := os.read(self._file, BLOCK):
             self._digest.update(block)

@@ -11,7 +11,7 @@ import urllib3
 from ship.data.draft import BLOCK, Draft, amount, check_room
 
 CONNECT = 30.0  # seconds until a server must have taken the connection
-BUSY = (408, 425, 429, 500, 502, 503, 504)
+BUSY = (408, 425, 429)  # beside whatever is from 500 on
 LONGEST = 120.0  # seconds that a server may make us wait
 
 Tell = Callable[[int, int | None], None]  # bytes that are there, bytes of the whole
@@ -77,7 +77,7 @@ def _is_whole(answer: requests.Response, draft: Draft, size: int | None) -> bool
             return True
         draft.restart()
         raise Interrupted("416: it has fewer bytes than are there, so from the beginning")
-    if answer.status_code in BUSY:
+    if answer.status_code in BUSY or answer.status_code >= 500:
         wait = answer.headers.get("Retry-After", "")
         raise Interrupted(_status(answer), min(float(wait), LONGEST) if wait.isdigit() else 0.0)
     if answer.status_code not in (200, 206):

@@ -221,6 +221,13 @@ def test_unknown_size_is_verified_by_the_digest(site, tmp_path):
     assert site.asked == [("/a.bin", f"bytes={len(BODY)}-")]
 
 
+def test_a_whole_part_that_is_wrong_is_begun_again(site, tmp_path):
+    """Nobody knows what a killed process put together."""
+    (tmp_path / ".a.bin.part").write_bytes(bytes(len(BODY)))
+    assert got(archive(site), tmp_path) == BODY
+    assert site.asked == [("/a.bin", None)]
+
+
 def test_a_part_that_is_too_long_is_begun_again(site, tmp_path):
     """416 is no failure."""
     (tmp_path / ".a.bin.part").write_bytes(BODY + b"x")
