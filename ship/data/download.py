@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ship.artifacts import write_json
+from ship.data.digests import digest, note_digest
 from ship.data.draft import Draft, amount, check_room
-from ship.data.inventory import aside, by_hand, check_of, digest, find, is_likely, lacking, verified
+from ship.data.inventory import aside, by_hand, check_of, find, is_likely, lacking
 from ship.data.sources.catalogue import Archive
 from ship.data.transfer import Interrupted, Tell, Useless, receive
 from ship.errors import BadInput
@@ -62,7 +63,7 @@ def fetch(archive: Archive, folder: Path, tell: Tell = quiet, patience: Patience
                 _log.info("%s", said[-1])
                 continue
             draft.become(draft.target, url)
-            verified(draft.target, *check)
+            note_digest(draft.target, *check)
             return draft.target
         raise _nowhere(archive, folder, check, said, draft.size)
 

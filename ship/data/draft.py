@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from ship.artifacts import write_json
 from ship.errors import BadInput
 
 _log = logging.getLogger(__name__)
@@ -112,8 +111,11 @@ class Draft:
     def came_from(self, url: str, validator: str | None) -> None:
         """Note which state of the file at `url` the next bytes belong to: a strong ETag, or a date."""
         self.pieces += 1
+        said = json.dumps({"url": url, "validator": validator})
         try:
-            write_json(self._origin, {"url": url, "validator": validator})
+            self._origin.write_text(
+                said, encoding="utf-8"
+            )  # in place: half of it says nothing, and a kill leaves no more
         except OSError as error:
             raise self._unwritten(error, url) from None
 

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ship.artifacts import write_json
-from ship.data.draft import amount
+from ship.data.digests import Kind, digest
 from ship.data.sources.catalogue import ARCHIVES, SOURCES, Archive
 from ship.experiment.params import Task
 
-_log = logging.getLogger(__name__)
-
 DEEP = 2  # folders below the top that are looked into
-LARGE = 10**9  # bytes, from which on a person is told that a file is being read
-
-Kind = Literal["sha256", "md5"]
 
 
 class Found(NamedTuple):
@@ -69,23 +60,6 @@ def fault_of(archive: Archive, path: Path) -> str | None:
     return None
 
 
-def digest(path: Path, kind: Kind) -> str:
-    """Of the file's content; read once for as long as the file does not change (`.NAME.checked` beside it says so)."""
-    known = _note(path)
-    if kind not in known:
-        if (size := path.stat().st_size) >= LARGE:
-            _log.info("%s: checking %s", path, amount(size))
-        with path.open("rb") as file:
-            known[kind] = hashlib.file_digest(file, kind).hexdigest()
-        _write_note(path, known)
-    return known[kind]
-
-
-def verified(path: Path, kind: Kind, value: str) -> None:
-    """Note the digest of a file that was computed while it was written."""
-    _write_note(path, {kind: value})
-
-
 def needed(tasks: Mapping[str, Task]) -> dict[str, Archive]:
     """The archives that tasks come from, each once, by name."""
     return {archive.name: archive for name, task in tasks.items() for archive in needs(name, task)}
@@ -122,28 +96,6 @@ def by_hand(archive: Archive, folder: Path) -> str:
     proof = [f"{archive.size:,} bytes"] if archive.size is not None else []
     proof += [" ".join(check)] if check is not None else ["what is in it, when it is prepared"]
     return f"{folder / archive.name}: {archive.how or 'put the file there'} (verified by {' and '.join(proof)})"
-
-
-def _stamp(path: Path) -> list[int]:
-    """What changes when the file does."""
-    state = path.stat()
-    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-
-
-def _note(path: Path) -> dict[str, str]:
-    """Digests that were noted of the file as it is."""
-    try:
-        said: Any = json.loads(path.with_name(f".{path.name}.checked").read_text(encoding="utf-8"))
-        return {kind: said[kind] for kind in ("sha256", "md5") if kind in said} if said["state"] == _stamp(path) else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}
-
-
-def _write_note(path: Path, digests: Mapping[str, str]) -> None:
-    try:
-        write_json(path.with_name(f".{path.name}.checked"), {"state": _stamp(path), **digests})
-    except OSError:  # a folder that others own
-        _log.info("%s: read again each time, since nothing can be noted in its folder", path)
 
 
 def _candidates(archive: Archive, folder: Path) -> Iterator[Path]:

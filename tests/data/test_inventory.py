@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from ship.data.download import fetch
-from ship.data.inventory import addressed, by_hand, digest, find, needed, needs
+from ship.data.inventory import addressed, by_hand, find, needed, needs
 from ship.data.sources.catalogue import Archive
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -62,19 +62,6 @@ def test_a_right_file_serves_beside_a_wrong_one(tmp_path):
     found = find(ONE, tmp_path)
     assert found.path == right
     assert len(found.faults) == 1
-
-
-def test_a_file_is_read_once_until_it_changes(tmp_path):
-    """The note beside it holds as long as size and times do."""
-    path = put(tmp_path / "a.bin")
-    assert digest(path, "sha256") == ONE.sha256
-    note = tmp_path / ".a.bin.checked"
-    note.write_text(note.read_text().replace(str(ONE.sha256), "noted"))
-    assert digest(path, "sha256") == "noted"
-    path.write_bytes(b"An archive")
-    assert digest(path, "sha256") == hashlib.sha256(b"An archive").hexdigest()
-    note.write_text("no JSON")
-    assert digest(path, "md5") == hashlib.md5(b"An archive").hexdigest()
 
 
 def test_a_folder_of_others_serves(tmp_path):
