@@ -493,3 +493,8 @@ WRITERS = {
     "stanford_dogs": dogs,
     "stanford_cars": cars,
 }
+
+
+def lying(folder):
+    """The archives that lie in a folder, by name."""
+    return {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}

@@ -60,11 +60,11 @@ def summary() -> list[dict[str, str]]:
 
 
 def pending(jobs: list[dict[str, str]]) -> list[str]:
-    """Outputs that Snakemake would make again, or that are not there, with the reason."""
+    """Outputs that Snakemake would make again, or that are not there, with the reason; notes on archives are to go."""
     return [
         f"{job['output_file']} ({job['rule']}: {job['status']})"
         for job in jobs
-        if job["plan"] != "no update" or not Path(job["output_file"]).exists()
+        if job["rule"] != "download" and (job["plan"] != "no update" or not Path(job["output_file"]).exists())
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,60 @@ import typer
 
 from ship.artifacts import data_folder
 from ship.cli.app import PARAMS, Settings, TaskName, app
+from ship.errors import unknown
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import read_params
+from ship.experiment.task import Task
+from ship.training.progress import downloading
+
+
+@app.command()
+def download(
+    archive: Annotated[str, typer.Argument(help="a name that `ship data` shows")],
+    params: Settings = PARAMS,
+    record: Annotated[Path | None, typer.Option(help="JSON file that then says what was found")] = None,
+) -> None:
+    """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
+    from ship.data.download import check_disk, fetch, write_record
+    from ship.data.inventory import needed
+    from ship.data.sources.catalogue import ARCHIVES
+
+    read = read_params(params)
+    folder = Path(read.archives)
+    wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
+    known = {**ARCHIVES, **needed(read.tasks)}
+    if archive not in known:
+        raise unknown("archive", archive, known)
+    check_disk({**wanted, archive: known[archive]}.values(), folder)
+    with downloading(archive) as tell:
+        path = fetch(known[archive], folder, tell)
+    print(f"{archive}: verified, at {path}")
+    if record is not None:
+        write_record(known[archive], path, record)
+
+
+@app.command()
+def data(
+    params: Settings = PARAMS,
+    everything: Annotated[bool, typer.Option("--all", help="every data set that there is a name for")] = False,
+    machine: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Show which archives the tasks need, and what is lacking or wrong; exit code 1 where it needs a person."""
+    from ship.data import status
+    from ship.data.inventory import needs
+    from ship.data.sources.catalogue import ARCHIVES, SOURCES
+
+    read = read_params(params)
+    folder = Path(read.archives)
+    needing = {task: needs(task, read.tasks[task]) for task in read.grid.tasks}
+    if everything:
+        named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
+        needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
+    found = status.states(needing, folder)
+    print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
+    if any(one.state in ("wrong", "by hand") for one in found):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -22,7 +74,8 @@ def prepare(task: TaskName, params: Settings = PARAMS) -> None:
 
         read = read_params(params)
         (task,) = parts(read, task, "task")
-        print(*run(task, read.tasks[task], read.data_root, data_folder(task), Path(read.archives)), sep="\n")
+        row = read.tasks[task]
+        print(*run(task, row, read.data_root, data_folder(task), _fetched(task, row, Path(read.archives))), sep="\n")
 
 
 @app.command()
@@ -31,3 +84,19 @@ def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one
     from ship.data.layout import write_lists
 
     write_lists(data_folder(task), folder)
+
+
+def _fetched(name: str, task: Task, folder: Path) -> dict[str, Path]:
+    """The verified archives of a task, by name; whatever is lacking is downloaded."""
+    from ship.data.inventory import needs
+
+    if not (archives := needs(name, task)):
+        return {}
+    from ship.data.download import check_disk, fetch
+
+    check_disk(archives, folder)
+    found = {}
+    for archive in archives:
+        with downloading(archive.name) as tell:
+            found[archive.name] = fetch(archive, folder, tell)
+    return found

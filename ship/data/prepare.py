@@ -6,10 +6,11 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from ship.data.sources.splits import Check, Item, Listing, split
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, PUBLISHED, Task
 
+Files = Mapping[str, Path]
+NONE: Files = MappingProxyType({})
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed ...
@@ -36,11 +39,13 @@ GROUP_BYTES = 2**25  # ... and their bytes, for large photos
 STEP = 8  # images that are read at once
 
 
-def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Path = Path("archives")) -> list[str]:
+def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Files = NONE) -> list[str]:
     """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`; say what was used, and how.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
-    the list. Raises BadInput, and leaves nothing, where an image cannot be decoded or a label is not as it must be.
+    the list. `archives` are the verified ones that the task needs, by name (ship.data.inventory); what fetches them is
+    no part of this, since it decides no byte. Raises BadInput, and leaves nothing, where an image cannot be decoded or
+    a label is not as it must be.
     """
     with ThreadPoolExecutor(DECODERS) as pool:
         check = Inspection(name, task, pool)
@@ -59,11 +64,11 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: P
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path, check: Check, archives: Path, scratch: Path) -> Iterator[Listing]:
+def opened(name: str, task: Task, data_root: Path, check: Check, archives: Files, scratch: Path) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends.
 
-    `check` reads images that nobody has published before they are split. Those of VTAB-1k and FGVC are read from the
-    folder `archives`; the images that are wanted lie in `scratch` meanwhile, as one file without a name.
+    `check` reads images that nobody has published before they are split. Those of VTAB-1k and FGVC are read from
+    the `archives`; the images that are wanted lie in `scratch` meanwhile, as one file without a name.
     """
     if task.source == "builtin":
         yield made(name, task)
@@ -73,11 +78,15 @@ def opened(name: str, task: Task, data_root: Path, check: Check, archives: Path,
             yield listing
         return
     place = Path(os.path.normpath(data_root / expanded(str(task.path))))
-    if task.url is None and not place.exists():
+    if task.url is not None:
+        if len(archives) != 1:
+            raise BadInput(f"tasks.{name}.url: expected one archive, got {len(archives)} (see `ship data`)")
+        (place,) = archives.values()
+    elif not place.exists():
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
     if task.url is not None or is_archive(place):
         shown = task.url or str(place)
-        with unpacked(shown, task.sha256, url=task.url is not None) as inside:
+        with unpacked(place, None if task.url else task.sha256, shown) as inside:  # what was fetched is verified
             yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown, check)
         return
     if task.sha256 is not None:

@@ -2,7 +2,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from originals import install
+from originals import install, lying
 
 from ship.data.layout import write_lists
 from ship.data.prepare import prepare
@@ -19,7 +19,7 @@ def test_lists_give_the_same_task_again(tmp_path, monkeypatch, task):
     """Bytes, labels and order, also where splits have equal keys, keys have no suffix, or start with a slash."""
     (tmp_path / "archives").mkdir()
     install(monkeypatch, task, tmp_path / "archives")
-    prepare(task, Task(source="vtab1k"), tmp_path, tmp_path / "one", tmp_path / "archives")
+    prepare(task, Task(source="vtab1k"), tmp_path, tmp_path / "one", lying(tmp_path / "archives"))
     write_lists(tmp_path / "one", tmp_path / "lists")
     prepare(task, Task(source="vtab", path="lists"), tmp_path, tmp_path / "two")
     for part in ("train", "val", "test"):

@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -96,6 +97,16 @@ def test_archive_is_its_folder(tmp_path, vtab, kind, top):
     packed = shutil.make_archive(str(tmp_path / "packed"), kind, *((vtab, ".") if top == "." else (tmp_path, top)))
     prepare("mine", VTAB, tmp_path, tmp_path / "one")
     prepare("mine", Task(source="vtab", path=packed), tmp_path, tmp_path / "two")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_an_archive_from_an_address(tmp_path, vtab):
+    """It gives the bytes of its folder; without it, the task is refused."""
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "vtab"))
+    task = Task(source="vtab", url="https://example.org/packed.zip", sha256="0" * 64)
+    refused(task, tmp_path, r"tasks.mine.url: expected one archive, got 0 \(see `ship data`")
+    prepare("mine", task, tmp_path, tmp_path / "one", {"packed.zip": packed})
+    prepare("mine", VTAB, tmp_path, tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 

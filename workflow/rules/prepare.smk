@@ -1,5 +1,7 @@
 rule prepare:
     """A task's images, wherever they come from, checked: one parquet file per split, the original bytes."""
+    input:
+        archives=records,
     output:
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",

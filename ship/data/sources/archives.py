@@ -1,4 +1,4 @@
-"""Archives of images: downloaded with a checksum, and unpacked without trusting what they say. Loads no torch."""
+"""Archives of images, unpacked without trusting what they say. Loads no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import lzma
 import os
 import posixpath
 import stat
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -41,43 +40,21 @@ class Entry(NamedTuple):
 
 
 @contextmanager
-def unpacked(place: str | Path, digest: str | None, url: bool = False, attempts: int = 3) -> Iterator[Path]:
+def unpacked(archive: Path, digest: str | None, shown: str) -> Iterator[Path]:
     """The folder with an archive's files; it goes when the block ends.
 
     Args:
-        place: the archive's path, or where to download it.
+        archive: its path.
         digest: refuse an archive with another sha256.
-        url: whether `place` is an address.
-        attempts: how often a download is tried.
+        shown: what it is called in errors.
     """
+    if digest is not None and (got := sha256(archive)) != digest.lower():
+        raise BadInput(f"{shown}: expected an archive with sha256 {digest}, got {got}")
     with tempfile.TemporaryDirectory(prefix="ship-") as scratch:
-        archive = Path(place)
-        if url:
-            archive = download(str(place), str(digest), Path(scratch), attempts)
-        elif digest is not None and (got := sha256(archive)) != digest.lower():
-            raise BadInput(f"{place}: expected an archive with sha256 {digest}, got {got}")
         folder = Path(scratch) / "unpacked"
         folder.mkdir()
-        extract(archive, folder, str(place))
+        extract(archive, folder, shown)
         yield only_folder(folder)
-
-
-def download(url: str, digest: str, folder: Path, attempts: int = 3) -> Path:
-    """The file at `url`, in `folder`. Raises BadInput where it cannot be had or has another sha256."""
-    import pooch
-
-    name = "download"
-    keeper = pooch.create(
-        folder, base_url="", registry={name: f"sha256:{digest}"}, urls={name: url}, retry_if_failed=attempts - 1
-    )
-    fetch = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=60)
-    try:
-        return Path(keeper.fetch(name, downloader=fetch if url.startswith("http") else None))
-    except (ValueError, OSError) as error:
-        said = " ".join(str(error).split())
-        raise BadInput(
-            f"{url}: expected an archive with sha256 {digest}, got, {attempts} times tried: {said}"
-        ) from None
 
 
 def is_archive(path: Path) -> bool:

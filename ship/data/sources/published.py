@@ -26,8 +26,8 @@ Chosen = dict[str, list[tuple[str, str]]]  # official split and key of each imag
 
 
 @contextmanager
-def published(name: str, task: Task, folder: Path, scratch: Path) -> Iterator[Listing]:
-    """The task `name` of SOURCES, of the archives in `folder`; the images that it has lie in `scratch` for a while.
+def published(name: str, task: Task, archives: Files, scratch: Path) -> Iterator[Listing]:
+    """The task `name` of SOURCES, of its `archives` by name; the images that it has lie in `scratch` for a while.
 
     Raises BadInput for archives that are missing or others, and for contents that are not as published.
     """
@@ -35,7 +35,7 @@ def published(name: str, task: Task, folder: Path, scratch: Path) -> Iterator[Li
         known = [title for title, source in SOURCES.items() if source.family == task.source]
         raise unknown(f"tasks.{name}: a task of {task.source}", name, known)
     source = SOURCES[name]
-    files = found(name, source, folder)
+    files = found(name, source, archives)
     digests = verified(files)
     content = source.read(files)
     check(name, source, content)
@@ -52,14 +52,15 @@ def published(name: str, task: Task, folder: Path, scratch: Path) -> Iterator[Li
         yield Listing(splits, list(content.classes), holes, _about(source, digests))
 
 
-def found(name: str, source: Source, folder: Path) -> dict[str, Path]:
-    """The archives of a task by their names. Raises BadInput where some are not in `folder`."""
-    files = {archive: folder / archive for archive in source.archives}
-    if lacking := [archive for archive, path in files.items() if not path.is_file()]:
+def found(name: str, source: Source, archives: Files) -> Files:
+    """The archives of a task by their names. Raises BadInput where some are not among those that are given."""
+    if lacking := [
+        archive for archive in source.archives if archive not in archives or not archives[archive].is_file()
+    ]:
         ways = {ARCHIVES[archive].how for archive in lacking} - {""}
         way = "; ".join(["run the workflow, which downloads them"] if not ways else sorted(ways))
-        raise BadInput(f"tasks.{name}: expected the archives {', '.join(lacking)} in {folder}, found none ({way})")
-    return files
+        raise BadInput(f"tasks.{name}: expected the archives {', '.join(lacking)}, found none ({way})")
+    return {archive: archives[archive] for archive in source.archives}
 
 
 def verified(files: Files) -> dict[str, str]:

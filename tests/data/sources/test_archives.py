@@ -4,13 +4,11 @@ import io
 import stat
 import tarfile
 import zipfile
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from ship.data.sources import archives
-from ship.data.sources.archives import download, extract, is_archive, only_folder, unpacked
+from ship.data.sources.archives import extract, is_archive, only_folder, unpacked
 from ship.errors import BadInput
 
 
@@ -60,7 +58,7 @@ def test_every_kind_is_unpacked(tmp_path, kind):
     else:
         tar(archive, *((name, tarfile.REGTYPE, data) for name, data in content), mode="w" if kind == "tar" else "w:gz")
     assert is_archive(archive)
-    with unpacked(archive, hashlib.sha256(archive.read_bytes()).hexdigest()) as folder:
+    with unpacked(archive, hashlib.sha256(archive.read_bytes()).hexdigest(), kind) as folder:
         assert files(folder) == dict(content)
     assert not folder.exists()
 
@@ -181,67 +179,8 @@ def test_wrong_checksum_of_a_file(tmp_path):
     """An archive with another sha256 is not opened."""
     archive = zipped(tmp_path / "a.zip", ("a.png", stat.S_IFREG, b"x"))
     message = rf"a.zip: expected an archive with sha256 {'0' * 64}, got [0-9a-f]{{64}}"
-    with pytest.raises(BadInput, match=message), unpacked(archive, "0" * 64):
+    with pytest.raises(BadInput, match=message), unpacked(archive, "0" * 64, "a.zip"):
         pass
-
-
-@pytest.fixture
-def server(tmp_path):
-    """Serves an archive at `url`; `trouble` are the answers before that: a status, or None for a closed connection."""
-    body = zipped(tmp_path / "served.zip", ("a.png", stat.S_IFREG, b"x")).read_bytes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.server.asked += 1
-            trouble = self.server.trouble.pop(0) if self.server.trouble else 200
-            if trouble is None:
-                self.close_connection = True
-                return
-            self.send_response(trouble)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body if trouble == 200 else bytes(len(body)))
-
-        def log_message(self, *args):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        http.trouble, http.asked = [], 0
-        http.url = f"http://127.0.0.1:{http.server_port}/get?id=1"
-        http.sha256 = hashlib.sha256(body).hexdigest()
-        thread = Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield http
-        http.shutdown()
-        thread.join()
-
-
-@pytest.mark.parametrize("trouble", [[], [500], [None]])
-def test_download_is_tried_again(server, trouble):
-    """One failure of the server, or a closed connection, costs a second attempt and nothing else."""
-    server.trouble = trouble.copy()
-    with unpacked(server.url, server.sha256, url=True) as folder:
-        assert files(folder) == {"a.png": b"x"}
-    assert server.asked == len(trouble) + 1
-    assert not folder.exists()
-
-
-def test_download_with_another_checksum_is_refused(server, tmp_path):
-    """What was downloaded does not stay."""
-    into = tmp_path / "into"
-    into.mkdir()
-    with pytest.raises(
-        BadInput, match=rf"^{server.url[:20]}[^\n]* expected an archive with sha256 {'0' * 64}, got[^\n]*$"
-    ):
-        download(server.url, "0" * 64, into, attempts=1)
-    assert list(into.iterdir()) == []
-
-
-def test_download_that_keeps_failing_is_refused(server, tmp_path):
-    """After the last attempt the server's answer is shown."""
-    server.trouble = [500, 404]
-    with pytest.raises(BadInput, match=r"2 times tried: [^\n]*404"):
-        download(server.url, server.sha256, tmp_path, attempts=2)
 
 
 def test_text_is_no_archive(tmp_path):

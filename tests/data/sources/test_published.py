@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from originals import WRITERS, install, packed, tar
+from originals import WRITERS, install, lying, packed, tar
 from PIL import Image
 
 from ship.data.decoding import rgb
@@ -25,7 +25,7 @@ PARTS = ("train", "val", "test")
 def prepared(tmp_path, task, **keys):
     """Rows of each split and task.json, of the archives in `tmp_path/archives`."""
     out = tmp_path / "data" / task
-    prepare(task, Task(source=SOURCES[task].family, **keys), tmp_path, out, tmp_path / "archives")
+    prepare(task, Task(source=SOURCES[task].family, **keys), tmp_path, out, lying(tmp_path / "archives"))
     rows = {part: pq.read_table(out / f"{part}.parquet").to_pylist() for part in PARTS}
     return rows, json.loads((out / "task.json").read_text())
 
@@ -226,14 +226,14 @@ def test_sun397_and_retinopathy_are_stored_as_processed(tmp_path, archives, monk
 def test_a_task_of_another_name_is_refused(tmp_path, archives):
     """The error lists the tasks that there are."""
     with pytest.raises(BadInput, match=r"tasks.cifr: a task of vtab1k: expected one of .*\(did you mean 'cifar'\?\)"):
-        prepare("cifr", Task(source="vtab1k"), tmp_path, tmp_path / "data" / "cifr", archives)
+        prepare("cifr", Task(source="vtab1k"), tmp_path, tmp_path / "data" / "cifr", lying(archives))
 
 
 def test_twice_the_same_bytes(tmp_path, archives, monkeypatch):
     """Two preparations are equal to the byte."""
     install(monkeypatch, "kitti", archives)
     for out in ("one", "two"):
-        prepare("kitti", Task(source="vtab1k"), tmp_path, tmp_path / out / "kitti", archives)
+        prepare("kitti", Task(source="vtab1k"), tmp_path, tmp_path / out / "kitti", lying(archives))
     one, two = (
         {path.name: path.read_bytes() for path in (tmp_path / out / "kitti").iterdir()} for out in ("one", "two")
     )

@@ -1,0 +1,56 @@
+"""Digests of large files: each is read once for as long as it does not change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ship.artifacts import write_json
+
+_log = logging.getLogger(__name__)
+
+LARGE = 10**9  # bytes, from which on a person is told that a file is being read
+Kind = Literal["sha256", "md5"]
+
+
+def digest(path: Path, kind: Kind) -> str:
+    """Of the file's content; read once for as long as the file does not change (`.NAME.checked` beside it says so)."""
+    known = _note(path)
+    if kind not in known:
+        if (size := path.stat().st_size) >= LARGE:
+            _log.info("%s: reading %.1f GB for their %s", path, size / 1e9, kind)
+        with path.open("rb") as file:
+            known[kind] = hashlib.file_digest(file, kind).hexdigest()
+        _write_note(path, known)
+    return known[kind]
+
+
+def note_digest(path: Path, kind: Kind, value: str) -> None:
+    """Note the digest of a file that was computed while it was written."""
+    _write_note(path, {kind: value})
+
+
+def _stamp(path: Path) -> list[int]:
+    """What changes when the file does."""
+    state = path.stat()
+    return [state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+
+
+def _note(path: Path) -> dict[str, str]:
+    """Digests that were noted of the file as it is."""
+    try:
+        said: Any = json.loads(path.with_name(f".{path.name}.checked").read_text(encoding="utf-8"))
+        return {kind: said[kind] for kind in ("sha256", "md5") if kind in said} if said["state"] == _stamp(path) else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _write_note(path: Path, digests: Mapping[str, str]) -> None:
+    try:
+        write_json(path.with_name(f".{path.name}.checked"), {"state": _stamp(path), **digests})
+    except OSError:  # a folder that others own
+        _log.info("%s: read again each time, since nothing can be noted in its folder", path)

@@ -1,0 +1,18 @@
+import hashlib
+
+from ship.data.digests import digest
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path):
+    """The note beside it holds as long as size and times do."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"an archive")
+    right = digest(path, "sha256")
+    assert right == hashlib.sha256(b"an archive").hexdigest()
+    note = tmp_path / ".a.bin.checked"
+    note.write_text(note.read_text().replace(right, "noted"))
+    assert digest(path, "sha256") == "noted"
+    path.write_bytes(b"An archive")
+    assert digest(path, "sha256") == hashlib.sha256(b"An archive").hexdigest()
+    note.write_text("no JSON")
+    assert digest(path, "md5") == hashlib.md5(b"An archive").hexdigest()

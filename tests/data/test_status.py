@@ -1,0 +1,104 @@
+"""`ship data`: everything that is missing or wrong, at once."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from project import command, write_params
+from web import serving
+
+from ship.data.sources.catalogue import Archive
+from ship.data.status import as_json, states, table
+
+BODY = b"an archive"
+DIGEST = hashlib.sha256(BODY).hexdigest()
+THERE = Archive("there.bin", ("https://example.org/1",), len(BODY), DIGEST)
+COMING = Archive("coming.bin", ("https://example.org/2",), len(BODY), "0" * 64)
+BROKEN = Archive("broken.bin", ("https://example.org/3",), len(BODY), "1" * 64)
+MANUAL = Archive("manual.bin", (), len(BODY), "2" * 64, how="ask its authors")
+NEEDS = {"one": [THERE, COMING], "two": [COMING], "three": [BROKEN, MANUAL], "four": []}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "there.bin").write_bytes(BODY)
+    (tmp_path / "broken.bin").write_bytes(b"cut")
+    (tmp_path / ".coming.bin.part").write_bytes(b"cut")
+    return tmp_path
+
+
+def test_each_state_is_told(folder):
+    """A row for each task and archive, the sum once, a line for each that is wrong or needs a person."""
+    found = states(NEEDS, folder)
+    assert {one.archive.name: one.state for one in found} == {
+        "there.bin": "found",
+        "coming.bin": "to download",
+        "broken.bin": "wrong",
+        "manual.bin": "by hand",
+    }
+    text = table(found, folder)
+    assert text.count("coming.bin") == 2
+    assert f"{folder}: 17 bytes to download, " in text
+    assert f"wrong: {folder / 'broken.bin'}: expected 10 bytes, got 3 (delete or move it)" in text
+    assert f"by hand: {folder / 'manual.bin'}: ask its authors (verified by 10 bytes and sha256 " in text
+
+
+def test_machines_read_the_same(folder):
+    """Valid JSON, sizes in bytes, tasks with each archive."""
+    said = json.loads(json.dumps(as_json(states(NEEDS, folder), folder)))
+    assert said["needed"] == 17
+    assert [(one["archive"], one["tasks"], one["lacking"]) for one in said["archives"]][:2] == [
+        ("there.bin", ["one"], 0),
+        ("coming.bin", ["one", "two"], 7),
+    ]
+
+
+def test_the_commands(tmp_path, image):
+    """`ship data` before, `ship download`, `ship data` after; a second download asks nobody."""
+    with serving(BODY) as site:
+        task = {"source": "folder", "url": site.url("/pets.zip"), "sha256": DIGEST}
+        write_params(
+            tmp_path, {"grid.tasks": ["own", "twin"], "tasks": {"own": task, "twin": task}, "archives": "mine"}
+        )
+        name = f"{DIGEST[:12]}-pets.zip"
+        before = command("ship", "data", cwd=tmp_path)
+        assert (before.returncode, before.stdout.count("to download")) == (0, 3)
+        assert "beside 1 of unknown size" in before.stdout
+        for record in ([], ["--record", "downloads/x.json"]):
+            done = command("ship", "download", name, *record, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+        assert len(site.asked) == 1
+        assert (tmp_path / "mine" / name).read_bytes() == BODY
+        assert json.loads((tmp_path / "downloads/x.json").read_text())["sha256"] == DIGEST
+        assert '"state": "found"' in command("ship", "data", "--json", cwd=tmp_path).stdout
+        (tmp_path / "mine" / name).write_bytes(b"something else")
+        after = command("ship", "data", cwd=tmp_path)
+        assert after.returncode == 1
+        assert f"wrong: mine/{name}: expected sha256 {DIGEST}, got" in after.stdout
+        odd = command("ship", "download", name.replace("pets", "pet"), cwd=tmp_path)
+        assert odd.returncode == 2
+        assert f"did you mean '{name}'" in odd.stderr
+
+
+def test_prepare_downloads_what_it_lacks(tmp_path, vtab):
+    """Once, also for a second task of the same archive; what is there is kept."""
+    packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", vtab, ".")).read_bytes()
+    with serving(packed) as site:
+        task = {"source": "vtab", "url": site.url("/get?id=1"), "sha256": hashlib.sha256(packed).hexdigest()}
+        write_params(tmp_path, {"grid.tasks": ["own", "twin"], "tasks": {"own": task, "twin": task}})
+        for name in ("own", "twin"):
+            done = command("ship", "prepare", name, cwd=tmp_path)
+            assert done.returncode == 0, done.stderr
+        assert len(site.asked) == 1
+    own, twin = (tmp_path / "data" / name / "train.parquet" for name in ("own", "twin"))
+    assert own.read_bytes() == twin.read_bytes()
+
+
+def test_an_experiment_that_needs_none(tmp_path):
+    """Says so."""
+    write_params(tmp_path)
+    done = command("ship", "data", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout == "no task of this experiment needs an archive\n"
