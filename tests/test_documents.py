@@ -1,0 +1,27 @@
+"""Documents say what is there."""
+
+import re
+
+from project import ROOT
+
+
+def test_the_six_files_have_the_lines_that_contributing_states():
+    """So that a newcomer knows what a first reading takes."""
+    rows = re.findall(r"^\| `([^`]+)` \| (\d+) \|", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert len(rows) == 6
+    assert {name: int(lines) for name, lines in rows} == {
+        name: len((ROOT / name).read_text().splitlines()) for name, _ in rows
+    }
+
+
+def test_links_between_documents_lead_somewhere():
+    """To a file of the clone; those to the network are not looked up."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "config/README.md"]
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())]
+    broken = [f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not broken
+
+
+def test_the_readme_is_read_in_a_hurry():
+    """At most 100 lines."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
