@@ -78,9 +78,9 @@ class Gzipped(io.RawIOBase):
         if self._start >= self._places[-1][0] + STEP and not self._unpacker.unconsumed_tail:
             self._places.append((self._start, self._file.tell(), self._unpacker.copy()))
         while not self._piece:
-            data = self._unpacker.unconsumed_tail or self._file.read(BLOCK)
-            if self._unpacker.eof:  # a gzip file may hold several, one after the other
-                data = self._unpacker.unused_data or data
+            last = self._unpacker
+            data = (last.unused_data if last.eof else last.unconsumed_tail) or self._file.read(BLOCK)
+            if last.eof:  # a gzip file may hold several, one after the other
                 if not data.strip(b"\0"):
                     return False
                 self._unpacker = zlib.decompressobj(31)
