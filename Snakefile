@@ -48,5 +48,5 @@ rule all:
 
 
 onerror:
-    # what could be made is shown, and why the rest could not
-    shell("ship report --partial || true")
+    # what could be made is shown, and last, in one block, why the rest could not
+    shell("ship report --partial || true; echo; ship status || true")

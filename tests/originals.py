@@ -76,7 +76,7 @@ def install(monkeypatch, task, folder, verify=True):
     monkeypatch.setitem(SOURCES, task, tiny(task, content))
     for name in SOURCES[task].archives:
         size, digest = ((folder / name).stat().st_size, sha256(folder / name)) if verify else (None, None)
-        monkeypatch.setitem(ARCHIVES, name, ARCHIVES[name]._replace(size=size, sha256=digest))
+        monkeypatch.setitem(ARCHIVES, name, ARCHIVES[name]._replace(size=size, sha256=digest, md5=None))
     return content
 
 

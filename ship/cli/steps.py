@@ -80,9 +80,11 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     recipe = read_settings(read, name, task, method).recipe
     with unchanged("train", read.methods[method].method) as code:
+        from ship.methods.options import check_row
         from ship.training.fit import images_of
         from ship.training.train import train_run
 
+        check_row(read, method, task)
         epochs = recipe.for_images(images_of(task)).epochs
         with progress(epochs, run) as show:
 

@@ -80,6 +80,7 @@ class Task(Settings):
             raise ValueError(f"expected sizes in images with source {self.source!r}, got the share {shares[0]:g}")
         if sum(shares) > 1 + 1e-9:
             raise ValueError(f"expected shares that make 1 at most, got {sum(shares):g}")
-        if self.source not in OWN and (odd := sorted(self.model_fields_set & {"broken", "labels"})):
-            raise ValueError(f"expected source folder or csv beside {odd[0]}, got {self.source}")
+        if self.source not in OWN and (self.broken != "refuse" or self.labels is not None):
+            odd = "labels" if self.broken == "refuse" else "broken"
+            raise ValueError(f"expected source folder or csv beside {odd}, got {self.source}")
         return self

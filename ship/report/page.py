@@ -16,7 +16,7 @@ from ship.experiment.params import Params
 from ship.report import figures
 from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, expected_runs, read_table
 from ship.report.comparison import Tables, compared
-from ship.report.published import published
+from ship.report.literature import published
 from ship.report.settings import row_settings, text
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
 

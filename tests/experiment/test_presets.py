@@ -167,8 +167,8 @@ def test_text_in_a_group_is_taken_as_it_is_spelt():
 
 def test_nothing_is_still_nothing():
     """Null takes a text away."""
-    text = presets.fill("small", ["backbone.sha256=null"])
-    assert yaml.safe_load(text)["backbone"]["sha256"] is None
+    text = presets.fill("small", ["backbones.vit.sha256=null"])
+    assert yaml.safe_load(text)["backbones"]["vit"]["sha256"] is None
 
 
 def test_text_that_is_none_says_how_to_write_it(tmp_path):

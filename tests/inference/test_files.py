@@ -66,7 +66,7 @@ def test_rows_come_before_the_last_image_is_named(model, photos, monkeypatch):
     """A batch is answered before the next is asked for, so a list may be endless; nothing is decoded twice."""
     decoded, asked = [], []
     rgb = reading.rgb
-    monkeypatch.setattr(reading, "rgb", lambda data, place: decoded.append(place) or rgb(data, place))
+    monkeypatch.setattr(reading, "rgb", lambda data, place, reading: decoded.append(place) or rgb(data, place, reading))
 
     def names():
         while True:

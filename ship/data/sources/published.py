@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ship.artifacts import sha256
+from ship.data.digests import digest
 from ship.data.sources import draw
 from ship.data.sources.catalogue import ARCHIVES, SOURCES, Source
 from ship.data.sources.processing import opencv
@@ -71,9 +71,11 @@ def verified(files: Files) -> dict[str, str]:
         if known.size not in (None, size):
             wrong.append(f"{path}: expected {known.size} bytes, got {size}")
             continue
-        digests[name] = sha256(path)
+        digests[name] = digest(path, "sha256")
         if known.sha256 not in (None, digests[name]):
             wrong.append(f"{path}: expected the sha256 {known.sha256}, got {digests[name]}")
+        elif known.sha256 is None and known.md5 not in (None, found := digest(path, "md5")):
+            wrong.append(f"{path}: expected the md5 {known.md5}, got {found}")
     if wrong:
         raise BadInput("; ".join(wrong) + " (remove it, and get it again)")
     return digests

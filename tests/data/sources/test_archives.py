@@ -210,7 +210,7 @@ def test_backslashes_part_folders(tmp_path):
         bundle.writestr("pets\\cat\\", "")
         bundle.writestr("pets\\cat\\1.png", "cat")
         bundle.writestr("pets\\dog\\1.png", "dog")
-    with unpacked(tmp_path / "a.zip", None) as folder:
+    with unpacked(tmp_path / "a.zip", None, "a.zip") as folder:
         assert sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png")) == [
             "cat/1.png",
             "dog/1.png",
@@ -218,7 +218,10 @@ def test_backslashes_part_folders(tmp_path):
     for name in ("..\\1.png", "C:\\1.png", "\\1.png"):
         with zipfile.ZipFile(tmp_path / "b.zip", "w") as bundle:
             bundle.writestr(name, "x")
-        with pytest.raises(BadInput, match="expected paths inside the archive"), unpacked(tmp_path / "b.zip", None):
+        with (
+            pytest.raises(BadInput, match="expected paths inside the archive"),
+            unpacked(tmp_path / "b.zip", None, "b.zip"),
+        ):
             pass
 
 
@@ -231,5 +234,5 @@ def test_notes_beside_the_one_folder_are_passed_over(tmp_path, note):
         with zipfile.ZipFile(tmp_path / "a.zip", "w") as bundle:
             bundle.writestr("pets/cat/1.png", "cat")
             bundle.writestr(other, "x")
-        with unpacked(tmp_path / "a.zip", None) as folder:
+        with unpacked(tmp_path / "a.zip", None, "a.zip") as folder:
             assert folder.name == inside

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ship.data.tasks import TASKS
-from ship.report.published import published
+from ship.report.literature import published
 
 VTAB = [name for name, info in TASKS.items() if not info.builtin]
 
