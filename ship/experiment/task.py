@@ -81,6 +81,6 @@ class Task(Settings):
         if sum(shares) > 1 + 1e-9:
             raise ValueError(f"expected shares that make 1 at most, got {sum(shares):g}")
         if self.source not in OWN and (self.broken != "refuse" or self.labels is not None):
-            odd = "labels" if self.broken == "refuse" else "broken"
-            raise ValueError(f"expected source folder or csv beside {odd}, got {self.source}")
+            key = "labels" if self.broken == "refuse" else "broken"
+            raise ValueError(f"expected source folder or csv beside {key}, got {self.source}")
         return self
