@@ -3,6 +3,7 @@
 from functools import reduce
 from operator import getitem
 
+from ship.data.inventory import needs
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import read_params
@@ -52,6 +53,12 @@ def code(step):
         return CODE.of(step, row.method if row else None)
 
     return find
+
+
+def records(wildcards):
+    """Notes on the archives of a task; none where it comes from elsewhere."""
+    archives = needs(wildcards.task, PARAMS.tasks[wildcards.task])
+    return [f"downloads/{wildcards.task}/{archive.name}.json" for archive in archives]
 
 
 wildcard_constraints:

@@ -1,13 +1,5 @@
 """Archives that tasks are made of: one job for each that a task needs, and no byte is fetched twice."""
 
-from ship.data.inventory import needs
-
-
-def records(wildcards):
-    """Notes on the archives of a task; none where it comes from elsewhere."""
-    archives = needs(wildcards.task, PARAMS.tasks[wildcards.task])
-    return [f"downloads/{wildcards.task}/{archive.name}.json" for archive in archives]
-
 
 localrules:
     download,  # where there is a network
