@@ -50,15 +50,14 @@ class Code:
     def modules(self, step: str, method: str | None = None) -> dict[str, str]:
         """Digest of every module that a step reaches, by its path in the package; `method` is a key of METHODS."""
         found, left = set[str](), [STEPS[step]]
-        if method is not None and (target := self.methods().get(method)):
-            left.append(f"methods/{target.partition('.')[0]}.py")
+        entry = {TABLE: self.methods()[method]} if method in self.methods() else {}
+        left += [f"methods/{target.partition('.')[0]}.py" for target in entry.values()]
         while left:
             if (module := left.pop()) not in found:
                 found.add(module)
                 left += self.imports(module)
         words = set() if step == "search" else WORDS  # a search makes its trials' settings itself
-        digests = {module: self.digest(module) for module in sorted(found - words)}
-        return digests | ({TABLE: self.methods()[method]} if method in self.methods() else {})
+        return {module: self.digest(module) for module in sorted(found - words)} | entry
 
     def of(self, step: str, method: str | None = None) -> str:
         """One digest for all that a step reaches."""

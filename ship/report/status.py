@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ship.artifacts import Run
 from ship.experiment.params import Params
 from ship.report.aggregate import expected_runs
-from ship.report.partial import NOT_STARTED, log_of, why
+from ship.report.reasons import NOT_STARTED, log_of, why
 from ship.report.stale import Changes, Now, changes
 
 SHOWN = 3  # changes of a run, in its line

@@ -17,7 +17,8 @@ from ship.artifacts import (
 )
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
-from ship.report.partial import why, write_partial
+from ship.report.partial import write_partial
+from ship.report.reasons import why
 from ship.report.stale import check_current
 
 

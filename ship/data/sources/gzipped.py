@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import os
 import zlib
 from bisect import bisect_right
 from pathlib import Path
+
+from ship.data.sources.seeking import Computed
 
 STEP = 8 * 2**20  # bytes of content between two places to go on from; each holds some 40 KB in memory
 BLOCK = 2**18  # compressed bytes that are read at once
 PIECE = 2**20  # bytes of content that are kept, since readers step back a little
 
 
-class Gzipped(io.RawIOBase):
+class Gzipped(Computed):
     """The content of a gzip file, as a file that can be read and sought.
 
     Going forward unpacks what lies between; going back starts at the nearest of the places that were passed, `STEP`
@@ -23,42 +23,30 @@ class Gzipped(io.RawIOBase):
     def __init__(self, path: Path, size: int | None = None) -> None:
         self._file = path.open("rb")
         self._size = size
-        self._at = 0
         # content passed, compressed bytes used, and what unpacks from there
         self._places = [(0, 0, zlib.decompressobj(31))]
         self._go_to(0)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes of content from the start."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte of the content; what lies between is unpacked when it is read."""
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size or 0}[whence]
-        if whence == os.SEEK_END and self._size is None:
-            start = self._size = self._end()
-        self._at = max(0, start + offset)
-        return self._at
+    def end(self) -> int:
+        """Bytes of content; the first look unpacks it all, unless the size is known."""
+        if self._size is None:
+            self.at = self._start
+            while self._next():
+                pass
+            self._size = self._start
+        return self._size
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed has no name for it in 3.11
         """Fill the buffer with content, as far as the piece at hand goes."""
-        if self._at < self._start:
-            self._go_to(bisect_right([place[0] for place in self._places], self._at) - 1)
-        while self._at >= self._start + len(self._piece):
+        if self.at < self._start:
+            self._go_to(bisect_right([place[0] for place in self._places], self.at) - 1)
+        while self.at >= self._start + len(self._piece):
             if not self._next():
                 return 0
-        skip = self._at - self._start
+        skip = self.at - self._start
         count = min(len(buffer), len(self._piece) - skip)
         buffer[:count] = self._piece[skip : skip + count]
-        self._at += count
+        self.at += count
         return count
 
     def close(self) -> None:
@@ -88,9 +76,3 @@ class Gzipped(io.RawIOBase):
             if not (data or self._piece or self._unpacker.eof):
                 raise EOFError("the compressed file ends before its end-of-stream mark")
         return True
-
-    def _end(self) -> int:
-        self._at = self._start
-        while self._next():
-            pass
-        return self._start

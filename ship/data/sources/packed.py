@@ -14,6 +14,7 @@ from typing import IO, NamedTuple
 
 from ship.data.sources.archives import BROKEN
 from ship.data.sources.rows import Images, Wanted
+from ship.data.sources.seeking import Computed
 from ship.errors import BadInput
 
 LARGEST = 2**28  # bytes of an image or a list; more is no such file
@@ -134,40 +135,27 @@ def label_of(title: str, classes: Mapping[str, int], shown: str) -> int:
     return classes[title]
 
 
-class Joined(io.RawIOBase):
+class Joined(Computed):
     """A file that was cut into parts, as one that can be read and sought."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._files = [part.open("rb") for part in parts]
         sizes = [os.fstat(file.fileno()).st_size for file in self._files]
         self._starts = [sum(sizes[:number]) for number in range(len(sizes))]
-        self._size, self._at = sum(sizes), 0
+        self._size = sum(sizes)
 
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes from the start of the first part."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a byte, counted over all parts."""
-        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence])
-        return self._at
+    def end(self) -> int:
+        """Bytes of all parts."""
+        return self._size
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed has no name for it in 3.11
         """Fill the buffer from one part, as far as that goes."""
-        part = max(number for number, start in enumerate(self._starts) if start <= self._at)
-        self._files[part].seek(self._at - self._starts[part])
+        part = max(number for number, start in enumerate(self._starts) if start <= self.at)
+        self._files[part].seek(self.at - self._starts[part])
         count = self._files[part].readinto(buffer)
-        if not count and part + 1 < len(self._files) and self._at < self._size:
+        if not count and part + 1 < len(self._files) and self.at < self._size:
             raise EOFError(f"{self._files[part].name} ends early")
-        self._at += count
+        self.at += count
         return count
 
     def close(self) -> None:
