@@ -25,3 +25,16 @@ def test_links_between_documents_lead_somewhere():
 def test_the_readme_is_read_in_a_hurry():
     """At most 100 lines."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+def test_files_that_documents_name_are_there():
+    """Code that has moved is named where it is."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    named = [
+        (page, name)
+        for page in pages
+        for name in re.findall(
+            r"\b(?:ship|tests|workflow|benchmarks|presets)/[\w/.-]+\.(?:py|smk|yaml)", page.read_text()
+        )
+    ]
+    assert [f"{page.name}: {name}" for page, name in named if not (ROOT / name).is_file()] == []
