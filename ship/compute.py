@@ -34,7 +34,7 @@ def set_up(settings: params.Compute) -> Compute:
         raise BadInput("compute.device: expected a CUDA device, which 'cuda' asks for, got none (use auto or cpu)")
     cuda = settings.device != "cpu" and torch.cuda.is_available()
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms also imports the compiler, for seconds
     # it costs time, and helps only code that reads memory before it is written
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a property of a module
     torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32, in convolutions too

@@ -7,11 +7,13 @@ import sys
 
 from ship.cli import data, experiment, models, results, steps  # noqa: F401  # they add their commands
 from ship.cli.app import app
+from ship.cli.deferred import defer_compiler
 from ship.errors import BadInput
 
 
 def main() -> None:
     """Run the command; what a user can put right ends in one line and exit code 2."""
+    defer_compiler()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ship").setLevel(logging.INFO)
     try:
