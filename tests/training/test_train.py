@@ -2,14 +2,12 @@
 
 import json
 import random
-import signal
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
 import torch
-from project import BACKBONE, ROOT, command, contents, measured, settle
+from project import BACKBONE, command, contents, measured, settle
+from warm import Warm
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
 from ship.errors import BadInput
@@ -228,27 +226,19 @@ def test_seeds_differ(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path, monkeypatch):
     """`kill -9` at twenty random moments, then a last start: the same files as without."""
-    settings = {"train.epochs": 300}  # more than twenty starts can finish
+    settings = {"train.epochs": 80}  # more than twenty starts can finish
     for name in ("whole", "killed"):
         prepare_all(tmp_path / name, monkeypatch, settings)
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "whole")
     assert done.returncode == 0, done.stderr
-    start = [sys.executable, "-m", "ship.cli", "train", f"{BACKBONE}/{TASK}/ship/0"]
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     chance = random.Random(0)
-    kills = 0
-    while kills < 20:
-        with subprocess.Popen(start, cwd=tmp_path / "killed", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
-            lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
-            for _ in range(lines):
-                job.stdout.readline()
-            try:
-                job.wait(chance.random() * (0.1 if lines else 5))
-                break
-            except subprocess.TimeoutExpired:
-                job.send_signal(signal.SIGKILL)
-                kills += 1
-    assert kills == 20
+    for _ in range(20):
+        job = Warm(tmp_path / "killed", "train", f"{BACKBONE}/{TASK}/ship/0")
+        lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
+        for _ in range(lines):
+            job.said.readline()
+        assert not job.ended(chance.random() * (0.1 if lines else 0.5))
+        job.kill()
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "killed")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "whole", *LEFT) == contents(tmp_path / "killed", *LEFT)
