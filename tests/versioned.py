@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 
-from project import ROOT, command, environment_of, make_project
+from project import ROOT, TINY, command, environment_of, make_project
 
 SMALL = {"grid.tasks": ["digits"], "grid.methods": ["linear", "vpt"], "train.epochs": 2}
+TINY_GRID = {f"grid.{axis}": TINY["grid"][axis] for axis in ("tasks", "methods")}  # all of it
 FILES = (".dvcignore", ".gitignore", "dvc.yaml", ".dvc/.gitignore", ".dvc/config")
 KEPT = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
 UP_TO_DATE = "Data and pipelines are up to date."

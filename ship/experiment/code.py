@@ -11,6 +11,7 @@ import ast
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,7 @@ class Code:
 
     def __init__(self, package: Path | None = None) -> None:
         self.package = PACKAGE if package is None else package
-        self._trees: dict[str, ast.Module] = {}
-        self._digests: dict[str, str] = {}
-        self._imports: dict[str, list[str]] = {}
+        self._sources: dict[str, bytes] = {}
 
     def modules(self, step: str, method: str | None = None) -> dict[str, str]:
         """Digest of every module that a step reaches, by its path in the package; `method` is a key of METHODS."""
@@ -65,47 +64,26 @@ class Code:
 
     def methods(self) -> dict[str, str]:
         """The table METHODS, read as text."""
-        for node in self.tree(REGISTRY).body:
-            if _assigns(node, TABLE):
+        for node in _tree(self.source(REGISTRY)).body:
+            if _assigns(node):
                 table: dict[str, str] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
                 return table
         raise BadInput(f"{self.package / REGISTRY}: expected the table {TABLE}, found none")
 
     def digest(self, module: str) -> str:
         """Of a module's syntax tree, without the table of methods, of which a row depends on its own entry alone."""
-        if module not in self._digests:
-            body = [node for node in self.tree(module).body if not (module == REGISTRY and _assigns(node, TABLE))]
-            self._digests[module] = _short(repr(_plain(body)))
-        return self._digests[module]
+        return _digest(self.source(module), module == REGISTRY)
 
     def imports(self, module: str) -> list[str]:
         """The modules of ours that a module imports, wherever it does; those for type checking are left out."""
-        if module not in self._imports:
-            self._imports[module] = list(self._imported(module))
-        return self._imports[module]
+        parts = [name.split(".") for name in _imported(self.source(module))]
+        return [file for package, *inner in parts if package == "ship" for file in self._files(inner)]
 
-    def _imported(self, module: str) -> Iterator[str]:
-        tree = self.tree(module)
-        checked = [
-            node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        ]
-        passed_over = {id(node) for branch in checked for node in ast.walk(branch)}
-        names: list[str] = []
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import) and id(node) not in passed_over:
-                names += [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and id(node) not in passed_over:
-                names += [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "ship":
-                yield from self._files(parts[1:])
-
-    def tree(self, module: str) -> ast.Module:
-        """A module's syntax tree."""
-        if module not in self._trees:
-            self._trees[module] = ast.parse((self.package / module).read_bytes())
-        return self._trees[module]
+    def source(self, module: str) -> bytes:
+        """A module's text."""
+        if module not in self._sources:
+            self._sources[module] = (self.package / module).read_bytes()
+        return self._sources[module]
 
     def _files(self, parts: list[str]) -> Iterator[str]:
         """The file of a module, or of the one that holds the last of `parts`, and the rooms around it."""
@@ -142,8 +120,37 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
 
 
-def _assigns(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+@cache  # a step looks at its modules when it starts and when it ends
+def _tree(source: bytes) -> ast.Module:
+    """The syntax tree of a module's text."""
+    return ast.parse(source)
+
+
+@cache
+def _digest(source: bytes, registry: bool) -> str:
+    """Of the tree of a module's text; of a registry without its table."""
+    return _short(repr(_plain([node for node in _tree(source).body if not (registry and _assigns(node))])))
+
+
+@cache
+def _imported(source: bytes) -> list[str]:
+    """The names that a module's text imports, with that of the module they come from, as `import a.b` has it."""
+    names: list[str] = []
+    left: list[ast.AST] = [_tree(source)]
+    while left:
+        node = left.pop()
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
+            left += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
+    return names
+
+
+def _assigns(node: ast.AST) -> bool:
+    """Whether a statement gives the table of methods its value."""
+    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == TABLE for t in node.targets)
 
 
 def _plain(node: Any) -> Any:
