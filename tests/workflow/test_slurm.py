@@ -26,8 +26,8 @@ SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
 SITE = {"partition": "cpu", "gpu_partition": "gpu"}
 SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 PATIENT = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
-KEPT = ("data/**/*", "backbones/*", "features/**/*", "hierarchy/**/*", "runs/**/*", "results/**/*")
 RUN = "runs/vit_random/digits/vpt/0"
+TRAINED = f"{RUN}/run.json"
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +55,12 @@ def reference(tmp_path_factory):
 
 @pytest.fixture
 def project(slurm, reference, tmp_path):
-    """A copy whose runs are still to be made."""
+    """A copy whose runs, and what is made of them, are still to be made."""
     folder = shutil.copytree(reference, tmp_path / "project", symlinks=True)
-    for name in ("runs", "results", "logs", "report"):
+    for name in ("runs", "logs", "report", "results/plots"):
         shutil.rmtree(folder / name)
+    for path in (folder / "results").glob("*.*"):
+        path.unlink()
     return folder
 
 
@@ -121,9 +123,9 @@ def went_on(folder):
     return "going on after epoch" in (folder / "logs/train/vit_random/digits/vpt/0.log").read_text()
 
 
-def same(folder, reference):
-    """Whether everything that is kept has the bytes of an undisturbed run."""
-    return contents(folder, *KEPT) == contents(reference, *KEPT)
+def same(folder, reference, *others):
+    """Whether the run, and what `others` match, have the bytes of an undisturbed one."""
+    return contents(folder, "runs/**/*", *others) == contents(reference, "runs/**/*", *others)
 
 
 def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
@@ -177,7 +179,7 @@ class TestDisturbed:
 
     def test_a_cancelled_job(self, project, reference):
         """`scancel` of a training."""
-        process = start(project, "results/metrics.json")
+        process = start(project, TRAINED)
         in_training(project)
         cluster.run("scancel", running("train"))
         finish(project, process)
@@ -187,7 +189,7 @@ class TestDisturbed:
 
     def test_a_lost_node(self, slurm, project, reference):
         """Its daemon and its jobs die at once; the training is sent to another node."""
-        process = start(project, "results/metrics.json")
+        process = start(project, TRAINED)
         in_training(project)
         lost = jobs("train")[-1]["NodeList"]
         slurm.lose(lost)
@@ -204,7 +206,7 @@ class TestDisturbed:
     def test_a_job_that_is_put_back_into_the_queue(self, project, reference):
         """As where jobs of higher priority may push it out: Slurm starts it again, Snakemake waits."""
         describe(project, preemptible=True)
-        process = start(project, "results/metrics.json")
+        process = start(project, TRAINED)
         in_training(project)
         number = running("train")
         cluster.run("scontrol", "requeue", number)
@@ -217,7 +219,7 @@ class TestDisturbed:
     def test_a_job_over_its_time(self, project, reference):
         """A training that hangs is ended at its limit of a minute; the next one has two."""
         limit = ("train:runtime=attempt", "train:mem_mb=4000", "train:slurm_partition=gpu")
-        process = start(project, "--set-resources", *limit, "--", "results/metrics.json")
+        process = start(project, "--set-resources", *limit, "--", TRAINED)
         in_training(project)
         hanging = training(project)
         assert hanging
@@ -231,7 +233,7 @@ class TestDisturbed:
     def test_a_job_over_its_memory(self, project, reference):
         """It is killed, and gets more."""
         limit = ("train:mem_mb=400 * attempt ** 3", "train:slurm_partition=gpu")
-        finish(project, start(project, "--set-resources", *limit, "--", "results/metrics.json"))
+        finish(project, start(project, "--set-resources", *limit, "--", TRAINED))
         assert [job["JobState"] for job in jobs("train")][-2:] == ["FAILED", "COMPLETED"]
         assert same(project, reference)
 
@@ -241,7 +243,7 @@ class TestDisturbed:
         It asks as seldom as for users: a question in the seconds of the restart goes to sacct, which answers nothing
         here, and the executor then forgets the job (docs/cluster.md).
         """
-        process = start(project, "results/metrics.json", command=PATIENT)
+        process = start(project, TRAINED, command=PATIENT)
         in_training(project)
         slurm.kill("slurmctld")
         slurm.start_controller()
@@ -262,7 +264,7 @@ class TestDisturbed:
             assert done.returncode == 0, line
         finish(project, start(project, "results/metrics.json"))
         assert went_on(project)
-        assert same(project, reference)
+        assert same(project, reference, "results/**/*")
 
 
 def way_back():
