@@ -1,5 +1,7 @@
 # The workflow: from images to the table that compares methods. `params.yaml` is the experiment.
 # A rule is found by its name: workflow/rules/<rule>.smk, which calls `ship <rule>`.
+import atexit
+import os
 from glob import glob
 
 from snakemake.utils import min_version
@@ -48,5 +50,5 @@ rule all:
 
 
 onerror:
-    # what could be made is shown, and last, in one block, why the rest could not
-    shell("ship report --partial || true; echo; ship status || true")
+    # below Snakemake's own last words, in one block: what failed, why, and what to do
+    atexit.register(os.system, "echo; ship status")

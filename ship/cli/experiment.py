@@ -30,7 +30,7 @@ def init(
     text = presets.fill(preset, settings or [])
     check_grid(parse_params(yaml.safe_load(text)))
     if kept := presets.put_aside(path, text):
-        print(f"{path}: what was there is {kept} now")
+        print(f"{path}: what was there is {kept} now; results/ are of that experiment until snakemake has run this one")
     write_text(path, text)
 
 
@@ -49,7 +49,7 @@ def code(params: Settings = PARAMS) -> None:
 
 @app.command()
 def status(params: Settings = PARAMS) -> None:
-    """Say which runs are done, stale, failed, unfinished or missing, and why; a line each row and task."""
+    """Say which runs are done, stale, failed, unfinished or missing, and why; a line for all with the same reason."""
     from ship.report.status import lines, statuses
 
     print(*lines(statuses(read_params(params))), sep="\n")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ship.cli.app import PARAMS, Settings, app
+from ship.errors import BadInput
 from ship.experiment.params import read_params
 
 
@@ -23,13 +24,15 @@ def table(
     params: Settings = PARAMS,
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
-    """Print the table of methods and tasks, from what `aggregate` left. Refuses that of another experiment."""
+    """Print the table of methods and tasks, from what `aggregate` left. Refuses that of other runs."""
     from ship.report import text
-    from ship.report.aggregate import TABLE, by_backbone, read_table
-    from ship.report.stale import check_current
+    from ship.report.aggregate import TABLE, by_backbone, of_these_runs, read_table
+    from ship.report.status import check_done
 
     read = read_params(params)
-    check_current(read)
+    check_done(read)
+    if not of_these_runs(read):
+        raise BadInput(f"{TABLE}: expected the results of the runs here, found none or others' (ship aggregate)")
     for number, (name, rows) in enumerate(by_backbone(read_table(TABLE)).items()):
         print(("\n" if number else "") + text.caption(name, read), end="\n\n")
         print(text.markdown_table(rows) if markdown else text.text_table(rows), end="")
@@ -40,14 +43,19 @@ def report(
     params: Settings = PARAMS,
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
-    """Make the page report/index.html of what `aggregate` left."""
+    """Make the page report/index.html of what `aggregate` left; where results/ are of other runs, again of these."""
+    from ship.report.aggregate import aggregate as again
+    from ship.report.aggregate import of_these_runs
     from ship.report.page import write_page
     from ship.report.partial import write_partial
-    from ship.report.stale import check_current
+    from ship.report.status import check_done
 
     read = read_params(params)
     if partial:
         print(f"what is there, and why the rest is not: {write_partial(read)}")
     else:
-        check_current(read)
+        check_done(read)
+        if not of_these_runs(read):  # as after `git checkout results`, which Snakemake takes for a change of an input
+            again(read)
+            print("results/ were not of these runs: made again")
         write_page(read)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ship.errors import BadInput
+
+_log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parents[1]
 STEPS = {  # where the work of a step starts; its command in cli.py only hands on what it is given
@@ -113,6 +116,7 @@ def unchanged(step: str, method: str | None = None) -> Iterator[dict[str, str]]:
         raise BadInput(
             f"{step}: expected code that stays as it is while it runs, got edits of {', '.join(edited)} (again)"
         )
+    _log.info("%s: done", step)  # so that a log tells an end from a kill
 
 
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -61,6 +61,21 @@ def read_settings(params: Params, backbone: str, task: str, method: str, root: P
     return RunSettings(found["options"], Train(**found["train"]), search)
 
 
+def wanted_settings(params: Params, backbone: str, task: str, method: str, root: Path = Path()) -> dict[str, Any]:
+    """Options and recipe that `params` give a row on a task; where it has a search, with what was chosen last.
+
+    `search` are the definition of that search and the one that `params` have: others where it is to be made again.
+    """
+    if (search := params.methods[method].search) is None:
+        return _settings(params, task, method)
+    path = root / settings_file(backbone, task, method)
+    found = read_json(path)["search"]
+    if not found:
+        raise BadInput(f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})")
+    of = found["definition"], search.model_dump()
+    return {**_settings(params, task, method, best_trial(found)["settings"]), "search": of}
+
+
 def best_trial(search: Mapping[str, Any]) -> dict[str, Any]:
     """The trial that a search chose, of the group `search` in a settings file."""
     trial: dict[str, Any] = search["trials"][search["chosen"]]

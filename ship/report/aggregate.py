@@ -68,19 +68,29 @@ def aggregate(
             f"{file}: expected the result of a run, found none, as for {len(missing)} of "
             f"{len(missing) + len(runs)} runs (ship train {first})"
         )
-    abouts = [read_json(root / run.folder / "run.json") for run in runs]
-    results = pd.DataFrame([run._asdict() | about["result"] for run, about in zip(runs, abouts, strict=True)])
+    results = _results(root, runs)
     results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
     hits = {run: read_hits(root, run) for run in runs}
     _check_accuracies(results, hits)
     summary = summarise(results, hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
-    _write_csv(into / TABLE, summary, "%.6f")
-    _write_csv(into / PAIRED, compare(hits), "%.6g")
-    _write_csv(into / PLOTS / "accuracy.csv", results[[*Run._fields, "accuracy"]], "%.6f")
-    _write_csv(into / PLOTS / "curves.csv", _curves(root, runs), "%.9g")
-    _write_csv(into / PLOTS / "affinity.csv", _affinities(root, params), "%.6f")
+    write_text(into / TABLE, _csv(summary, "%.6f"))
+    write_text(into / PAIRED, _csv(compare(hits), "%.6g"))
+    for path, text in _plots(root, runs, results).items():
+        write_text(into / path, text)
+    write_text(into / PLOTS / "affinity.csv", _csv(_affinities(root, params), "%.6f"))
     return summary
+
+
+def of_these_runs(params: Params, root: Path = Path()) -> bool:
+    """Whether the tables in results/ are of the runs under `root`: the same accuracies, and losses of every epoch.
+
+    They are not after `git checkout results`, which brings those of a commit.
+    """
+    runs = expected_runs(params)
+    made = _plots(root, runs, _results(root, runs))
+    there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, *made))
+    return there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())
 
 
 def read_hits(root: Path, run: Run) -> pd.Series[bool]:
@@ -176,10 +186,17 @@ def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_
     return np.stack([column.to_numpy() for column in hits])
 
 
-def _curves(root: Path, runs: Sequence[Run]) -> Frame:
-    """What training was like, epoch by epoch."""
+def _results(root: Path, runs: Sequence[Run]) -> Frame:
+    """A row per run: what its run.json says came out."""
+    return Frame([run._asdict() | read_json(root / run.folder / "run.json")["result"] for run in runs])
+
+
+def _plots(root: Path, runs: Sequence[Run], results: Frame) -> dict[Path, str]:
+    """The files on single runs: their accuracies, and what training was like, epoch by epoch."""
     frames = [pd.read_csv(root / run.folder / "log.csv").assign(**run._asdict()) for run in runs]
-    return pd.concat(frames)[[*Run._fields, "epoch", "loss", "accuracy", "lr"]]
+    curves = pd.concat(frames)[[*Run._fields, "epoch", "loss", "accuracy", "lr"]]
+    accuracies = results[[*Run._fields, "accuracy"]]
+    return {PLOTS / "accuracy.csv": _csv(accuracies, "%.6f"), PLOTS / "curves.csv": _csv(curves, "%.9g")}
 
 
 def _affinities(root: Path, params: Params) -> Frame:
@@ -200,5 +217,5 @@ def _rounded(tree: Any) -> Any:
     return round(tree, 6)
 
 
-def _write_csv(path: Path, frame: Frame, float_format: str) -> None:
-    write_text(path, frame.to_csv(index=False, float_format=float_format, lineterminator="\n"))
+def _csv(frame: Frame, float_format: str) -> str:
+    return frame.to_csv(index=False, float_format=float_format, lineterminator="\n")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ship.experiment.params import Params
-from ship.report.aggregate import aggregate, expected_runs, missing_runs
+from ship.report.aggregate import aggregate
 from ship.report.page import write_page
-from ship.report.reasons import why
-from ship.report.stale import stale_runs
+from ship.report.status import not_done
 
 PARTIAL = Path("report", "partial")
 """The page index.html, and the tables that it shows; apart from results/, which hold whole tables only"""
@@ -20,8 +19,7 @@ def write_partial(params: Params, root: Path = Path()) -> Path:
     What an older experiment left, in a clone or before an edit, is not there.
     """
     folder = root / PARTIAL
-    absent = {*missing_runs(params, root), *stale_runs(params, root)}
-    missing = {run: why(run, root) for run in expected_runs(params) if run in absent}
+    missing = not_done(params, root)
     aggregate(params, root, folder, without=missing)
     write_page(params, root, folder / "index.html", tables=folder, missing=missing)
     return folder / "index.html"

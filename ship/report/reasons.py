@@ -1,21 +1,27 @@
-"""Why a run is not there, by the logs of the steps before it."""
+"""Why a run is not there: what the first unfinished step before it has logged."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import NamedTuple
 
 from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
 
-NOT_STARTED = "not started"
+ERROR = re.compile(r"ship: |Error: |[\w.]*(Error|Exception|Interrupt)\b")
 
 
-def log_of(run: Run) -> Path:
-    """What the training of a run says."""
-    return Path("logs", "train", f"{run}.log")
+class Reason(NamedTuple):
+    """What the log of a step that has not left its files ends with."""
+
+    log: Path
+    state: str
+    """failed; unfinished: neither an error nor an end; missing: not started, or deleted since"""
+    words: str
 
 
-def why(run: Run, root: Path = Path()) -> str:
-    """Why a run is not there: the last line that the first unfinished step before it has logged."""
+def why(run: Run, root: Path = Path()) -> Reason | None:
+    """Of the first unfinished step before a run, or of the run itself; None where all have left their files."""
     logs = Path("logs")
     steps = {
         data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
@@ -23,13 +29,20 @@ def why(run: Run, root: Path = Path()) -> str:
         features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
         hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",
         settings_file(*run[:3]): logs / "search" / run.backbone / run.task / f"{run.method}.log",
-        run.folder / "run.json": log_of(run),
+        run.folder / "run.json": logs / "train" / f"{run}.log",
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
-    if log is None:
-        return "not made again, after settings or images have changed"
+    return None if log is None else _read(log, root)
+
+
+def _read(log: Path, root: Path) -> Reason:
     if not (root / log).exists():
-        return NOT_STARTED
+        return Reason(log, "missing", "")
     lines = (root / log).read_text(encoding="utf-8", errors="replace").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f"{log}: {said[-1] if said else 'ended without a word'}"
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    if ERROR.match(last):
+        return Reason(log, "failed", last)
+    if last.endswith(": done"):
+        return Reason(log, "missing", "deleted since it was made")
+    said = f"last {last!r}" if last else "nothing at all"
+    return Reason(log, "unfinished", f"still running, or killed (memory, time, disk): it said {said}")

@@ -11,8 +11,10 @@ from ship.artifacts import Run, backbone_file, data_folder, hierarchy_file, read
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import Params
-from ship.experiment.settings import read_settings
-from ship.report.aggregate import expected_runs
+from ship.experiment.settings import wanted_settings
+from ship.report.aggregate import WATCHED
+
+SHOWN = 3  # changes of a run, in its line
 
 Changes = dict[str, tuple[Any, Any]]
 """By key: the value that a run had, and the one that it would have now; None where there is none"""
@@ -23,6 +25,8 @@ class Now:
 
     def __init__(self, params: Params, root: Path = Path()) -> None:
         self.params, self.root, self.code = params, root, Code()
+        self._settings: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._modules: dict[str, dict[str, str]] = {}
 
     @cached_property
     def weights(self) -> dict[str, str | None]:
@@ -47,19 +51,31 @@ class Now:
         read = {place: read_json(path) if path.exists() else {} for place, path in files.items()}
         return {place: {key: about.get(key) for key in ("prototypes", "seed")} for place, about in read.items()}
 
+    def settings(self, row: tuple[str, str, str]) -> dict[str, Any]:
+        """Of a backbone, task and method. Raises BadInput where a search has yet to choose them."""
+        if row not in self._settings:
+            self._settings[row] = wanted_settings(self.params, *row, self.root)
+        return self._settings[row]
+
+    def modules(self, method: str) -> dict[str, str]:
+        """Digests of the code that trains a method."""
+        if method not in self._modules:
+            self._modules[method] = self.code.modules("train", method)
+        return self._modules[method]
+
     def about(self, run: Run) -> dict[str, Any]:
-        """What `run.json` would say of the run. Raises BadInput where its settings are not there, or of another row."""
-        options, recipe, _ = read_settings(self.params, run.backbone, run.task, run.method, self.root)
-        method = self.params.methods[run.method].method
+        """What `run.json` would say of the run. Raises BadInput where its settings have yet to be chosen."""
+        method, settings = self.params.methods[run.method].method, self.settings(run[:3])
         return {
             "method": method,
-            "options": options,
-            "train": recipe.model_dump(),
+            "options": settings["options"],
+            "train": settings["train"],
+            "protocol": self.params.protocol,
             "compute": self.params.compute.model_dump(),
             "hierarchy": self.hierarchies[run.backbone, run.task],
             "backbone": {"sha256": self.weights[run.backbone]},
             "data": self.images[run.task],
-            "code": self.code.modules("train", method),
+            "code": self.modules(method),
         }
 
 
@@ -68,28 +84,34 @@ def changes(now: Now, run: Run) -> Changes:
     then = read_json(now.root / run.folder / "run.json")
     try:
         wanted = now.about(run)
+        before, search = now.settings(run[:3]).get("search", ({}, {}))
     except BadInput as error:
         return {"settings": (None, str(error))}
     had = {key: then.get(key) or {} for key in wanted} | {"backbone": {"sha256": then["backbone"]["sha256"]}}
-    old, new = _flat(had), _flat(wanted)
+    had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
+    old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 
-def check_current(params: Params, root: Path = Path()) -> None:
-    """Raise BadInput where a run under `root` is of another experiment than `params`."""
-    for run in stale_runs(params, root)[:1]:
-        raise BadInput(
-            f"{root / run.folder}/run.json: expected a run of the settings, backbone, images and code that there are, "
-            "found none or another's (ship status says why, snakemake makes it, ship report --partial leaves it out)"
-        )
+def told(found: Changes) -> str:
+    """Each key with the old value and the new one; of files and modules, that they are others."""
+    said = []
+    for key, (old, new) in found.items():
+        group, _, name = key.partition(".")
+        if group == "code":
+            said.append(f"the code of {name}")
+        elif group in {"backbone", "data"}:
+            said.append(f"the {'weights of the backbone' if group == 'backbone' else f'images of {name}'}")
+        elif group == "settings":
+            said.append(str(new))
+        else:
+            said.append(f"{key} {_value(old)} -> {_value(new)}")
+    more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
+    return ", ".join(said[:SHOWN]) + more
 
 
-def stale_runs(params: Params, root: Path = Path()) -> list[Run]:
-    """The runs of the grid that are of another experiment, or not there."""
-    now = Now(params, root)
-    there = [run for run in expected_runs(params) if (root / run.folder / "run.json").exists()]
-    current = {run for run in there if not changes(now, run)}
-    return [run for run in expected_runs(params) if run not in current]
+def _value(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

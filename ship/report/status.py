@@ -1,19 +1,29 @@
-"""How far an experiment has come: its runs by row and task, what is done, what is not, and why."""
+"""How far an experiment has come: its runs, what is done, what is not, and why."""
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ship.artifacts import Run
+from ship.errors import BadInput
 from ship.experiment.params import Params
-from ship.report.aggregate import expected_runs
-from ship.report.reasons import NOT_STARTED, log_of, why
-from ship.report.stale import Changes, Now, changes
+from ship.report.aggregate import expected_runs, missing_runs
+from ship.report.reasons import why
+from ship.report.stale import Now, changes, told
 
-SHOWN = 3  # changes of a run, in its line
+ROOM = 2**20  # bytes: with less, a log lacks its last words
+CURES = {
+    "failed": "Put right what failed, and give the same command again: what is done stays done. `ship report --partial` shows it.",
+    "unfinished": "What was cut off goes on where it was saved, by the same command.",
+    "left over": "What is left over is of no run in params.yaml: delete it before `workflow/state.py record`.",
+}
+
+T = TypeVar("T")
 
 
 class Status(NamedTuple):
@@ -21,61 +31,82 @@ class Status(NamedTuple):
 
     run: Run
     state: str
-    """done, stale, failed, unfinished or missing"""
+    """done, stale, failed, unfinished, missing, or left over: there, and not in the grid"""
     reason: str = ""
+    log: Path | None = None
+
+    def __str__(self) -> str:
+        """State and reason, and where to read on."""
+        return f"{self.state}{f': {self.reason}' if self.reason else ''}{f' ({self.log})' if self.log else ''}"
 
 
 def statuses(params: Params, root: Path = Path()) -> list[Status]:
-    """Of every run of the grid, in its order, by what the runs under `root` and their logs say of themselves."""
-    now = Now(params, root)
-    return [_status(now, run) for run in expected_runs(params)]
+    """Of every run of the grid, in its order, and of those left over, by what runs and logs under `root` say."""
+    now, missing = Now(params, root), set(missing_runs(params, root))
+    found = {run: _status(now, run, there=run not in missing) for run in expected_runs(params)}
+    places = (path.parent.relative_to(root / "runs") for path in sorted(root.glob("runs/*/*/*/*/run.json")))
+    others = [Run.named(place.as_posix()) for place in places]
+    return [*found.values(), *(Status(run, "left over") for run in others if run not in found)]
 
 
-def lines(found: Sequence[Status]) -> list[str]:
-    """A line for each backbone, task and method whose runs are not all done, and one that counts all."""
-    rows: dict[str, list[Status]] = {}
-    for status in found:
-        rows.setdefault("/".join(status.run[:3]), []).append(status)
-    width = max(map(len, rows), default=0)
+def not_done(params: Params, root: Path = Path()) -> dict[Run, str]:
+    """The runs of the grid that are not done, and why."""
+    return {found.run: str(found) for found in statuses(params, root) if found.state not in {"done", "left over"}}
+
+
+def check_done(params: Params, root: Path = Path()) -> None:
+    """Raise BadInput unless every run of the grid is done, and of the experiment that there is now."""
+    if lacks := not_done(params, root):
+        run, reason = next(iter(lacks.items()))
+        raise BadInput(
+            f"{root / run.folder}: expected a run of the experiment in params.yaml, got {reason}; so for {len(lacks)} "
+            f"of {len(expected_runs(params))} runs (ship status; snakemake makes them)"
+        )
+
+
+def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
+    """A line for all runs that lack the same for the same reason; then their numbers, and what to do."""
     said = []
-    for name, members in rows.items():
-        for state, reason in dict.fromkeys((status.state, status.reason) for status in members):
-            seeds = [str(s.run.seed) for s in members if (s.state, s.reason) == (state, reason)]
-            if state != "done":
-                said.append(f"{name:{width}}  seed {', '.join(seeds)}: {state}" + (f": {reason}" if reason else ""))
+    for group in _groups(found, lambda status: (status.state, status.reason)).values():
+        for name in names([status.run for status in group], [status.run for status in found]):
+            said += [f"{name}: {group[0]}"] if group[0].state != "done" else []
     counts = Counter(status.state for status in found)
-    total = ", ".join(f"{count} {state}" for state, count in counts.items())
-    return [*said, f"{len(found)} runs: {total}"]
+    said.append(f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    if counts["failed"] + counts["unfinished"] and (free := shutil.disk_usage(root).free) < ROOM:
+        said.append(f"The disk of {root.resolve()} is full: {free} bytes are free.")
+    return [*said, *(cure for state, cure in CURES.items() if counts[state])]
 
 
-def _status(now: Now, run: Run) -> Status:
-    if (now.root / run.folder / "run.json").exists():
-        found = changes(now, run)
-        return Status(run, "stale", _told(found)) if found else Status(run, "done")
+def names(runs: Sequence[Run], every: Sequence[Run]) -> list[str]:
+    """The `runs` as one name, such as vit_tiny/{a,b}/ssf/*, where they are all that it stands for; else one a row.
+
+    A star is for all that `every` run has there.
+    """
+    axes, all_of = ([list(dict.fromkeys(axis)) for axis in zip(*part, strict=True)] for part in (runs, every))
+    if math.prod(map(len, axes)) != len(runs):
+        rows = _groups(runs, lambda run: run[:3]).values()
+        return [name for row in rows for name in names(row, every)]
+    return ["/".join(map(_axis, axes, all_of))]
+
+
+def _axis(some: Sequence[object], every: Sequence[object]) -> str:
+    if len(some) == 1:
+        return str(some[0])
+    return "*" if set(some) == set(every) else f"{{{','.join(map(str, some))}}}"
+
+
+def _groups(found: Iterable[T], key: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:
+    groups: dict[Hashable, list[T]] = {}
+    for one in found:
+        groups.setdefault(key(one), []).append(one)
+    return groups
+
+
+def _status(now: Now, run: Run, *, there: bool) -> Status:
     reason = why(run, now.root)
-    if reason == NOT_STARTED:
-        return Status(run, "missing")
-    if (now.root / run.folder / "resume.safetensors").exists() and f"{log_of(run)}: ship: " not in reason:
-        return Status(run, "unfinished", reason)
-    return Status(run, "failed", reason)
-
-
-def _told(found: Changes) -> str:
-    """Each key with the old value and the new one; of files and modules, that they are others."""
-    said = []
-    for key, (old, new) in found.items():
-        group, _, name = key.partition(".")
-        if group == "code":
-            said.append(f"the code of {name}")
-        elif group in {"backbone", "data"}:
-            said.append(f"the {'weights of the backbone' if group == 'backbone' else f'images of {name}'}")
-        elif group == "settings":
-            said.append(str(new))
-        else:
-            said.append(f"{key} {_value(old)} -> {_value(new)}")
-    more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
-    return ", ".join(said[:SHOWN]) + more
-
-
-def _value(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    if there and (reason is None or reason.state == "missing"):
+        found = changes(now, run)
+        return Status(run, "stale", told(found)) if found else Status(run, "done")
+    if reason is None:
+        return Status(run, "missing", "log.csv or predictions.parquet")
+    return Status(run, reason.state, reason.words, None if reason.state == "missing" else reason.log)

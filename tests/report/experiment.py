@@ -10,7 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ship.artifacts import Run, hierarchy_file, settings_file, write_json, write_text
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    settings_file,
+    write_json,
+    write_text,
+)
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.report.aggregate import expected_runs
@@ -57,6 +66,14 @@ def write(root: Path, settings: Params) -> None:
         write_json(root / settings_file(backbone, task, method), {**chosen, "search": None})
     for backbone, (number, task) in product(settings.grid.backbones, enumerate(settings.grid.tasks)):
         _write_hierarchy(root, backbone, task, 0.012 + 0.008 * number)
+
+
+def write_inputs(root: Path, settings: Params) -> None:
+    """What the runs are of: tasks, empty weights and features."""
+    for backbone, task in product(settings.grid.backbones, settings.grid.tasks):
+        write_json(root / data_folder(task) / "task.json", {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}})
+        for file in (backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task)):
+            write_text(root / file, "")
 
 
 def settings_of(settings: Params, run: Run) -> dict[str, Any]:

@@ -5,21 +5,11 @@ import shutil
 import experiment
 import pytest
 
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    read_json,
-    settings_file,
-    write_json,
-)
+from ship.artifacts import Run, backbone_file, data_folder, read_json, write_json
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.report.partial import write_partial
-from ship.report.reasons import why
-from ship.report.stale import check_current
+from ship.report.status import check_done
 
 
 @pytest.fixture
@@ -27,13 +17,7 @@ def root(tmp_path):
     """A finished experiment without a run, whose log is still there."""
     experiment.write(tmp_path, experiment.params())
     (tmp_path / Run("vit_mini", "digits", "ship", 1).folder / "run.json").unlink()
-    for task in experiment.HARD:
-        write_json(
-            tmp_path / data_folder(task) / "task.json", {"splits": {"test": {"images": 400, "sha256": "cd" * 32}}}
-        )
-        for file in (backbone_file("vit_mini"), features_file("vit_mini", task), hierarchy_file("vit_mini", task)):
-            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / file).touch()
+    experiment.write_inputs(tmp_path, experiment.params())
     log = tmp_path / "logs/train/vit_mini/digits/ship/1.log"
     log.parent.mkdir(parents=True)
     log.write_text("digits ship 1: epoch 1/10\nship: loss: expected a number, got nan in epoch 2\n\n")
@@ -45,31 +29,10 @@ def test_it_shows_what_there_is_and_why_the_rest_is_not(root):
     page = write_partial(experiment.params(), root)
     text = page.read_text()
     assert "1 of 18 runs missing" in text
-    assert "logs/train/vit_mini/digits/ship/1.log: ship: loss: expected a number, got nan in epoch 2" in text
+    reason = "failed: ship: loss: expected a number, got nan in epoch 2 (logs/train/vit_mini/digits/ship/1.log)"
+    assert reason in text
     assert page == root / "report/partial/index.html"
     assert not (root / "results/table.csv").exists()
-
-
-def test_the_first_unfinished_step_is_the_reason(root):
-    """A run cannot be made without its task, whatever an older log of it says."""
-    run = Run("vit_mini", "digits", "ship", 1)
-    (root / data_folder("digits") / "task.json").unlink()
-    assert why(run, root) == "not started"
-    log = root / "logs/prepare/digits.log"
-    log.parent.mkdir()
-    log.write_text("ship: images/7.png: expected an image, got a truncated file\n")
-    assert why(run, root) == "logs/prepare/digits.log: ship: images/7.png: expected an image, got a truncated file"
-    log.write_text("")
-    assert why(run, root) == "logs/prepare/digits.log: ended without a word"
-
-
-def test_a_search_that_failed_is_a_reason(root):
-    """Without settings there is no run."""
-    (root / settings_file("vit_mini", "digits", "ship")).unlink()
-    log = root / "logs/search/vit_mini/digits/ship.log"
-    log.parent.mkdir(parents=True)
-    log.write_text("ship: params.yaml: methods.ship.search: expected a trial that ends well, got 3 others\n")
-    assert "expected a trial that ends well" in why(Run("vit_mini", "digits", "ship", 1), root)
 
 
 def test_what_other_settings_or_files_have_left_is_not_shown(root):
@@ -85,7 +48,7 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"images": 400, "sha256": "0" * 64}}})
     text = write_partial(experiment.params(), root).read_text()
     assert "7 of 18 runs missing" in text
-    assert text.count("not made again, after settings or images have changed") == 6
+    assert text.count("stale: the images of test") == 6
     (root / backbone_file("vit_mini")).write_bytes(b"other weights")
     with pytest.raises(BadInput, match="18 of 18 runs"):
         write_partial(experiment.params(), root)
@@ -94,13 +57,13 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
 def test_the_whole_page_is_of_the_experiment_that_there_is(root):
     """Numbers of six epochs never stand under twenty."""
     experiment.write(root, experiment.params())
-    check_current(experiment.params(), root)
+    check_done(experiment.params(), root)
     raw = experiment.params().model_dump()
     raw["train"]["epochs"] = 20
     with pytest.raises(
-        BadInput, match=r"runs/vit_mini/digits/linear/0/run.json: expected a run of the settings, .*snakemake"
+        BadInput, match=r"runs/vit_mini/digits/linear/0: expected .* stale: train.epochs 12 -> 20; so for 18 of 18 runs"
     ):
-        check_current(parse_params(raw), root)
+        check_done(parse_params(raw), root)
 
 
 def test_runs_of_an_older_version_are_not_there(root):

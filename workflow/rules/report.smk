@@ -1,11 +1,11 @@
 rule report:
-    """One page that shows the table, the protocol, the curves, the hierarchies and the costs."""
+    """One page that shows the table, the protocol, the curves, the hierarchies and the costs.
+
+    Results that are not of these runs, as after `git checkout results`, are changed inputs: it makes them again.
+    """
     input:
         texts=sorted(glob("ship/report/*.csv") + glob("ship/report/templates/*")),
-        table="results/table.csv",
-        paired="results/paired.csv",
-        accuracy="results/plots/accuracy.csv",
-        curves="results/plots/curves.csv",
+        results=rules.aggregate.output,
         hierarchies=expand("hierarchy/{backbone}/{task}.json", **GRID),
         backbones=expand("backbones/{backbone}.safetensors", **GRID),
         tasks=expand("data/{task}/task.json", **GRID),

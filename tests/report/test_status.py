@@ -1,0 +1,177 @@
+"""What is done, what is not, and why: a line for all that lack the same."""
+
+from __future__ import annotations
+
+import shutil
+
+import experiment
+import pytest
+import yaml
+from project import ROOT, contents
+from project import ship as command
+
+from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_file, write_json
+from ship.experiment.params import parse_params
+from ship.report.aggregate import aggregate, expected_runs
+from ship.report.status import lines, names, statuses
+
+RUN = Run("vit_mini", "digits", "ship", 1)
+
+
+@pytest.fixture
+def root(fresh):
+    """All 18 runs are done."""
+    experiment.write_inputs(fresh.root, fresh.params)
+    return fresh.root
+
+
+def said(root, raw=None):
+    """The lines, of the made-up experiment or of one in its place."""
+    return lines(statuses(parse_params(raw) if raw else experiment.params(), root), root)
+
+
+def log(root, step, text):
+    """What a step has logged."""
+    path = root / "logs" / f"{step}.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_all_is_done(root):
+    """One line."""
+    assert said(root) == ["18 runs: 18 done"]
+
+
+class TestChanged:
+    """What has changed since the runs is one line for all runs that it makes stale."""
+
+    def test_a_setting(self, root):
+        """With the old value and the new one."""
+        raw = experiment.params().model_dump()
+        raw["train"]["epochs"] = 20
+        assert said(root, raw)[0] == "vit_mini/*/*/*: stale: train.epochs 12 -> 20"
+
+    def test_a_module(self, root):
+        """As if it had been edited after the runs of its method."""
+        for run in expected_runs(experiment.params()):
+            path = root / run.folder / "run.json"
+            if run.method == "vpt":
+                write_json(path, {**(about := read_json(path)), "code": about["code"] | {"methods/vpt.py": "0" * 16}})
+        assert said(root) == ["vit_mini/*/vpt/*: stale: the code of methods/vpt.py", "18 runs: 12 done, 6 stale"]
+
+    def test_the_data_of_a_task(self, root):
+        """Other bytes of a split."""
+        about = {"splits": {"test": {"images": 400, "sha256": "0" * 64}}}
+        write_json(root / data_folder("textures") / "task.json", about)
+        assert said(root)[0] == "vit_mini/textures/*/*: stale: the images of test"
+
+    def test_the_backbone(self, root):
+        """Other weights."""
+        (root / backbone_file("vit_mini")).write_bytes(b"others")
+        assert said(root)[0] == "vit_mini/*/*/*: stale: the weights of the backbone"
+
+    def test_a_row_that_is_gone(self, root):
+        """Its runs are left over; who reads the table does not see them."""
+        raw = experiment.params().model_dump()
+        raw["grid"]["methods"].remove("linear")
+        assert said(root, raw)[:2] == ["vit_mini/*/linear/*: left over", "18 runs: 12 done, 6 left over"]
+
+    def test_a_run_that_is_gone(self, root):
+        """Missing, though its log is there."""
+        log(root, "train/vit_mini/digits/ship/1", "vit_mini/digits/ship/1: epoch 12/12\ntrain: done\n")
+        shutil.rmtree(root / RUN.folder)
+        assert said(root)[0] == "vit_mini/digits/ship/1: missing: deleted since it was made"
+
+
+class TestFailed:
+    """The first unfinished step before a run is the reason, by the last line of its log."""
+
+    def test_a_run(self, root):
+        """Without its result."""
+        (root / RUN.folder / "run.json").unlink()
+        assert said(root)[0] == "vit_mini/digits/ship/1: missing"
+        log(root, "train/vit_mini/digits/ship/1", "epoch 1/12\nship: loss: expected a number, got nan\n\n")
+        assert said(root)[0] == (
+            "vit_mini/digits/ship/1: failed: ship: loss: expected a number, got nan "
+            "(logs/train/vit_mini/digits/ship/1.log)"
+        )
+        assert said(root)[-1].startswith("Put right what failed")
+
+    def test_a_traceback(self, root):
+        """A bug is an error as well."""
+        (root / RUN.folder / "run.json").unlink()
+        log(root, "train/vit_mini/digits/ship/1", "Traceback (most recent call last):\n ...\nKeyError: 'x'\n")
+        assert "failed: KeyError: 'x'" in said(root)[0]
+
+    def test_a_run_that_was_killed(self, root):
+        """Neither an error nor an end: so it goes on, or was ended from outside."""
+        (root / RUN.folder / "run.json").unlink()
+        log(root, "train/vit_mini/digits/ship/1", "vit_mini/digits/ship/1: epoch 3/12\n")
+        line = said(root)[0]
+        assert "1: unfinished: still running, or killed (memory, time, disk): it said last 'vit_mini/" in line
+        log(root, "train/vit_mini/digits/ship/1", "")
+        assert "it said nothing at all" in said(root)[0]
+
+    def test_a_task(self, root):
+        """One line for all its runs, though older ones are there."""
+        (root / data_folder("digits") / "task.json").unlink()
+        log(root, "prepare/digits", "ship: images/7.png: expected an image, got a truncated file\n")
+        assert said(root)[:2] == [
+            "vit_mini/digits/*/*: failed: ship: images/7.png: expected an image, got a truncated file "
+            "(logs/prepare/digits.log)",
+            "18 runs: 6 failed, 12 done",
+        ]
+
+    def test_a_search(self, root):
+        """Without settings there is no run."""
+        (root / settings_file(*RUN[:3])).unlink()
+        log(root, "search/vit_mini/digits/ship", "ship: params.yaml: methods.ship.search: expected a trial\n")
+        assert "vit_mini/digits/ship/*: failed: ship: params.yaml: methods.ship.search" in said(root)[0]
+
+
+def test_a_name_stands_for_its_runs_and_no_others():
+    """Where they are no product, each row has a name of its own."""
+    every = expected_runs(experiment.params(seeds=(0, 1, 2)))
+    assert names(every, every) == ["vit_mini/*/*/*"]
+    some = [run for run in every if run.method != "vpt" and run.seed < 2]
+    assert names(some, every) == ["vit_mini/*/{linear,ship}/{0,1}"]
+    assert names(some[1:4], every) == ["vit_mini/digits/linear/1", "vit_mini/digits/ship/{0,1}"]
+
+
+class TestTable:
+    """`ship table` prints the results of the runs that there are, and no others."""
+
+    @pytest.fixture
+    def clone(self, root):
+        """With its table and the presets."""
+        aggregate(experiment.params(), root)
+        (root / "params.yaml").write_text(yaml.safe_dump(experiment.params().model_dump()))
+        shutil.copytree(ROOT / "presets", root / "presets")
+        return root
+
+    def test_of_these_runs(self, clone):
+        """As they are."""
+        done = command("table", cwd=clone)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "ship" in done.stdout
+
+    def test_after_git_checkout_results(self, clone):
+        """A commit's loss differs in a digit: refused with the way out, and the page puts it right."""
+        before = contents(clone, "results/**/*")
+        path = clone / "results/plots/curves.csv"
+        path.write_text(path.read_text().replace("1.", "2.", 1))
+        done = command("table", cwd=clone)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "results/table.csv: expected the results of the runs here" in done.stderr
+        assert command("report", cwd=clone).returncode == 0
+        assert contents(clone, "results/**/*") == before
+        assert command("table", cwd=clone).returncode == 0
+
+    def test_after_init(self, clone):
+        """The old experiment's table is no answer to the new one's question."""
+        done = command("init", "own", "tasks.own.path=images", cwd=clone)
+        assert "results/ are of that experiment until snakemake has run this one" in done.stdout
+        done = command("table", cwd=clone)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "ship: runs/vit_tiny/own/linear/0: expected a run of the experiment in params.yaml, got missing" in done.stderr
+        assert "vit_mini/{counting,digits,textures}/{linear,ship,vpt}/*: left over" in command("status", cwd=clone).stdout
