@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,10 +16,15 @@ from ship.errors import BadInput
 if TYPE_CHECKING:
     from torch import Tensor
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` when the block ends well, and goes when it does not."""
+    """A name beside `path` to write to; it becomes `path` when the block ends well, and goes when it does not.
+
+    Raises BadInput where the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -27,8 +33,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with draft.open("rb+") as file:
             os.fsync(file.fileno())
         draft.replace(path)
+    except Exception as error:
+        if is_full(error):
+            raise BadInput(f"{path}: expected room on the disk for it, got {error}") from None
+        raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk or a quota has no room left; safetensors says so in words alone."""
+    return getattr(error, "errno", None) in FULL or f"(os error {errno.ENOSPC})" in str(error)
 
 
 def expanded(path: str | Path) -> Path:

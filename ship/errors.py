@@ -31,4 +31,4 @@ def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
     near = get_close_matches(name, names, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return BadInput(f"{what}: expected one of {shown}, got {name!r}{hint}")
+    return BadInput(f"{what}: expected {f'one of {shown}' if names else 'none'}, got {name!r}{hint}")

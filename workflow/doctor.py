@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from disk import wanted
 from limits import config, queue, run
 
 from ship.errors import BadInput
 from ship.experiment.params import read_params
 
 SITE = Path("profiles/slurm/site.yaml")
-FREE = 20  # GiB: the 19 tasks of VTAB-1k, features, checkpoints
 MINUTES = 10  # that a job may wait, and run
 LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room
 HEAD, NODE = "from the head node", "from a node"
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
 def head() -> bool:
     """The checks of the head node, then those of a job on each partition."""
     site = yaml.safe_load(SITE.read_text(encoding="utf-8"))
-    good = all([experiment(), free_space()])
+    good = all([experiment(), free_space(site["jobs"])])
     answers, output = run("sinfo", "--noheader", "--format=%P")
     if not said("Slurm answers", answers, output, "this must be the head node of a cluster"):
         return False
@@ -90,10 +90,16 @@ def wants_gpu() -> bool:
         return True
 
 
-def free_space() -> bool:
-    """Whether this folder has room."""
-    free = shutil.disk_usage(".").free / 2**30
-    return said(f"{free:.0f} GiB are free", free >= FREE, f"expected {FREE}", "move the clone, or `dvc gc --workspace`")
+def free_space(jobs: int) -> bool:
+    """Whether this folder has room for what the experiment has yet to write, as far as it can be read."""
+    try:
+        parts = wanted(read_params("params.yaml"), jobs)
+    except BadInput:
+        return True  # `experiment` says so
+    need, free = sum(parts.values()) / 1e9, shutil.disk_usage(".").free / 1e9
+    of = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
+    what = f"{free:.0f} GB are free, for some {need:.0f}: {of}"
+    return said(what, free >= need, f"expected {need:.0f}", "move the clone, or `dvc gc --workspace`")
 
 
 def partition_is_up(name: str | None) -> bool:

@@ -11,12 +11,12 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from ship.artifacts import is_full
 from ship.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
 BLOCK = 2**20  # bytes
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -143,7 +143,7 @@ class Draft:
         self.take_up()
 
     def _unwritten(self, error: OSError, url: str) -> BadInput:
-        what = "room for" if error.errno in FULL else "to write"
+        what = "room for" if is_full(error) else "to write"
         return BadInput(
             f"{url}: expected {what} {self.target.name} in {self.target.parent}, got {error.strerror} "
             f"(mend it and run this again: it goes on from {amount(self.size)})"

@@ -129,6 +129,15 @@ class TestFailed:
         assert "vit_mini/digits/ship/*: failed: ship: params.yaml: methods.ship.search" in said(root)[0]
 
 
+def test_a_full_disk_is_named(root, monkeypatch):
+    """A log has no room for its last words then."""
+    (root / RUN.folder / "run.json").unlink()
+    log(root, "train/vit_mini/digits/ship/1", "")
+    assert len(said(root)) == 3
+    monkeypatch.setattr("ship.report.status.ROOM", 2**62)
+    assert f"The disk of {root} is full: " in said(root)[2]
+
+
 def test_a_name_stands_for_its_runs_and_no_others():
     """Where they are no product, each row has a name of its own."""
     every = expected_runs(experiment.params(seeds=(0, 1, 2)))

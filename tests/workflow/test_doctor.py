@@ -1,13 +1,17 @@
 """What doctor.py says of a site's limits, without a cluster: commands of Slurm that answer as its manual says."""
 
 import os
+import shutil
 import sys
 
 import pytest
 import yaml
-from project import ROOT
+from project import ROOT, write_params
+
+from ship.experiment.params import read_params
 
 sys.path.append(str(ROOT / "workflow"))
+import disk
 import doctor
 import limits
 
@@ -91,6 +95,21 @@ def test_a_report_on_efficiency_needs_accounting(slurm, capsys):
     assert "FAIL  accounting answers: sacct: error (put efficiency: false" in said(capsys, efficiency=True)[1]
     slurm("sacct", ("--jobs", ""))
     assert said(capsys, efficiency=True)[0]
+
+
+def test_the_disk_that_is_asked_for_follows_the_grid(tmp_path, monkeypatch, capsys):
+    """Runs of full fine-tuning keep the backbone, once more in DVC's cache, and thrice while unfinished."""
+    monkeypatch.chdir(tmp_path)
+    small = {"grid.methods": ["linear", "vpt"], "grid.seeds": [0, 1, 2]}
+    write_params(tmp_path, small)
+    few = disk.wanted(read_params(), jobs=100)
+    assert few["archives"] == 0
+    assert few["runs"] == (disk.CACHE + disk.RESUME) * 12 * disk.RUN
+    write_params(tmp_path, {**small, "grid.methods": ["linear", "full"], "methods.full": {"method": "full"}})
+    many = disk.wanted(read_params(), jobs=2)
+    assert many["runs"] == disk.CACHE * (12 * disk.RUN + 6 * disk.BASE) + disk.RESUME * 2 * (disk.RUN + disk.BASE)
+    assert doctor.free_space(jobs=2) == (shutil.disk_usage(tmp_path).free > sum(many.values()))
+    assert "GB are free, for some 10: archives 0.0, images 4.0, runs 6.3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ class TestFinished:
         assert "rule features:" not in said
         assert whole == contents(project, "results/**/*", "runs/**/*")
 
+    def test_git_checkout_results_does_no_harm(self, project):
+        """Those of another machine, in their place, are no refusal: page and tables are of these runs again."""
+        whole = contents(project, "results/**/*", "report/*")
+        for path in ("results/table.csv", "results/metrics.json", "results/plots/curves.csv"):
+            (project / path).write_text((project / path).read_text().replace("0.", "0.0"))
+        assert "expected the results of the runs here" in command("ship", "table", cwd=project).stderr
+        assert pending(project) == {"report/index.html"}
+        snakemake(project)
+        assert contents(project, "results/**/*", "report/*") == whole
+        assert set() == pending(project)
+
     def test_two_folders_two_equal_results(self, finished, tmp_path):
         """What is kept is the same to the byte, whatever the path, the number of cores and the other tasks."""
         other = make_project(tmp_path / "elsewhere" / "and deeper", {"grid.tasks": ["digits"]})
@@ -139,9 +150,10 @@ def test_a_broken_task_fails_alone(tmp_path):
     assert done.returncode != 0
     assert (folder / "runs/vit_random/digits/linear/0/run.json").exists()
     assert not (folder / "results/table.csv").exists()
+    assert command("ship", "report", "--partial", cwd=folder).returncode == 0
     page = (folder / "report/partial/index.html").read_text()
     assert "1 of 2 runs missing" in page
-    assert re.search(r"logs/prepare/broken.log: .*a/0.png", page)
+    assert re.search(r"failed: ship: .*a/0.png.*\(logs/prepare/broken.log\)", page)
     image.write_bytes(whole)
     snakemake(folder)
     assert "broken" in (folder / "results/table.csv").read_text()

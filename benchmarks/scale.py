@@ -1,0 +1,151 @@
+"""What `ship status`, `aggregate`, `table` and `report` cost on VTAB-1k: 19 tasks of their true sizes, 20 methods.
+
+    python benchmarks/scale.py                # 3 seeds, 1,140 runs: seconds, and largest memory of each command
+    python benchmarks/scale.py --seeds 4      # 1,520 runs
+
+The runs are made up: the files that runs leave, with random predictions; nothing is trained.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    settings_file,
+    sha256,
+    write_json,
+    write_text,
+)
+from ship.experiment.code import Code
+from ship.experiment.params import Params, parse_params
+from ship.methods import METHODS
+from ship.report.aggregate import expected_runs
+
+TEST = {  # images
+    "cifar": 10_000,
+    "caltech101": 6_084,
+    "dtd": 1_880,
+    "oxford_flowers102": 6_149,
+    "oxford_iiit_pet": 3_669,
+    "svhn": 26_032,
+    "sun397": 21_750,
+    "patch_camelyon": 32_768,
+    "eurosat": 5_400,
+    "resisc45": 6_300,
+    "diabetic_retinopathy": 42_670,
+    "clevr_count": 15_000,
+    "clevr_dist": 15_000,
+    "dmlab": 22_735,
+    "kitti": 711,
+    "dsprites_loc": 73_728,
+    "dsprites_ori": 73_728,
+    "smallnorb_azi": 12_150,
+    "smallnorb_ele": 12_150,
+}
+BACKBONE = "vit_base_in21k"
+WEIGHTS = 343_000_000  # bytes
+EPOCHS, BLOCKS = 100, 12
+COMMANDS = ("status", "aggregate", "table", "report")
+
+
+def main() -> None:
+    """Make the experiment in a temporary folder, run each command in it, print what it cost."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--methods", type=int, default=20)
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder), given.methods, given.seeds)
+        for word in COMMANDS:
+            seconds, busy, memory = cost([sys.executable, "-m", "ship.cli", word], Path(folder))
+            print(f"ship {word:10} {seconds:6.1f} s, {busy:6.1f} s of a core, {memory / 2**30:.2f} GiB", flush=True)
+        print(f"report/index.html {(Path(folder) / 'report/index.html').stat().st_size / 1e6:.2f} MB")
+
+
+def cost(command: list[str], folder: Path) -> tuple[float, float, int]:
+    """Seconds on the wall and of a core, and bytes, of a command, which must succeed."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)}: expected success, got {os.waitstatus_to_exitcode(status)}")
+    return time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+
+
+def make(root: Path, methods: int, seeds: int) -> None:
+    """Write the experiment and all that its runs leave under `root`."""
+    raw = yaml.safe_load(Path("presets/vtab1k.yaml").read_text(encoding="utf-8"))
+    rows = list(METHODS)[:methods]
+    raw["grid"] |= {"methods": rows, "seeds": list(range(seeds))}
+    raw["methods"] = {name: {"method": name} for name in rows}
+    raw["train"] |= {"epochs": EPOCHS}
+    (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    params, code = parse_params(raw), Code()
+    weights = root / backbone_file(BACKBONE)
+    write_text(weights, "")
+    os.truncate(weights, WEIGHTS)
+    seen = {"image_size": 224, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
+    made_of = {"name": BACKBONE, "weights": "pretrained", **seen, "sha256": sha256(weights)}
+    for task, images in TEST.items():
+        splits = {name: {"images": size, "sha256": name * 8} for name, size in (("train", 800), ("test", images))}
+        write_json(root / data_folder(task) / "task.json", {"classes": ["a", "b"], "splits": splits})
+        write_text(root / features_file(BACKBONE, task), "")
+        write_hierarchy(root, task)
+        hard = np.random.default_rng(images).random(images)
+        about = {"backbone": made_of, "data": {name: part["sha256"] for name, part in splits.items()}}
+        for run in (run for run in expected_runs(params) if run.task == task):
+            write_run(root, params, run, hard, {**about, "code": code.modules("train", run.method)})
+
+
+def write_run(root: Path, params: Params, run: Run, hard: Any, about: dict[str, Any]) -> None:
+    """The files of one run: better methods get more of the images right, each seed others."""
+    rank = list(METHODS).index(run.method)
+    random = np.random.default_rng([rank, run.seed, len(hard)])
+    hits = hard + random.normal(0, 0.15, len(hard)) < 0.6 + 0.015 * rank
+    labels = random.integers(0, 10, len(hard))
+    table = {"key": [f"test/{i:06d}.png" for i in range(len(hard))], "label": labels}
+    table |= {"prediction": np.where(hits, labels, labels + 1), "probability": random.random(len(hard), np.float32)}
+    folder = root / run.folder
+    folder.mkdir(parents=True)
+    pd.DataFrame(table).to_parquet(folder / "predictions.parquet", index=False)
+    epochs = np.arange(EPOCHS)
+    loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10
+    log = {"epoch": epochs, "lr": 1e-3, "loss": loss, "penalty": 0.0, "accuracy": 1 - loss / 3}
+    write_text(folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.9g"))
+    settings = {"options": params.options_of(run.method, run.task), "train": params.train_of(run.method, run.task).model_dump()}
+    write_json(root / settings_file(*run[:3]), {**settings, "search": None})
+    counts = {"test_images": len(hard), "tuned_parameters": 10**5 * (rank + 1), "tuned_parameters_without_head": 10**5 * rank}
+    result = {"accuracy": round(float(hits.mean()), 6), "loss": 0.7, "train_accuracy": 0.9, "epochs": EPOCHS, **counts}
+    method, compute = params.methods[run.method].method, params.compute.model_dump()
+    says = {"run": str(run), "method": method, **settings, "compute": compute, "hierarchy": {"prototypes": 200, "seed": 0}}
+    write_json(folder / "run.json", {**says, **about, "result": result, "environment": {"torch": "2", "device": "cpu"}})
+    write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{60 + rank}\t0:01:00\t2000\n")
+
+
+def write_hierarchy(root: Path, task: str) -> None:
+    """As of a ViT-B/16."""
+    away = np.abs(np.subtract.outer(np.arange(BLOCKS), np.arange(BLOCKS)))
+    levels = [{"threshold": 0.5 + 0.05 * n, "first_blocks": list(range(0, BLOCKS, 11 - n))} for n in range(10)]
+    found = {"prototypes": 200, "seed": 0, "affinity": (1 - 0.04 * away).tolist(), "hierarchies": levels}
+    write_json(root / hierarchy_file(BACKBONE, task, ".json"), found)
+    write_text(root / hierarchy_file(BACKBONE, task), "")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""How much disk an experiment has yet to take, for `doctor.py`: from its grid, before anything is computed."""
+
+from itertools import product
+from pathlib import Path
+
+from ship.artifacts import Run, backbone_file, data_folder
+from ship.data.inventory import is_likely, lacking, needed
+from ship.experiment.params import Params
+
+IMAGES = 10**9  # bytes of a task's images and features: VTAB-1k's have some hundred millions, few have more
+RUN = 5 * 10**6  # of a run that tunes little: parameters, optimiser's state, predictions
+BLOCKS = 12  # of a ViT whose number of blocks is not known yet
+BASE = 343 * 10**6  # of a backbone that is not here yet: a ViT-B's
+RESUME = 3  # copies of what is tuned that an unfinished run has beside its own
+CACHE = 2  # DVC's cache holds all but archives once more
+
+
+def wanted(params: Params, jobs: int) -> dict[str, int]:
+    """Bytes by what they are of; `jobs` is how many runs are unfinished at once."""
+    grid, folder = params.grid, Path(params.archives)
+    archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
+    images = sum(IMAGES for task in grid.tasks if not (data_folder(task) / "task.json").exists())
+    runs = [
+        tuned(params, run)
+        for run in map(Run._make, product(grid.backbones, grid.tasks, grid.methods, grid.seeds))
+        if not (run.folder / "tuned.safetensors").exists()
+    ]
+    return {
+        "archives": sum(lacking(archive, folder) for archive in archives if not is_likely(archive, folder)),
+        "images": CACHE * images,
+        "runs": CACHE * sum(runs) + RESUME * sum(sorted(runs)[-jobs:]),
+    }
+
+
+def tuned(params: Params, run: Run) -> int:
+    """Bytes of a run's tuned parameters, and a little: few methods tune a part of the backbone itself."""
+    file, row = backbone_file(run.backbone), params.methods[run.method]
+    weights = file.stat().st_size if file.exists() else BASE
+    blocks = params.options_of(run.method, run.task).get("blocks", 1)
+    return RUN + {"full": weights, "partial": weights * blocks // BLOCKS}.get(row.method, 0)
