@@ -274,23 +274,40 @@ def way_back():
     return [line for line in block.splitlines() if not line.startswith("snakemake --profile slurm  ")]
 
 
-def test_a_broken_task_fails_alone(project, tmp_path):
-    """The others are done, the page says what is missing and why, and the end is an error."""
+def test_failures_are_said_last(slurm, tmp_path):
+    """The others are done; of a broken image, a loss that is no number and a cancelled job: runs, reason and log."""
     images = tmp_path / "images"
     for name in ("a", "b"):
         (images / name).mkdir(parents=True)
         for number in range(10):
             (images / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
-    settings = {"grid.tasks": ["digits", "broken"], "train.epochs": 2}
-    task = {"tasks.broken": {"source": "folder", "path": str(images), "train": 8, "val": 4, "test": 8}}
-    write_params(project, {**SMALL, **settings, **task})
-    said = finish(project, start(project), fails=True)
-    assert (project / "runs/vit_random/digits/vpt/0/run.json").exists()
-    assert not (project / "results/table.csv").exists()
-    page = (project / "report/partial/index.html").read_text()
-    assert "1 of 2 runs missing" in page
-    assert re.search(r"logs/prepare/broken.log: .*images/a/\d.png", page)
-    assert "report/partial/index.html" in said
+    rows = {"linear": {}, "diverging": {"lr": 1e30}, "killed": {"epochs": 1_000_000}}
+    settings = {
+        "grid.tasks": ["digits", "broken"],
+        "grid.methods": list(rows),
+        "methods": {name: {"method": "linear", "train": recipe} for name, recipe in rows.items()},
+        "tasks.broken": {"source": "folder", "path": str(images), "train": 8, "val": 4, "test": 8},
+        "compute.device": "auto",
+    }
+    folder = make_project(tmp_path / "project", settings)
+    describe(folder)
+    process = start(folder, "--retries", "0")
+    cluster.wait((folder / "runs/vit_random/digits/killed/0/resume.safetensors").exists, "a first epoch", 400)
+    [job] = [job["JobId"] for job in jobs("train") if job["JobState"] == "RUNNING" and "_killed_" in job["Comment"]]
+    cluster.run("scancel", job)
+    *lines, total, failed, unfinished = finish(folder, process, fails=True).rpartition("\n\n")[2].splitlines()
+    said = dict(line.split(": ", maxsplit=1) for line in lines)
+    logs = {name: f"(logs/train/vit_random/digits/{name}/0.log)" for name in rows}
+    assert said.keys() == {f"vit_random/{name}/0" for name in ("broken/*", "digits/diverging", "digits/killed")}
+    assert re.fullmatch(r"failed: ship: .*images/a/\d.png.* \(logs/prepare/broken.log\)", said["vit_random/broken/*/0"])
+    assert said["vit_random/digits/diverging/0"].startswith("failed: ship: train: expected a finite loss, got nan")
+    assert said["vit_random/digits/diverging/0"].endswith(logs["diverging"])
+    assert said["vit_random/digits/killed/0"].startswith("unfinished: still running, or killed")
+    assert said["vit_random/digits/killed/0"].endswith(logs["killed"])
+    assert total == "6 runs: 1 done, 4 failed, 1 unfinished"
+    assert failed.startswith("Put right what failed")
+    assert unfinished.startswith("What was cut off")
+    assert not (folder / "results/table.csv").exists()
 
 
 def test_two_runs_share_a_gpu(project, reference):
