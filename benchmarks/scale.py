@@ -69,13 +69,16 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--methods", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the experiment stays, and may be already")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        make(Path(folder), given.methods, given.seeds)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        if not (folder / "params.yaml").exists():
+            make(folder, given.methods, given.seeds)
         for word in COMMANDS:
-            seconds, busy, memory = cost([sys.executable, "-m", "ship.cli", word], Path(folder))
+            seconds, busy, memory = cost([sys.executable, "-m", "ship.cli", word], folder)
             print(f"ship {word:10} {seconds:6.1f} s, {busy:6.1f} s of a core, {memory / 2**30:.2f} GiB", flush=True)
-        print(f"report/index.html {(Path(folder) / 'report/index.html').stat().st_size / 1e6:.2f} MB")
+        print(f"report/index.html {(folder / 'report/index.html').stat().st_size / 1e6:.2f} MB")
 
 
 def cost(command: list[str], folder: Path) -> tuple[float, float, int]:

@@ -70,7 +70,7 @@ def aggregate(
         )
     results = _results(root, runs)
     results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
-    hits = {run: read_hits(root, run) for run in runs}
+    hits = _all_hits(root, runs)
     _check_accuracies(results, hits)
     summary = summarise(results, hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
@@ -184,6 +184,17 @@ def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_
         if not other.index.equals(hits[0].index):
             raise BadInput(f"{what}: expected the same test images for every run, got others (rerun them)")
     return np.stack([column.to_numpy() for column in hits])
+
+
+def _all_hits(root: Path, runs: Sequence[Run]) -> dict[Run, pd.Series[bool]]:
+    """The hits of every run; those of a task share the keys of their images, which else were most of the memory."""
+    found, keys = {}, dict[str, Any]()
+    for run in runs:
+        hits = read_hits(root, run)
+        if (shared := keys.setdefault(run.task, hits.index)).equals(hits.index):
+            hits.index = shared
+        found[run] = hits
+    return found
 
 
 def _results(root: Path, runs: Sequence[Run]) -> Frame:
