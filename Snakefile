@@ -1,8 +1,6 @@
 # The workflow: from images to the table that compares methods. `params.yaml` is the experiment.
 # A rule is found by its name: workflow/rules/<rule>.smk, which calls `ship <rule>`.
 import atexit
-import os
-from glob import glob
 
 from snakemake.utils import min_version
 

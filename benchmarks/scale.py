@@ -131,12 +131,25 @@ def write_run(root: Path, params: Params, run: Run, hard: Any, about: dict[str, 
     loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10
     log = {"epoch": epochs, "lr": 1e-3, "loss": loss, "penalty": 0.0, "accuracy": 1 - loss / 3}
     write_text(folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.9g"))
-    settings = {"options": params.options_of(run.method, run.task), "train": params.train_of(run.method, run.task).model_dump()}
+    settings = {
+        "options": params.options_of(run.method, run.task),
+        "train": params.train_of(run.method, run.task).model_dump(),
+    }
     write_json(root / settings_file(*run[:3]), {**settings, "search": None})
-    counts = {"test_images": len(hard), "tuned_parameters": 10**5 * (rank + 1), "tuned_parameters_without_head": 10**5 * rank}
+    counts = {
+        "test_images": len(hard),
+        "tuned_parameters": 10**5 * (rank + 1),
+        "tuned_parameters_without_head": 10**5 * rank,
+    }
     result = {"accuracy": round(float(hits.mean()), 6), "loss": 0.7, "train_accuracy": 0.9, "epochs": EPOCHS, **counts}
     method, compute = params.methods[run.method].method, params.compute.model_dump()
-    says = {"run": str(run), "method": method, **settings, "compute": compute, "hierarchy": {"prototypes": 200, "seed": 0}}
+    says = {
+        "run": str(run),
+        "method": method,
+        **settings,
+        "compute": compute,
+        "hierarchy": {"prototypes": 200, "seed": 0},
+    }
     write_json(folder / "run.json", {**says, **about, "result": result, "environment": {"torch": "2", "device": "cpu"}})
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{60 + rank}\t0:01:00\t2000\n")
 

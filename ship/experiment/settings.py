@@ -71,7 +71,9 @@ def wanted_settings(params: Params, backbone: str, task: str, method: str, root:
     path = root / settings_file(backbone, task, method)
     found = read_json(path)["search"]
     if not found:
-        raise BadInput(f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})")
+        raise BadInput(
+            f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})"
+        )
     of = found["definition"], search.model_dump()
     return {**_settings(params, task, method, best_trial(found)["settings"]), "search": of}
 

@@ -18,7 +18,8 @@ from ship.report.stale import Now, changes, told
 
 ROOM = 2**20  # bytes: with less, a log lacks its last words
 CURES = {
-    "failed": "Put right what failed, and give the same command again: what is done stays done. `ship report --partial` shows it.",
+    "failed": "Put right what failed, and give the same command again: what is done stays done "
+    "(`ship report --partial` shows it).",
     "unfinished": "What was cut off goes on where it was saved, by the same command.",
     "left over": "What is left over is of no run in params.yaml: delete it before `workflow/state.py record`.",
 }

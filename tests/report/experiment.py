@@ -71,7 +71,9 @@ def write(root: Path, settings: Params) -> None:
 def write_inputs(root: Path, settings: Params) -> None:
     """What the runs are of: tasks, empty weights and features."""
     for backbone, task in product(settings.grid.backbones, settings.grid.tasks):
-        write_json(root / data_folder(task) / "task.json", {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}})
+        write_json(
+            root / data_folder(task) / "task.json", {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}}
+        )
         for file in (backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task)):
             write_text(root / file, "")
 

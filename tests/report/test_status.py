@@ -182,5 +182,10 @@ class TestTable:
         assert "results/ are of that experiment until snakemake has run this one" in done.stdout
         done = command("table", cwd=clone)
         assert (done.returncode, done.stdout) == (2, "")
-        assert "ship: runs/vit_tiny/own/linear/0: expected a run of the experiment in params.yaml, got missing" in done.stderr
-        assert "vit_mini/{counting,digits,textures}/{linear,ship,vpt}/*: left over" in command("status", cwd=clone).stdout
+        assert (
+            "ship: runs/vit_tiny/own/linear/0: expected a run of the experiment in params.yaml, got missing"
+            in done.stderr
+        )
+        assert (
+            "vit_mini/{counting,digits,textures}/{linear,ship,vpt}/*: left over" in command("status", cwd=clone).stdout
+        )

@@ -1,3 +1,6 @@
+from glob import glob
+
+
 rule report:
     """One page that shows the table, the protocol, the curves, the hierarchies and the costs.
 
