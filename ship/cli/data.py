@@ -13,8 +13,7 @@ from ship.cli.app import PARAMS, Settings, TaskName, app
 from ship.errors import unknown
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
-from ship.experiment.params import read_params
-from ship.experiment.task import Task
+from ship.experiment.params import Params, read_params
 from ship.training.progress import downloading
 
 
@@ -26,16 +25,16 @@ def download(
 ) -> None:
     """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
     from ship.data.download import check_disk, fetch, write_record
-    from ship.data.inventory import needed
+    from ship.data.inventory import mirrored, needed
     from ship.data.sources.catalogue import ARCHIVES
 
     read = read_params(params)
     folder = Path(read.archives)
-    wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
-    known = {**ARCHIVES, **needed(read.tasks)}
+    known = {name: mirrored(one, read.mirrors) for name, one in {**ARCHIVES, **needed(read.tasks)}.items()}
     if archive not in known:
         raise unknown("archive", archive, known)
-    check_disk({**wanted, archive: known[archive]}.values(), folder)
+    wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
+    check_disk([known[name] for name in sorted({*wanted, archive})], folder)
     with downloading(archive) as tell:
         path = fetch(known[archive], folder, tell)
     print(f"{archive}: verified, at {path}")
@@ -51,7 +50,7 @@ def data(
 ) -> None:
     """Show which archives the tasks need, and what is lacking or wrong; exit code 1 where it needs a person."""
     from ship.data import status
-    from ship.data.inventory import needs
+    from ship.data.inventory import mirrored, needs
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
 
     read = read_params(params)
@@ -60,7 +59,9 @@ def data(
     if everything:
         named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
         needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
-    found = status.states(needing, folder)
+    mirrors = read.mirrors
+    served = {task: [mirrored(archive, mirrors) for archive in archives] for task, archives in needing.items()}
+    found = status.states(served, folder)
     print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
     if any(one.state in ("wrong", "by hand") for one in found):
         raise typer.Exit(1)
@@ -75,7 +76,7 @@ def prepare(task: TaskName, params: Settings = PARAMS) -> None:
         read = read_params(params)
         (task,) = parts(read, task, "task")
         row = read.tasks[task]
-        print(*run(task, row, read.data_root, data_folder(task), _fetched(task, row, Path(read.archives))), sep="\n")
+        print(*run(task, row, read.data_root, data_folder(task), _fetched(task, read)), sep="\n")
 
 
 @app.command()
@@ -86,11 +87,12 @@ def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one
     write_lists(data_folder(task), folder)
 
 
-def _fetched(name: str, task: Task, folder: Path) -> dict[str, Path]:
+def _fetched(task: str, params: Params) -> dict[str, Path]:
     """The verified archives of a task, by name; whatever is lacking is downloaded."""
-    from ship.data.inventory import needs
+    from ship.data.inventory import mirrored, needs
 
-    if not (archives := needs(name, task)):
+    folder = Path(params.archives)
+    if not (archives := [mirrored(archive, params.mirrors) for archive in needs(task, params.tasks[task])]):
         return {}
     from ship.data.download import check_disk, fetch
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from ship.data.digests import Kind, digest
 from ship.data.sources.catalogue import ARCHIVES, SOURCES, Archive
@@ -58,6 +58,13 @@ def fault_of(archive: Archive, path: Path) -> str | None:
     if check is not None and (got := digest(path, check[0])) != check[1]:
         return f"{check[0]} {check[1]}, got {got}"
     return None
+
+
+def mirrored(archive: Archive, mirrors: Sequence[str]) -> Archive:
+    """The archive with its address at each mirror before the publisher's; as it is where nothing would verify it."""
+    if check_of(archive) is None:
+        return archive
+    return archive._replace(urls=(*(f"{at.rstrip('/')}/{quote(archive.name)}" for at in mirrors), *archive.urls))
 
 
 def needed(tasks: Mapping[str, Task]) -> dict[str, Archive]:

@@ -88,6 +88,13 @@ class Params(Settings):
             description="folder that archives are downloaded to, or lie in already; may be anywhere, changes no result"
         ),
     ] = "archives"
+    mirrors: Annotated[
+        list[str],
+        Field(
+            default=[],
+            description="addresses that have archives as ADDRESS/NAME, asked before the publishers; changes no result",
+        ),
+    ]
     tasks: dict[Name, Task]
     methods: dict[Name, Method]
     hierarchy: Hierarchy

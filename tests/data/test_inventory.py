@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from ship.data.download import fetch
-from ship.data.inventory import addressed, by_hand, find, needed, needs
+from ship.data.inventory import addressed, by_hand, find, mirrored, needed, needs
 from ship.data.sources.catalogue import Archive
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -98,6 +98,16 @@ def test_tasks_that_need_an_archive():
     tasks = {"digits": Task(), "one": WITH_URL, "two": WITH_URL, "list": Task(source="vtab", path="somewhere")}
     assert list(needed(tasks)) == ["abababababab-some_pets.tar.gz"]
     assert [len(needs(name, task)) for name, task in tasks.items()] == [0, 1, 1, 0]
+
+
+def test_mirrors_come_first():
+    """Each has the archive under its name; what nothing would verify is not taken from them."""
+    one = ONE._replace(name="a b.bin", urls=("https://example.org/a",))
+    near = mirrored(one, ["https://near", "http://far/x/"]).urls
+    assert near == ("https://near/a%20b.bin", "http://far/x/a%20b.bin", "https://example.org/a")
+    assert mirrored(one, []) == one
+    unverified = one._replace(sha256=None)
+    assert mirrored(unverified, ["https://near"]) == unverified
 
 
 @pytest.mark.parametrize(
