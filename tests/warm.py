@@ -1,50 +1,107 @@
-"""Commands that start at once: in a process forked from one that has imported everything, for tests that start many."""
+"""The command `ship` in processes forked from one that has imported what it needs: a job then starts at once.
+
+The command itself is the real one. Most of a tiny job's time goes into importing torch and timm, and tests that run a
+hundred of them have no other way to end within minutes. Who kills such a process kills its fork.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import multiprocessing
+import json
 import os
+import signal
+import socket
+import subprocess
 import sys
-from multiprocessing.connection import Connection
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["ship.cli", "ship.training.train", "ship.training.search"])
+import torch
+from project import environment_of
+
+from ship.data import decoding
+
+MODULES = (
+    *("ship.cli", "ship.data.download", "ship.data.prepare", "ship.models.features", "ship.models.hierarchy"),
+    *("ship.report.comparison", "ship.report.page", "ship.training.train"),
+    *("cv2", "h5py", "jinja2", "pandas", "scipy.io", "sklearn.cluster"),  # imported late
+)
+CLIENT = f"""#!{sys.executable} -IS
+import json, os, socket, sys
+place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "socket")
+with socket.socket(socket.AF_UNIX) as line:
+    line.connect(place)
+    socket.send_fds(line, [json.dumps([sys.argv, os.getcwd()]).encode()], [0, 1, 2])
+    code = line.recv(1)
+sys.exit(code[0] if code else 137)
+"""
 
 
-class Warm:
-    """`ship ...` in `folder`: a process of its own, which can be killed, and the lines that it says."""
-
-    def __init__(self, folder: Path, *words: str) -> None:
-        read, write = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=_ship, args=(write, str(folder), words))
-        self.process.start()
-        write.close()
-        self.said = io.open(os.dup(read.fileno()), encoding="utf-8")  # noqa: SIM115, UP020  # closed by `kill`
-        read.close()
-
-    def ended(self, seconds: float) -> bool:
-        """Whether it ends by itself in that time."""
-        self.process.join(seconds)
-        return self.process.exitcode is not None
-
-    def kill(self) -> None:
-        """End it wherever it is, as `kill -9` does, and forget it."""
-        self.process.kill()
-        self.process.join()
-        self.process.close()
-        self.said.close()
+@contextmanager
+def warm(folder: Path, place: Path) -> Iterator[dict[str, str]]:
+    """The environment of commands in `folder` whose `ship` is forked; `place` holds what that takes, for a while."""
+    place.mkdir()
+    client = place / "ship"
+    client.write_text(CLIENT)
+    client.chmod(0o755)
+    environment = environment_of(folder)
+    with subprocess.Popen(
+        [sys.executable, __file__, place / "socket"], env=environment, stdout=subprocess.PIPE
+    ) as server:
+        try:
+            assert server.stdout.readline() == b"ready\n"
+            yield {**environment, "PATH": os.pathsep.join([str(place), environment["PATH"]])}
+        finally:
+            server.terminate()
 
 
-def _ship(write: Connection, folder: str, words: tuple[str, ...]) -> None:
-    """The command, as a shell starts it."""
+def serve(place: str) -> None:
+    """Fork for each command that comes."""
+    for module in MODULES:
+        import_module(module)
+    decoding.formats()
+    torch.set_num_threads(1)  # a pool of threads would not survive the fork
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(place)
+        line.listen(64)
+        print("ready", flush=True)
+        while True:
+            caller, _ = line.accept()
+            with caller:
+                if os.fork() == 0:
+                    line.close()
+                    _answer(caller)
+
+
+def _answer(caller: socket.socket) -> None:
+    """Run the command in this process, which ends with it, and say its exit code."""
     from ship import cli
 
-    os.dup2(write.fileno(), sys.stdout.fileno())
-    os.dup2(write.fileno(), sys.stderr.fileno())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    said, files, _, _ = socket.recv_fds(caller, 2**16, 3)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv, folder = json.loads(said)
     os.chdir(folder)
-    sys.argv = ["ship", *words]
-    with contextlib.suppress(BrokenPipeError):
+    code = 1
+    try:
         cli.main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(bool(end.code))
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        caller.send(bytes([code]))
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
