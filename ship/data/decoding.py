@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -82,10 +84,27 @@ def rgb(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Image.Im
     return see(data, place, reading).image
 
 
+def check(data: bytes, place: str = "image") -> None:
+    """Raises BadInput, as `rgb`, unless the image can be decoded to its end; of a JPEG all is read, little computed."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        rgb(data, place)
+        return
+    with _named(place), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        image.load()
+
+
 def see(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Seen:
     """As `rgb`, with what is odd about the file."""
-    try:
+    with _named(place):
         return _see(data, reading)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Tells of an image that cannot be decoded, with its place in front."""
+    try:
+        yield
     except BadInput as error:
         raise BadInput(f"{place}: {error}") from None
     except BROKEN as error:

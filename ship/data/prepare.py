@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ship.artifacts import expanded, replacing, sha256, write_json
-from ship.data.decoding import rgb
+from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
 from ship.data.sources import builtin
@@ -64,7 +64,9 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: F
 
 
 @contextmanager
-def opened(name: str, task: Task, data_root: Path, check: Check, archives: Files, scratch: Path) -> Iterator[Listing]:
+def opened(
+    name: str, task: Task, data_root: Path, check: Inspection, archives: Files, scratch: Path
+) -> Iterator[Listing]:
     """The task's images, wherever they come from; files of an archive go when the block ends.
 
     `check` reads images that nobody has published before they are split. Those of VTAB-1k and FGVC are read from
@@ -74,7 +76,7 @@ def opened(name: str, task: Task, data_root: Path, check: Check, archives: Files
         yield made(name, task)
         return
     if task.source in PUBLISHED:
-        with published(name, task, archives, scratch) as listing:
+        with published(name, task, archives, scratch, check.pool) as listing:
             yield listing
         return
     place = Path(os.path.normpath(data_root / expanded(str(task.path))))
@@ -203,7 +205,7 @@ def _checked(item: Item) -> bytes:
     """The image's bytes, after they have been decoded to the end, now or when they were inspected."""
     data = read_image(item)
     if not item.digest:
-        rgb(data, titled(item))
+        decoding.check(data, titled(item))
     elif hashlib.sha256(data).digest() != item.digest:
         raise BadInput(f"{titled(item)}: expected the bytes that were inspected, got others (let them be meanwhile)")
     return data

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from ship.data import png
-from ship.data.decoding import Reading, rgb, see
+from ship.data.decoding import Reading, check, rgb, see
 from ship.errors import BadInput
 
 
@@ -164,3 +164,25 @@ def test_no_program_is_started():
     """PostScript is not read: PIL would have Ghostscript run it."""
     with pytest.raises(BadInput, match="expected a whole image"):
         rgb(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "L"}, {"mode": "CMYK"}], ids=str)
+def test_a_check_refuses_what_cannot_be_decoded(options):
+    """Of a JPEG it computes little, and finds the same faults: one that is cut or overwritten anywhere."""
+    mode = options.pop("mode", "RGB")
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(file, "JPEG", **options)
+    whole = file.getvalue()
+    check(whole)
+    for end in range(0, len(whole), 97):
+        for data in (whole[:end], whole[:end] + bytes(40) + whole[end + 40 :]):
+            assert refuses(check, data) == refuses(rgb, data), end
+
+
+def refuses(read, data):
+    try:
+        read(data)
+    except BadInput as error:
+        return str(error)
+    return None

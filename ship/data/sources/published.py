@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ship.data.digests import digest
+from ship.data.decoding import check as check_image
+from ship.data.digests import digest as digest_of
+from ship.data.inventory import fault_of
 from ship.data.sources import draw
 from ship.data.sources.catalogue import ARCHIVES, SOURCES, Source
 from ship.data.sources.processing import opencv
@@ -22,13 +27,25 @@ from ship.data.sources.strata import stratified
 from ship.errors import BadInput, unknown
 from ship.experiment.task import Task
 
+AHEAD = 32  # images that wait to be checked
+
+
+class Place(NamedTuple):
+    """Where the bytes of an image lie in the spill, and their sha256."""
+
+    start: int
+    length: int
+    digest: bytes
+
+
 Chosen = dict[str, list[tuple[str, str]]]  # official split and key of each image of train, val and test
 
 
 @contextmanager
-def published(name: str, task: Task, archives: Files, scratch: Path) -> Iterator[Listing]:
+def published(name: str, task: Task, archives: Files, scratch: Path, pool: Executor) -> Iterator[Listing]:
     """The task `name` of SOURCES, of its `archives` by name; the images that it has lie in `scratch` for a while.
 
+    Images are decoded in the `pool`, as a check, while the next ones are read.
     Raises BadInput for archives that are missing or others, and for contents that are not as published.
     """
     if name not in SOURCES or SOURCES[name].family != task.source:
@@ -46,7 +63,7 @@ def published(name: str, task: Task, archives: Files, scratch: Path) -> Iterator
         wanted: dict[str, set[str]] = {split: set() for split in content.labels}
         for split, key in (image for part in chosen.values() for image in part):
             wanted[split].add(key)
-        places = _spilled(content.images(wanted), spill.fileno())
+        places = _spilled(name, content.images(wanted), spill.fileno(), pool)
         splits = {part: _items(name, images, content, places, spill.fileno()) for part, images in chosen.items()}
         holes = source.family == "vtab1k"  # its draws are made without regard to the classes
         yield Listing(splits, list(content.classes), holes, _about(source, digests))
@@ -65,20 +82,10 @@ def found(name: str, source: Source, archives: Files) -> Files:
 
 def verified(files: Files) -> dict[str, str]:
     """The sha256 of each archive. Raises BadInput, for all of them at once, where size or digest is another."""
-    digests, wrong = {}, []
-    for name, path in files.items():
-        known, size = ARCHIVES[name], path.stat().st_size
-        if known.size not in (None, size):
-            wrong.append(f"{path}: expected {known.size} bytes, got {size}")
-            continue
-        digests[name] = digest(path, "sha256")
-        if known.sha256 not in (None, digests[name]):
-            wrong.append(f"{path}: expected the sha256 {known.sha256}, got {digests[name]}")
-        elif known.sha256 is None and known.md5 not in (None, found := digest(path, "md5")):
-            wrong.append(f"{path}: expected the md5 {known.md5}, got {found}")
-    if wrong:
+    faults = {path: fault_of(ARCHIVES[name], path) for name, path in files.items()}
+    if wrong := [f"{path}: expected {fault}" for path, fault in faults.items() if fault is not None]:
         raise BadInput("; ".join(wrong) + " (remove it, and get it again)")
-    return digests
+    return {name: digest_of(path, "sha256") for name, path in files.items()}
 
 
 def check(name: str, source: Source, content: Content) -> None:
@@ -119,13 +126,18 @@ def members(name: str, source: Source, labels: Mapping[str, Mapping[str, int]], 
     return chosen
 
 
-def _spilled(images: Images, spill: int) -> dict[tuple[str, str], tuple[int, int]]:
+def _spilled(name: str, images: Images, spill: int, pool: Executor) -> dict[tuple[str, str], Place]:
     """Write images one behind the other: they come in the order of their archive and are wanted in another."""
-    places, end = {}, 0
+    places, end, checks = {}, 0, deque[Future[None]]()
     for split, key, data in images:
+        checks.append(pool.submit(check_image, data, _titled(name, split, key)))
         os.pwrite(spill, data, end)
-        places[split, key] = (end, len(data))
+        places[split, key] = Place(end, len(data), hashlib.sha256(data).digest())
         end += len(data)
+        if len(checks) > AHEAD:
+            checks.popleft().result()
+    for left in checks:
+        left.result()
     return places
 
 
@@ -133,20 +145,21 @@ def _items(
     name: str,
     images: Sequence[tuple[str, str]],
     content: Content,
-    places: Mapping[tuple[str, str], tuple[int, int]],
+    places: Mapping[tuple[str, str], Place],
     spill: int,
 ) -> list[Item]:
     if lacking := [key for split, key in images if (split, key) not in places]:
         raise BadInput(f"tasks.{name}: expected the image {lacking[0]} in its archives, found none")
-    return [
-        Item(key, content.labels[split][key], f"{name}: {split}/{key}", partial(_read, spill, places[split, key]))
-        for split, key in images
-    ]
+    items = []
+    for split, key in images:
+        start, length, digest = places[split, key]
+        read = partial(os.pread, spill, length, start)
+        items.append(Item(key, content.labels[split][key], _titled(name, split, key), read, digest=digest))
+    return items
 
 
-def _read(spill: int, place: tuple[int, int]) -> bytes:
-    start, length = place
-    return os.pread(spill, length, start)
+def _titled(name: str, split: str, key: str) -> str:
+    return f"{name}: {split}/{key}"
 
 
 def _about(source: Source, digests: Mapping[str, str]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def test_another_file_under_a_right_name_is_refused(tmp_path, archives, monkeypa
     refused(
         tmp_path,
         "svhn",
-        rf"train_32x32.mat: expected {size - 1} bytes, got {size}; .*test_32x32.mat: expected the sha256",
+        rf"train_32x32.mat: expected {size - 1:,} bytes, got {size:,}; .*test_32x32.mat: expected sha256 ",
     )
 
 
