@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 
 from ship.data.sources import arrays
 from ship.data.sources.arrays import Array, Rows, png
-from ship.data.sources.packed import lines, members, pick
+from ship.data.sources.packed import lines, pick
 from ship.data.sources.rows import Content, Files, Images, Wanted
 from ship.errors import BadInput
 
@@ -28,28 +28,16 @@ def cifar(files: Files) -> Content:
     """CIFAR-100: a record is the coarse label, the fine label, and 3 x 32 x 32 pixels."""
     (place,) = files.values()
 
-    def records(wanted: Sequence[str]) -> Iterator[tuple[str, Array]]:
-        left = {name: split for split, name in CIFAR.items() if split in wanted}
-        for member in members(place, place.name):
-            if member.name in left:
-                split = left.pop(member.name)
-                yield from ((split, block) for block in arrays.cifar_records(member, place.name))
-        if left:
-            raise BadInput(f"{place.name}: expected {', '.join(left)} in it, found none (is it another version?)")
+    found = pick(place, [*CIFAR.values(), FINE], place.name)  # 180 MB
+    records = {split: arrays.cifar_records(found[name], f"{place.name}: {name}") for split, name in CIFAR.items()}
 
     def images(wanted: Wanted) -> Images:
-        counted = dict.fromkeys(CIFAR, 0)
-        for split, block in records([split for split, keys in wanted.items() if keys]):
-            for record in block:
-                if (key := str(counted[split])) in wanted[split]:
-                    yield split, key, png(record[2:].reshape(3, 32, 32).transpose(1, 2, 0))
-                counted[split] += 1
+        for split, keys in wanted.items():
+            for row in sorted(map(int, keys)):
+                yield split, str(row), png(records[split][row, 2:].reshape(3, 32, 32).transpose(1, 2, 0))
 
-    fine: dict[str, list[int]] = {split: [] for split in CIFAR}
-    for split, block in records(list(CIFAR)):
-        fine[split] += block[:, 1].tolist()
-    named = pick(place, [FINE], place.name)[FINE]
-    return Content({split: _numbered(labels) for split, labels in fine.items()}, images, lines(named, FINE))
+    labels = {split: _numbered(rows[:, 1].tolist()) for split, rows in records.items()}
+    return Content(labels, images, lines(found[FINE], FINE))
 
 
 def svhn(files: Files) -> Content:

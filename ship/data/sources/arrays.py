@@ -19,7 +19,7 @@ from PIL import Image
 
 from ship.data.sources.archives import BROKEN
 from ship.data.sources.gzipped import Gzipped
-from ship.data.sources.packed import Member, broken, unfolded
+from ship.data.sources.packed import broken
 from ship.errors import BadInput
 
 Array = NDArray[Any]
@@ -100,13 +100,11 @@ def matrix_rows(path: Path, wanted: Sequence[int]) -> Rows:
         yield from _from_blocks(wanted, whole, block, skip=False)
 
 
-def cifar_records(member: Member, shown: str) -> Iterator[Array]:
-    """The records (n, 3074) of a CIFAR-100 file, a block at a time. Raises BadInput where the last one is cut."""
-    with unfolded(member, shown) as file:
-        while data := file.read(BLOCK // CIFAR * CIFAR):
-            if len(data) % CIFAR:
-                raise BadInput(f"{shown}: {member.name}: expected records of {CIFAR} bytes, got {len(data)} at its end")
-            yield np.frombuffer(data, np.uint8).reshape(-1, CIFAR)
+def cifar_records(data: bytes, shown: str) -> Array:
+    """The records (n, 3074) of a CIFAR-100 file. Raises BadInput where the last one is cut."""
+    if len(data) % CIFAR:
+        raise BadInput(f"{shown}: expected records of {CIFAR} bytes, got {len(data) % CIFAR} at its end")
+    return np.frombuffer(data, np.uint8).reshape(-1, CIFAR)
 
 
 def _from_blocks(wanted: Sequence[int], whole: int, block: Any, skip: bool = True) -> Rows:

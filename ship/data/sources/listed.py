@@ -9,7 +9,7 @@ from functools import partial
 
 from ship.data.sources import arrays, draw, processing
 from ship.data.sources.names import names_of
-from ship.data.sources.packed import Member, label_of, labelled, lines, members, pick, pictures, unfolded
+from ship.data.sources.packed import Member, label_of, labelled, lines, members, pick, pictures, read, unfolded
 from ship.data.sources.rows import Content, Files, Images, Wanted
 from ship.errors import BadInput
 
@@ -31,18 +31,23 @@ def caltech101(files: Files) -> Content:
                 return
         raise BadInput(f"{place.name}: expected 101_ObjectCategories.tar.gz in it, found none (is it another version?)")
 
-    folders = defaultdict(list)
+    folders, kept = defaultdict(list), {}
     for member in inside():
         top, _, rest = member.name.partition("/")
         folder, _, file = rest.partition("/")
         if top == CALTECH[:-1] and file and "/" not in file:
             folders[folder].append(file)
+            kept[rest] = read(member, place.name)  # nearly all are wanted, and make 130 MB
     classes = names_of("caltech101")
     labels = {
         split: _titled(keys, lambda key: key.partition("/")[0].lower(), classes, place.name)
         for split, keys in zip(("train", "test"), draw.caltech101(folders), strict=True)
     }
-    return Content(labels, partial(pictures, inside, place.name, lambda _, key: CALTECH + key), classes)
+
+    def images(wanted: Wanted) -> Images:
+        return ((split, key, kept[key]) for split, keys in wanted.items() for key in sorted(keys))
+
+    return Content(labels, images, classes)
 
 
 def dtd(files: Files) -> Content:
