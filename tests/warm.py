@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -91,12 +92,10 @@ def _answer(caller: socket.socket) -> None:
         cli.main()
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(bool(end.code))
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         caller.send(bytes([code]))

@@ -1,4 +1,4 @@
-"""A web server of the test's own on loopback, which serves one file with the faults that are asked for."""
+"""Web servers of the test's own on loopback: of one file with the faults that are asked for, and of a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
 
@@ -110,11 +112,44 @@ class Answer(BaseHTTPRequestHandler):
 @contextmanager
 def serving(body: bytes) -> Iterator[Site]:
     """A site that serves `body` until the block ends."""
-    with Site(body) as site:
-        thread = Thread(target=site.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield site
-        finally:
-            site.shutdown()
-            thread.join()
+    with Site(body) as site, _running(site):
+        yield site
+
+
+class Mirror(ThreadingHTTPServer):
+    """The files of a folder, under their names; `asked` are those that were asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(File, directory=str(folder)))
+        self.asked: list[str] = []
+        self.address = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request: object, client: object) -> None:
+        """A client that was killed is no trouble of ours."""
+
+
+class File(SimpleHTTPRequestHandler):
+    server: Mirror
+
+    def log_message(self, *_: object) -> None:
+        self.server.asked.append(self.path.removeprefix("/"))
+
+
+@contextmanager
+def mirror(folder: Path) -> Iterator[Mirror]:
+    """A site that serves a folder until the block ends."""
+    with Mirror(folder) as site, _running(site):
+        yield site
+
+
+@contextmanager
+def _running(site: ThreadingHTTPServer) -> Iterator[None]:
+    thread = Thread(target=site.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield
+    finally:
+        site.shutdown()
+        thread.join()

@@ -171,6 +171,8 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
         if twins:
             raise together(twins, "remove one of each pair")
         write_json(draft_summary, about)
+    for draft in out.glob(".*.part"):  # of processes that were killed
+        draft.unlink(missing_ok=True)
 
 
 def _write_split(

@@ -3,15 +3,13 @@
 import csv
 import json
 import subprocess
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from originals import WRITERS, tiny
 from project import make_project
 from warm import warm
+from web import mirror
 
 from ship.artifacts import sha256
 from ship.data.sources.catalogue import SOURCES, VTAB1K
@@ -41,25 +39,6 @@ SETTINGS = (
 )
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        self.server.asked.append(self.path.removeprefix("/"))
-
-
-@contextmanager
-def mirror(folder):
-    """The address of a web server of the files in `folder`, and what it was asked for."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as site:
-        site.asked = []
-        thread = Thread(target=site.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{site.server_port}", site.asked
-        finally:
-            site.shutdown()
-            thread.join()
-
-
 def shrunk(project, archives):
     """Write the tiny archives; the catalogue of `project` gets their sizes and digests, and no other line changes."""
     archives.mkdir()
@@ -77,14 +56,14 @@ def test_nineteen_tasks_from_a_mirror_to_the_table(tmp_path):
     project = make_project(tmp_path / "project")
     (project / "params.yaml").unlink()
     shrunk(project, tmp_path / "served")
-    with mirror(tmp_path / "served") as (address, asked), warm(project, tmp_path / "bin") as environment:
+    with mirror(tmp_path / "served") as site, warm(project, tmp_path / "bin") as environment:
         run = partial(subprocess.run, cwd=project, env=environment, capture_output=True, text=True, check=False)
-        done = run(["ship", "init", "vtab1k", *SETTINGS, f"mirrors=[{address}]"])
+        done = run(["ship", "init", "vtab1k", *SETTINGS, f"mirrors=[{site.address}]"])
         assert done.returncode == 0, done.stderr
         done = run(["snakemake", "--cores", "2"])
         assert done.returncode == 0, done.stdout + done.stderr
         table = run(["ship", "table"]).stdout
-    assert sorted(asked) == sorted({name for task in VTAB1K for name in SOURCES[task].archives})
+    assert sorted(site.asked) == sorted({name for task in VTAB1K for name in SOURCES[task].archives})
     with (project / "results/table.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["task"] for row in rows if row["task"] in VTAB1K] == list(VTAB1K)
