@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +86,7 @@ def _answer(caller: socket.socket) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
     sys.argv, folder = json.loads(said)
     os.chdir(folder)
     code = 1
@@ -100,6 +102,12 @@ def _answer(caller: socket.socket) -> None:
         sys.stderr.flush()
         caller.send(bytes([code]))
         os._exit(code)
+
+
+def _end_with(caller: socket.socket) -> None:
+    """Die as the caller has died: it sends nothing more, so the end of what it sends is its own."""
+    caller.recv(1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

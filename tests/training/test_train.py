@@ -2,12 +2,13 @@
 
 import json
 import random
+import subprocess
 
 import pandas as pd
 import pytest
 import torch
 from project import BACKBONE, command, contents, measured, settle
-from warm import Warm
+from warm import warm
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
 from ship.errors import BadInput
@@ -232,13 +233,17 @@ def test_killed_twenty_times(tmp_path, monkeypatch):
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "whole")
     assert done.returncode == 0, done.stderr
     chance = random.Random(0)
-    for _ in range(20):
-        job = Warm(tmp_path / "killed", "train", f"{BACKBONE}/{TASK}/ship/0")
-        lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
-        for _ in range(lines):
-            job.said.readline()
-        assert not job.ended(chance.random() * (0.1 if lines else 0.5))
-        job.kill()
+    start = {"args": ("ship", "train", f"{BACKBONE}/{TASK}/ship/0"), "cwd": tmp_path / "killed", "text": True}
+    with warm(tmp_path / "killed", tmp_path / "warm") as environment:
+        for _ in range(20):
+            with subprocess.Popen(**start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
+                lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
+                for _ in range(lines):
+                    job.stdout.readline()
+                with pytest.raises(subprocess.TimeoutExpired):
+                    job.wait(chance.random() * (0.1 if lines else 0.5))
+                job.kill()
+                job.stdout.read()  # until it is gone
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "killed")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "whole", *LEFT) == contents(tmp_path / "killed", *LEFT)
