@@ -6,7 +6,9 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LEFT = 600  # seconds without a byte: a process that lives writes a draft within some
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:
         yield draft
         with draft.open("rb+") as file:
@@ -44,6 +47,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def is_full(error: Exception) -> bool:
     """Whether a disk or a quota has no room left; safetensors says so in words alone."""
     return getattr(error, "errno", None) in FULL or f"(os error {errno.ENOSPC})" in str(error)
+
+
+def abandoned(draft: Path) -> bool:
+    """Whether the process that wrote a draft is gone; of one on another machine, whether it has not written of late."""
+    pid = int(draft.name.removesuffix(".part").rpartition("-")[2])
+    if not draft.name.endswith(f".{_writer(pid)}"):
+        return time.time() - draft.stat().st_mtime > LEFT
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's
+        return False
+    return False
+
+
+def _writer(pid: int) -> str:
+    return f"{platform.node()}-{pid}.part"
 
 
 def expanded(path: str | Path) -> Path:
@@ -130,10 +151,10 @@ def hierarchy_file(backbone: str, task: str, suffix: str = ".safetensors") -> Pa
     return Path("hierarchy", backbone, f"{task}{suffix}")
 
 
-def measured_of(backbone: str, task: str) -> dict[str, str]:
-    """The sha256 of what features and hierarchy of a task are measured of: the backbone and the training images."""
+def measured_of(backbone: str, task: str, digest: Callable[[Path], str] = sha256) -> dict[str, str]:
+    """The `digest` of what features and hierarchy of a task are measured of: the backbone and the training images."""
     splits = {name: data_folder(task) / f"{name}.parquet" for name in ("train", "val")}
-    return {name: sha256(path) for name, path in {"backbone": backbone_file(backbone), **splits}.items()}
+    return {name: digest(path) for name, path in {"backbone": backbone_file(backbone), **splits}.items()}
 
 
 def settings_file(backbone: str, task: str, method: str) -> Path:

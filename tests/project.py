@@ -136,6 +136,18 @@ def contents(folder, *patterns):
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
+def copied_package(place):
+    """A copy of the package at `place`, to be edited and read as text."""
+    return shutil.copytree(ROOT / "ship", place, ignore=shutil.ignore_patterns("__pycache__", "weights"))
+
+
+def edit(package, module, old, new):
+    """Replace text that stands in a module."""
+    text = (package / module).read_text()
+    assert old in text
+    (package / module).write_text(text.replace(old, new, 1))
+
+
 def measured(folder, monkeypatch, task, settings=None):
     """The tiny experiment with all that fits on `task` need, in `folder`, where the test then works; its parameters."""
     folder.mkdir(exist_ok=True)

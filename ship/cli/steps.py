@@ -61,14 +61,14 @@ def search(row: Row, params: Settings = PARAMS) -> None:
     if asked is None:  # without the seconds that torch takes to load
         write_settings(read, name, task, method)
         return
-    with unchanged("search", read.methods[method].method), progress(asked.total, row) as show:
+    with unchanged("search", read.methods[method].method) as code, progress(asked.total, row) as show:
         from ship.training.search import search_settings
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
             done = trial + (record.epoch + 1 == epochs)
             show(done, f"trial {trial + 1}/{asked.total}, {epoch_line(record, epochs)}")
 
-        search_settings(read, name, task, method, tell)
+        search_settings(read, name, task, method, tell, code)
 
 
 @app.command()

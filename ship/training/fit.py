@@ -5,7 +5,7 @@ It knows the training splits by name and no other: whoever wants another split p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from ship.artifacts import (
     measured_of,
     read_json,
     read_tensors,
+    sha256,
 )
 from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_labels, read_pixels, stream
@@ -32,7 +33,7 @@ from ship.methods.options import check_noise
 from ship.models import backbones
 from ship.models.vit import perturb
 from ship.training.loop import Epoch, epochs, make_optimiser
-from ship.training.resume import Keeper, Progress, identity, resume
+from ship.training.resume import Keeper, Origin, Progress, identity
 
 TRAINING = ("train", "val")
 PREDICTION_BATCH = 64
@@ -60,9 +61,18 @@ def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
     return sum(counts[split]["images"] for split in splits)
 
 
+def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
+    """What the fits on a task are made of, each file read once."""
+    folder = data_folder(task)
+    data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
+    measured = [file(backbone, task) for file in (features_file, hierarchy_file)]
+    return Origin({path: sha256(path) for path in [*data, backbone_file(backbone), *measured]}, code)
+
+
 class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 
+    origin: Origin
     model: nn.Module
     forward: Callable[[Tensor], Output]
     batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
@@ -71,7 +81,7 @@ class Prepared(NamedTuple):
     classes: list[str]
 
 
-def prepare(setup: Setup, compute: Compute) -> Prepared:
+def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
     check_noise(setup.method, recipe.noise, setup.method)
@@ -79,7 +89,6 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
     if recipe.noise:
         perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    origin = measured_of(setup.backbone, setup.task)
     statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
     torch.manual_seed(setup.seed)
     model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
@@ -103,7 +112,7 @@ def prepare(setup: Setup, compute: Compute) -> Prepared:
             yield normalise(x), y
 
     steps = recipe.steps_an_epoch(len(labels))
-    return Prepared(model, forward, epoch_batches, steps, preprocessing, classes)
+    return Prepared(origin, model, forward, epoch_batches, steps, preprocessing, classes)
 
 
 def fit(
@@ -119,8 +128,8 @@ def fit(
     What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
     """
     model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
-    mark = identity([*setup, watch is not None], inputs(setup), compute)
-    progress, keeper = resume(path, model, optimiser, mark), Keeper(path, model, optimiser, mark)
+    keeper = Keeper(path, model, optimiser, identity([*setup, watch is not None], prepared.origin, compute))
+    progress = keeper.resume()
     records = epochs(
         model,
         prepared.forward,
@@ -141,18 +150,10 @@ def fit(
     return progress
 
 
-def inputs(setup: Setup) -> list[Path]:
-    """The files that decide the bits of a fit."""
-    folder = data_folder(setup.task)
-    data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
-    measured = [file(setup.backbone, setup.task) for file in (features_file, hierarchy_file)]
-    return [*data, backbone_file(setup.backbone), *measured]
-
-
-def _measured(path: Path, setup: Setup, origin: dict[str, str]) -> dict[str, Tensor]:
+def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
     """The tensors of the task's features or hierarchy. Raises BadInput where they are of another backbone or images."""
     tensors, about = read_tensors(path)
-    if about.get("of") != origin:
+    if about.get("of") != measured_of(setup.backbone, setup.task, origin.files.__getitem__):
         place = f"{setup.backbone}/{setup.task}"
         raise BadInput(
             f"{path}: expected what was measured of {setup.backbone} on the images of {setup.task}, got it of others "

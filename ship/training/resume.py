@@ -6,15 +6,15 @@ import hashlib
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-import ship
-from ship.artifacts import read_tensors, sha256, write_tensors
+from ship.artifacts import abandoned, read_tensors, write_tensors
 from ship.compute import Compute, environment
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.training.loop import Epoch
@@ -32,37 +32,26 @@ class Progress(NamedTuple):
     """what was measured after each epoch beside training, where something was"""
 
 
-def identity(settings: Sequence[object], files: Sequence[Path], compute: Compute) -> str:
+class Origin(NamedTuple):
+    """What a fit is made of beside its settings, as it was before the fit began."""
+
+    files: Mapping[Path, str]
+    """sha256 of every file that it reads"""
+    code: Mapping[str, str]
+    """digest of every module that it reaches, as `Code.modules` gives them; nothing where nobody asks"""
+
+
+def identity(settings: Sequence[object], origin: Origin, compute: Compute) -> str:
     """Digest of everything that decides the bits of a fit: settings, input files, code, how it is computed."""
-    code = sorted(Path(ship.__file__).parent.rglob("*.py"))
-    digests = [sha256(path) for path in [*files, *code]]
+    what = [sorted(part.items()) for part in origin]
     how = [compute.threads, compute.precision, environment(compute)]
-    return hashlib.sha256(repr([settings, digests, how]).encode()).hexdigest()
-
-
-def resume(path: Path, model: nn.Module, optimiser: torch.optim.Optimizer, mark: str) -> Progress:
-    """Put the model and the optimiser where a killed fit left them; how far it had come, nowhere for a new one."""
-    if not path.exists():
-        return Progress([], [])
-    state, about = read_tensors(path)
-    if about["identity"] != mark:
-        _log.info("%s: left by a run with other settings, inputs or code: starting anew", path)
-        return Progress([], [])
-    slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
-    load_tuned(model, state, str(path))
-    for name, parameter in tuned_parameters(model).items():
-        prefix = f"optimiser.{name}."
-        kept = {key.removeprefix(prefix): value for key, value in slots.items() if key.startswith(prefix)}
-        if kept:  # a tensor of no elements has no gradient, and so no state
-            optimiser.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
-    _log.info("%s: going on after epoch %d of it", path, len(about["log"]))
-    return Progress([Epoch(*record) for record in about["log"]], about["watched"])
+    return hashlib.sha256(repr([settings, what, how]).encode()).hexdigest()
 
 
 class Keeper:
-    """Saves how far a fit has come: its first epoch, and then as often as a share of the time allows.
+    """Keeps in the file `path` how far the fit of that `mark` has come, so that it goes on to the same bits.
 
-    A fit that goes on ends in the same bits wherever that was, so the clock decides only what a kill costs.
+    It saves the first epoch, and then as often as a share of the time allows: the clock decides only what a kill costs.
     """
 
     def __init__(
@@ -76,6 +65,25 @@ class Keeper:
         self.path, self.model, self.optimiser, self.mark, self.clock = path, model, optimiser, mark, clock
         self.due = -math.inf
 
+    def resume(self) -> Progress:
+        """Put the model and the optimiser where a killed fit left them; how far it had come, nowhere for a new one."""
+        if not self.path.exists():
+            return Progress([], [])
+        state, about = read_tensors(self.path)
+        if about["identity"] != self.mark:
+            _log.info("%s: left by a run with other settings, inputs or code: starting anew", self.path)
+            return Progress([], [])
+        slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
+        load_tuned(self.model, state, str(self.path))
+        for name, parameter in tuned_parameters(self.model).items():
+            prefix = f"optimiser.{name}."
+            kept = {key.removeprefix(prefix): value for key, value in slots.items() if key.startswith(prefix)}
+            if kept:  # a tensor of no elements has no gradient, and so no state
+                placed = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
+                self.optimiser.state[parameter] = placed
+        _log.info("%s: going on after epoch %d of it", self.path, len(about["log"]))
+        return Progress([Epoch(*record) for record in about["log"]], about["watched"])
+
     def keep(self, progress: Progress) -> None:
         """Write what it takes to go on from here, unless it was written a short while ago."""
         begin = self.clock()
@@ -85,6 +93,19 @@ class Keeper:
         write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
         end = self.clock()
         self.due = end + (end - begin) * (1 / SHARE - 1)
+
+
+def clear(folder: Path, *files: str) -> None:
+    """Remove from `folder` what only an unfinished fit or search needs, and the drafts that a kill left there.
+
+    A draft of a process that lives stays: that would fail without it.
+    """
+    for name in files:
+        (folder / name).unlink(missing_ok=True)
+    for draft in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):  # its process has renamed it
+            if abandoned(draft):
+                draft.unlink()
 
 
 def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

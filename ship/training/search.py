@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ship.artifacts import data_folder, read_json, search_folder, write_json
@@ -25,10 +26,11 @@ from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.methods.options import check_row
-from ship.training.fit import TRAINING, Setup, fit, images_of, inputs, predictions, prepare
+from ship.training.fit import TRAINING, Setup, fit, images_of, origin_of, predictions, prepare
 from ship.training.loop import Epoch
-from ship.training.resume import identity
+from ship.training.resume import Origin, clear, identity
 
+TRIALS, RESUME = "trials.json", "resume.safetensors"
 _log = logging.getLogger(__name__)
 
 
@@ -46,11 +48,17 @@ class Trial(NamedTuple):
 
 
 def search_settings(
-    params: Params, backbone: str, task: str, method: str, show: Callable[[int, int, Epoch], None]
+    params: Params,
+    backbone: str,
+    task: str,
+    method: str,
+    show: Callable[[int, int, Epoch], None],
+    code: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the settings of a row on a backbone and a task: those of the best trial of its search, on val.
 
-    `show` is told the trial's number, how many epochs it has, and each of them. The test split is sealed before
+    `show` is told the trial's number, how many epochs it has, and each of them; `code` is what is known of the code
+    that computes it, digests by module. The test split is sealed before
     anything is read, for as long as the process lives.
     """
     search = params.methods[method].search
@@ -61,19 +69,22 @@ def search_settings(
     compute, folder = set_up(params.compute), search_folder(backbone, task, method)
     base = _setup(params, backbone, task, method, search, {})
     sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
-    mark = identity([base, search, sampler], inputs(base), compute)
-    trials = _left(folder / "trials.json", mark)
+    origin = origin_of(backbone, task, code)
+    mark = identity([base, search, sampler], origin, compute)
+    trials = _left(folder / TRIALS, mark)
     for number in range(len(trials), search.total):
         settings = propose(search, trials, number)
         known = next((trial for trial in trials if trial.settings == settings), None)
         setup = _setup(params, backbone, task, method, search, settings)
         tell = partial(show, number, setup.recipe.epochs)
-        trials.append(known or _try(setup, settings, compute, folder / "resume.safetensors", tell))
-        write_json(folder / "trials.json", {"identity": mark, "trials": trials})
+        trials.append(known or _try(setup, settings, origin, compute, folder / RESUME, tell))
+        write_json(folder / TRIALS, {"identity": mark, "trials": trials})
     best = choose(trials, f"params.yaml: methods.{method}.search")
     about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
     write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
-    shutil.rmtree(folder)
+    clear(folder, TRIALS, RESUME)
+    with suppress(OSError):  # another process is at it too
+        folder.rmdir()
 
 
 def propose(search: Search, trials: list[Trial], number: int) -> Chosen:
@@ -121,10 +132,12 @@ def _setup(params: Params, backbone: str, task: str, method: str, search: Search
     return Setup(backbone, task, kind, options, recipe, search.seed, TRAINING[:1])
 
 
-def _try(setup: Setup, settings: Chosen, compute: Compute, path: Path, show: Callable[[Epoch], None]) -> Trial:
+def _try(
+    setup: Setup, settings: Chosen, origin: Origin, compute: Compute, path: Path, show: Callable[[Epoch], None]
+) -> Trial:
     """Fit to the end, then read val once; going on from what a killed search left in `path`."""
     try:
-        prepared = prepare(setup, compute)
+        prepared = prepare(setup, origin, compute)
         fit(setup, prepared, compute, path, show)
         found, _ = predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)
         trial = Trial(dict(settings), found.accuracy, found.loss)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from ship.artifacts import (
     read_json,
     read_tensors,
     replacing,
-    sha256,
     write_json,
     write_tensors,
     write_text,
@@ -29,10 +27,11 @@ from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.training.fit import Prepared, Setup, fit, images_of, predictions, prepare
+from ship.training.fit import Prepared, Setup, fit, images_of, origin_of, predictions, prepare
 from ship.training.loop import Epoch
-from ship.training.resume import Progress
+from ship.training.resume import Progress, clear
 
+RESUME = "resume.safetensors"  # there from the first finished epoch until the run is
 ENOUGH = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
 
 _log = logging.getLogger(__name__)
@@ -68,30 +67,19 @@ def train_run(
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
-    prepared = prepare(setup, compute)
+    prepared = prepare(setup, origin_of(run.backbone, run.task, code), compute)
 
     def peek() -> float:
         return predictions(prepared, test, compute)[0].accuracy
 
     watch = peek if params.protocol == "best-test-epoch" else None
-    progress = fit(setup, prepared, compute, resume_file(run), show, watch)
+    progress = fit(setup, prepared, compute, run.folder / RESUME, show, watch)
     outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
-    _write(params, run, outcome, compute, code)
-    clear(run)
+    _write(params, run, outcome, compute)
+    clear(run.folder, RESUME)
 
 
-def resume_file(run: Run) -> Path:
-    """There from the first finished epoch until the run is."""
-    return run.folder / "resume.safetensors"
-
-
-def clear(run: Run) -> None:
-    """Remove what only an unfinished run needs, and the drafts that a kill in the middle of a write left."""
-    for path in [resume_file(run), *run.folder.glob(".*.part")]:
-        path.unlink(missing_ok=True)
-
-
-def _write(params: Params, run: Run, outcome: Outcome, compute: Compute, code: Mapping[str, str]) -> None:
+def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
     """The run's four files. Nothing in them holds a time, a host or a path of this machine."""
     prepared, found = outcome.prepared, outcome.found
     settings, result = _settings(params, run, outcome), _result(outcome)
@@ -103,7 +91,8 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute, code: M
     with replacing(run.folder / "predictions.parquet") as draft:
         pd.DataFrame({**table, "probability": found.probabilities}).to_parquet(draft, index=False)
     write_json(
-        run.folder / "run.json", {**settings, "result": result, "environment": environment(compute), "code": dict(code)}
+        run.folder / "run.json",
+        {**settings, "result": result, "environment": environment(compute), "code": dict(prepared.origin.code)},
     )
 
 
@@ -120,7 +109,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
         "train": setup.recipe.model_dump(),
         "hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")},
         "compute": params.compute.model_dump(),
-        "backbone": {**named, **preprocessing, "sha256": sha256(backbone_file(run.backbone))},
+        "backbone": {**named, **preprocessing, "sha256": outcome.prepared.origin.files[backbone_file(run.backbone)]},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
     }
 

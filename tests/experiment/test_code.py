@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from project import ROOT
+from project import copied_package, edit
 
 from ship.errors import BadInput
 from ship.experiment.code import STEPS, Code, differing, digests, unchanged
@@ -14,14 +14,7 @@ ROWS = {"a": "ssf", "b": "vpt", "c": "linear"}
 @pytest.fixture
 def package(tmp_path):
     """A copy of the package, to be edited."""
-    return shutil.copytree(ROOT / "ship", tmp_path / "ship", ignore=shutil.ignore_patterns("__pycache__", "weights"))
-
-
-def edit(package, module, old, new):
-    """Replace text that stands in a module."""
-    text = (package / module).read_text()
-    assert old in text
-    (package / module).write_text(text.replace(old, new))
+    return copied_package(tmp_path / "ship")
 
 
 def stale(package, before):

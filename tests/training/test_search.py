@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from project import BACKBONE, command, measured, write_params
+from project import BACKBONE, command, copied_package, edit, measured, write_params
 
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search
 from ship.experiment.settings import read_settings, write_settings
@@ -94,6 +95,26 @@ def test_what_another_search_left_is_not_used(tmp_path, monkeypatch):
     (folder / "trials.json").write_text(json.dumps({"identity": "another", "trials": [[{"train.lr": 9.0}, 1.0, 0.0]]}))
     search.search_settings(params, BACKBONE, TASK, "linear", quiet)
     assert settings_file(BACKBONE, TASK, "linear").read_bytes() == expected
+
+
+@pytest.mark.parametrize(("module", "goes_on"), [("report/figures.py", True), ("models/vit.py", False)])
+def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, goes_on):
+    """A search that was stopped in its second trial keeps the first after an edit of a figure, and not of the ViT."""
+    params, seen = measured(tmp_path, monkeypatch, TASK, GRID), []
+    package = copied_package(tmp_path / "ship")
+
+    def interrupt(trial, epochs, record):
+        if trial == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search.search_settings(params, BACKBONE, TASK, "linear", interrupt, Code(package).modules("search", "linear"))
+    edit(package, module, "\nimport", "\nx = 1\nimport")
+    now = Code(package).modules("search", "linear")
+    search.search_settings(
+        params, BACKBONE, TASK, "linear", lambda trial, epochs, record: seen.append((trial, record.epoch)), now
+    )
+    assert seen[0] == ((1, 1) if goes_on else (0, 0))
 
 
 def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):

@@ -1,17 +1,21 @@
 """A run leaves the same bytes wherever, however often and after whatever interruption it is computed."""
 
 import json
+import multiprocessing
+import os
 import random
+import signal
 import subprocess
 
 import pandas as pd
 import pytest
 import torch
-from project import BACKBONE, command, contents, measured, settle
+from project import BACKBONE, command, contents, copied_package, edit, measured, settle
 from warm import warm
 
-from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors
+from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.experiment.params import parse_params
 from ship.methods.options import check_row
 from ship.training.train import train_run
@@ -115,11 +119,64 @@ def test_a_kill_in_the_middle_of_a_write_leaves_nothing(tmp_path, monkeypatch):
     """Drafts that a killed process left go when the run is finished."""
     params = prepare_all(tmp_path, monkeypatch)
     run = Run(BACKBONE, TASK, "linear", 0)
-    for draft in (run.folder / ".resume.safetensors.7.part", run.folder / ".run.json.7.part"):
-        draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(b"half")
+    run.folder.mkdir(parents=True)
+    killed = multiprocessing.get_context("forkserver").Process(
+        target=kill_in_a_write, args=(str(run.folder.resolve() / "run.json"),)
+    )
+    killed.start()
+    killed.join()
+    assert [path for path in contents(tmp_path, *LEFT) if path.endswith(".part")]
     train_run(params, run, quiet)
     assert not [path for path in contents(tmp_path, *LEFT) if path.endswith(".part")]
+
+
+def kill_in_a_write(path):
+    """A process that dies while it writes."""
+    with replacing(path) as draft:
+        draft.write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_ends_leaves_the_drafts_of_others(tmp_path, monkeypatch):
+    """Another process may be at the same run: here, or on another machine, where only its silence tells its end."""
+    params = prepare_all(tmp_path, monkeypatch)
+    run = Run(BACKBONE, TASK, "linear", 0)
+    silent = run.folder / ".log.csv.elsewhere-7.part"
+    for elsewhere in (run.folder / ".run.json.elsewhere-7.part", silent):
+        elsewhere.parent.mkdir(parents=True, exist_ok=True)
+        elsewhere.write_bytes(b"half")
+    os.utime(silent, (0, 0))
+    with replacing(run.folder / "other.json") as draft:
+        draft.write_bytes(b"{}")
+        train_run(params, run, quiet)
+    assert (run.folder / "other.json").read_bytes() == b"{}"
+    assert [path for path in contents(run.folder, "*") if path.endswith(".part")] == [".run.json.elsewhere-7.part"]
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "goes_on"),
+    [
+        ("report/figures.py", "import", "x = 1\nimport", True),
+        ("methods/ssf.py", "normal_(1, 0.02)", "normal_(1, 0.03)", True),
+        ("methods/vpt.py", "class VPT", "# a comment\nclass VPT", True),
+        ("methods/vpt.py", "class VPT", "x = 1\n\n\nclass VPT", False),
+        ("models/vit.py", "vit.reset_classifier(0)", "vit.reset_classifier(1)", False),
+    ],
+)
+def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, old, new, goes_on):
+    """Edited between a kill and the next start: a run goes on after an edit of what it does not import."""
+    params = prepare_all(tmp_path, monkeypatch)
+    package, run = copied_package(tmp_path / "ship"), Run(BACKBONE, TASK, "vpt", 0)
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_run(params, run, interrupt, Code(package).modules("train", "vpt"))
+    edit(package, module, old, new)
+    seen = []
+    train_run(params, run, seen.append, Code(package).modules("train", "vpt"))
+    assert [record.epoch for record in seen] == ([1, 2] if goes_on else [0, 1, 2])
 
 
 def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
