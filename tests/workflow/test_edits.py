@@ -1,0 +1,73 @@
+"""An edit of code reruns what depends on it, and nothing else, whichever engine is asked. Nothing is trained here."""
+
+import pytest
+from dvc.repo import Repo
+from project import command, edit, summary
+from versioned import make_repository, run
+
+ROWS = {name: {"method": name} for name in ("ssf", "bitfit", "linear")}
+BY_ROW = {"search", "train"}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """Both engines believe that all is done: they take empty files as they are told of them."""
+    settings = {"grid.methods": list(ROWS), "grid.seeds": [0, 1], "methods": ROWS}
+    folder = make_repository(tmp_path_factory.mktemp("edits") / "repository", settings)
+    for row in summary(folder):
+        path = folder / row["output_file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    run(folder, "snakemake", "--cores", "1", "--touch", "--forceall")
+    run(folder, "ship", "code")
+    run(folder, "dvc", "commit", "--force", "--quiet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new", "stale", "rows"),
+    [
+        ("methods/ssf.py", "class SSF(", "# a comment\n\n\nclass SSF(", set(), []),
+        ("methods/ssf.py", "normal_(1, 0.02)", "normal_(1, 0.03)", BY_ROW, ["ssf"]),
+        ("models/vit.py", "classifier(0)", "classifier(1)", {"backbone", "features", *BY_ROW}, list(ROWS)),
+    ],
+    ids=["comment", "constant of a method", "constant of all"],
+)
+def test_an_edit_makes_the_same_jobs_stale_in_both(repository, module, old, new, stale, rows):
+    """A comment none; a constant of SSF its runs alone; one of the ViT all that import it, and no preparation."""
+    path = repository / "ship" / module
+    whole = path.read_bytes()
+    edit(repository / "ship", module, old, new)
+    try:
+        expected = {f"{rule} {row}" for rule in stale & BY_ROW for row in rows} | stale - BY_ROW
+        jobs = in_snakemake(repository)
+        assert {name for name, status, _ in jobs if status == "params changed"} == expected
+        follow = {"aggregate", "report", *(["hierarchy"] if "features" in stale else [])} if stale else set()
+        assert {name for name, _, plan in jobs if plan != "no update"} == expected | follow
+        assert in_dvc(repository) == expected
+    finally:
+        path.write_bytes(whole)
+
+
+def in_snakemake(folder):
+    """(rule and row, status, plan) of every output, by a process of its own, which reads the edited package."""
+    done = command("snakemake", "--cores", "1", "--detailed-summary", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    header, *lines = [line.split("\t") for line in done.stdout.splitlines()]
+    table = [dict(zip(header, line, strict=True)) for line in lines]
+    return [(named(job["rule"], job["output_file"]), job["status"], job["plan"]) for job in table]
+
+
+def in_dvc(folder):
+    """Rule and row of the stages that are stale once the digests of the code are written anew."""
+    run(folder, "ship", "code")
+    with Repo(str(folder)) as repo:
+        found = {stage.rpartition(":")[2] for stage in repo.status()} - {"code"}
+        files = {stage.name: stage.outs[0].def_path for stage in repo.index.stages}
+    return {named(name.partition("@")[0], files[name]) for name in found}
+
+
+def named(rule, file):
+    """The rule, with the row that the file is of where each row has its own code."""
+    row = next((row for row in ROWS if f"/{row}" in file), "")
+    return f"{rule} {row}" if rule in BY_ROW else rule
