@@ -1,12 +1,14 @@
 """An edit of code reruns what depends on it, and nothing else, whichever engine is asked. Nothing is trained here."""
 
+import os
+
 import pytest
 from dvc.repo import Repo
 from project import command, edit, summary
 from versioned import make_repository, run
 
 ROWS = {name: {"method": name} for name in ("ssf", "bitfit", "linear")}
-BY_ROW = {"search", "train"}
+BY_ROW, FOLLOW = {"search", "train"}, {"aggregate", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +44,25 @@ def test_an_edit_makes_the_same_jobs_stale_in_both(repository, module, old, new,
         expected = {f"{rule} {row}" for rule in stale & BY_ROW for row in rows} | stale - BY_ROW
         jobs = in_snakemake(repository)
         assert {name for name, status, _ in jobs if status == "params changed"} == expected
-        follow = {"aggregate", "report", *(["hierarchy"] if "features" in stale else [])} if stale else set()
+        follow = {*FOLLOW, *(["hierarchy"] if "features" in stale else [])} if stale else set()
         assert {name for name, _, plan in jobs if plan != "no update"} == expected | follow
         assert in_dvc(repository) == expected
     finally:
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("size", [100, 20_000_000], ids=["small", "large"])
+def test_changed_images_make_runs_stale(repository, size):
+    """By what they hold, or, where they are too large to be read for every run, by when they were written."""
+    path, runs = repository / "data/digits/test.parquet", {f"train {row}" for row in ROWS}
+    time = path.stat().st_mtime
+    try:
+        with path.open("wb") as file:
+            file.truncate(size)
+        assert {name for name, _, plan in in_snakemake(repository) if plan != "no update"} == {*runs, *FOLLOW}
+    finally:
+        path.write_bytes(b"")
+        os.utime(path, (time, time))
 
 
 def in_snakemake(folder):
