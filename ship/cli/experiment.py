@@ -28,10 +28,13 @@ def init(
     from ship.methods.options import check_grid
 
     text = presets.fill(preset, settings or [])
-    check_grid(parse_params(yaml.safe_load(text)))
+    params = parse_params(yaml.safe_load(text))
+    check_grid(params)
     if kept := presets.put_aside(path, text):
         print(f"{path}: what was there is {kept} now; results/ are of that experiment until snakemake has run this one")
     write_text(path, text)
+    for line in presets.unreached(params, settings or []):
+        print(f"{path}: {line}")
 
 
 @app.command()

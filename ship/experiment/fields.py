@@ -16,6 +16,14 @@ Part = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
+class Clash(ValueError):
+    """Values of one group that do not go together; any of its `keys` can be set to mend it."""
+
+    def __init__(self, text: str, *keys: str) -> None:
+        super().__init__(text)
+        self.keys = keys
+
+
 class Settings(BaseModel):
     """A group of keys. Unknown keys and wrong types are refused; values never change after reading."""
 

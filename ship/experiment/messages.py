@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import UnionType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -12,13 +12,17 @@ from pydantic_core import ErrorDetails
 from ship.errors import unknown
 
 
-def first_line(error: ValidationError, model: type[BaseModel], place: str = "") -> str:
-    """The first complaint of `model`, whose keys stand under `place`."""
+def first_line(
+    error: ValidationError, model: type[BaseModel], place: str = "", places: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """The first complaint of `model`, whose keys stand under `place`, or those of `places` elsewhere."""
     first = error.errors()[0]
     parts = [str(part) for part in first["loc"] if part != "[key]"]  # of a name itself
     key = ".".join(part for part in [place, *parts] if part)
     if first["type"] == "value_error":  # our own sentence, which may name its key itself
-        return ": ".join(part for part in [key, str(first["ctx"]["error"])] if part)
+        own = first["ctx"]["error"]
+        mend = " or ".join(places.get(name, f"{key}.{name}") for name in getattr(own, "keys", ()))
+        return ": ".join(part for part in [key, str(own)] if part) + (f" (set {mend})" if mend else "")
     if first["type"] == "extra_forbidden":
         return str(unknown(key, parts[-1], _model_at(model, parts[:-1]).model_fields))
     if first["type"] == "missing":

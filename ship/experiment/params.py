@@ -161,7 +161,19 @@ class Params(Settings):
             return Train(**{**self.train.model_dump(), **row.train, **own, **found})
         except ValidationError as error:
             place = f"methods.{method}" + (".search" if found else f".tasks.{task}" if own else "") + ".train"
-            raise ValueError(first_line(error, Train, place)) from None
+            raise ValueError(first_line(error, Train, place, self.train_places(method, task, chosen))) from None
+
+    def train_places(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> dict[str, str]:
+        """Where each key of that recipe is said."""
+        row, name = self.methods[method], f"methods.{method}"
+        own = row.tasks[task].train if task in row.tasks else {}
+        search = row.search.places if row.search else {}
+        return {
+            **{key: f"train.{key}" for key in Train.model_fields},
+            **{key: f"{name}.train.{key}" for key in row.train},
+            **{key: f"{name}.tasks.{task}.train.{key}" for key in own},
+            **{key: f"{name}.search.{search[f'train.{key}']}.train.{key}" for key in under("train.", chosen)},
+        }
 
 
 def under(prefix: str, chosen: Chosen) -> dict[str, Any]:

@@ -51,6 +51,23 @@ def fill(preset: str, settings: Sequence[str]) -> str:
     return text
 
 
+def unreached(params: Params, settings: Sequence[str]) -> list[str]:
+    """A line for each of the KEY=VALUE `settings` of the recipe that has no effect on rows of the grid, and why."""
+    given, found = [setting.partition("=")[0] for setting in settings], []
+    for key in (key.removeprefix("train.") for key in given if key.startswith("train.")):
+        own: dict[str, str] = {}
+        for name in params.grid.methods:
+            row = params.methods[name]
+            tried = dict.fromkeys(row.search.candidates if row.search else {})
+            for task in (None, *(task for task in row.tasks if task in params.grid.tasks)):
+                place = params.train_places(name, task, tried)[key]
+                if place != f"train.{key}" and place not in given:
+                    own.setdefault(name, place)
+        if own:
+            found.append(f"train.{key} does not reach {', '.join(own)}, with their own: {', '.join(own.values())}")
+    return found
+
+
 def put_aside(path: Path, text: str) -> Path | None:
     """Rename the file at `path` to a name that is free, unless it holds `text`; the name, or None without a file."""
     if not path.exists() or path.read_bytes() == text.encode():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from ship.experiment.fields import Count, Fraction, Name, Positive, Rate, Seed, Settings
+from ship.experiment.fields import Clash, Count, Fraction, Name, Positive, Rate, Seed, Settings
 
 
 def _plain(value: object) -> object:
@@ -57,9 +57,12 @@ class Train(Settings):
     @model_validator(mode="after")
     def _consistent(self) -> Train:
         if self.consistency and not self.noise:
-            raise ValueError(f"expected noise above 0 beside consistency {self.consistency:g}, got 0")
+            raise Clash(
+                f"expected noise above 0 beside consistency {self.consistency:g}, got 0", "noise", "consistency"
+            )
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}")
+            said = f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}"
+            raise Clash(said, "warmup_epochs", "epochs")
         return self
 
     @model_serializer(mode="wrap")
@@ -131,6 +134,11 @@ class Search(Settings):
         """Of each setting that is chosen, every value, or both ends."""
         ends = {key: [span.value(span.low), span.value(span.high)] for key, span in self.ranges.items()}
         return {**self.choices, **ends}
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Of each setting that is chosen, whether it stands in choices or in ranges."""
+        return {**dict.fromkeys(self.choices, "choices"), **dict.fromkeys(self.ranges, "ranges")}
 
     def combinations(self, prefix: str) -> list[dict[str, Any]]:
         """The candidates of the settings under `prefix`, each with each, up to a thousand."""

@@ -72,7 +72,9 @@ BAD = [
     (
         "methods.ship.search",
         {"trials": 2, "choices": {"train.epochs": [12, 20], "train.warmup_epochs": [5, 15]}},
-        r"methods\.ship\.search\.train: expected warmup_epochs below epochs, got 15 and 12",
+        r"methods\.ship\.search\.train: expected warmup_epochs below epochs, got 15 and 12 "
+        r"\(set methods\.ship\.search\.choices\.train\.warmup_epochs or "
+        r"methods\.ship\.search\.choices\.train\.epochs\)",
     ),
     (
         "methods.ship.search",
@@ -102,7 +104,13 @@ BAD = [
         r"methods\.ship\.tasks\.digits\.prompt_length: expected one of options, train, got 'prompt_length'",
     ),
     ("methods.ship.train", {"lrr": 1}, r"methods\.ship\.train\.lrr: expected one of .*'lr'"),
-    ("methods.ship.train", {"warmup_epochs": 100}, r"methods\.ship\.train: expected warmup_epochs below epochs"),
+    (
+        "methods.ship.train",
+        {"warmup_epochs": 100},
+        r"methods\.ship\.train: expected warmup_epochs below epochs, got 100 and \d+ "
+        r"\(set methods\.ship\.train\.warmup_epochs or train\.epochs\)",
+    ),
+    ("train.warmup_epochs", 500, r"train: .*, got 500 and \d+ \(set train\.warmup_epochs or train\.epochs\)"),
 ]
 
 

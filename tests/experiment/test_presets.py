@@ -1,14 +1,16 @@
 """Presets: whole experiments, with some keys set, comments kept."""
 
+import copy
+
 import pytest
 import timm
 import torch
 import yaml
-from project import EXPERIMENTS, ROOT
+from project import EXPERIMENTS, ROOT, TINY
 
 from ship.errors import BadInput
 from ship.experiment import presets
-from ship.experiment.params import read_params
+from ship.experiment.params import parse_params, read_params
 from ship.methods import build
 from ship.methods.base import tuned_parameters
 
@@ -61,6 +63,21 @@ def test_a_value_is_written_as_it_is_spelt():
     text = presets.fill("small", ["train.lr=1.0e-5", "train.weight_decay=0.00001", 'data_root="on"'])
     read = yaml.safe_load(text)
     assert (read["train"], read["data_root"]) == ({"lr": 1e-5, "weight_decay": 1e-5}, "on")
+
+
+def test_a_recipe_that_does_not_reach_a_row_is_said():
+    """A row's own key stays, and is named, unless it is set too; what reaches every row of the grid needs no word."""
+    raw = {**TINY, "methods": copy.deepcopy(TINY["methods"])}
+    raw["methods"]["vpt"]["tasks"] = {"digits": {"train": {"epochs": 9}}}
+    raw["methods"]["ship"]["search"] = {"trials": 2, "choices": {"train.lr": [0.1, 0.2]}}
+    params = parse_params(raw)
+    said = presets.unreached(params, ["train.lr=0.5", "train.epochs=20", "train.batch_size=8", "grid.seeds=[1]"])
+    assert said == [
+        "train.lr does not reach linear, ship, with their own: methods.linear.train.lr, "
+        "methods.ship.search.choices.train.lr",
+        "train.epochs does not reach vpt, with their own: methods.vpt.tasks.digits.train.epochs",
+    ]
+    assert presets.unreached(params, ["train.epochs=20", "methods.vpt.tasks.digits.train.epochs=20"]) == []
 
 
 @pytest.mark.parametrize(
