@@ -48,7 +48,7 @@ class Backbone(Settings):
     weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
         "pretrained"
     )
-    sha256: Annotated[str | None, Field(description="refuse weights that differ")] = None
+    sha256: Annotated[str | None, Field(description="of the file that the weights come in; others are refused")] = None
     image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
     std: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import timm
 import torch
+from huggingface_hub import hf_hub_download
 from timm.data import resolve_model_data_config
 from timm.models import _registry
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
@@ -129,7 +130,8 @@ def _create(name: str, settings: Backbone) -> nn.Module:
     try:
         if settings.weights != "pretrained":
             return timm.create_model(name, num_classes=0)
-        return timm.create_model(name, pretrained=True, num_classes=0, **sizes)
+        file = {"file": str(_verified(name, settings.sha256))} if settings.sha256 else None
+        return timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=file, **sizes)
     except (OSError, RuntimeError, TypeError) as error:
         reason = (str(error).strip() or "no reason").splitlines()[0]
         raise BadInput(
@@ -138,11 +140,27 @@ def _create(name: str, settings: Backbone) -> nn.Module:
         ) from None
 
 
+def _verified(name: str, digest: str) -> Path:
+    """The file that timm's weights `name` lie in, fetched, or fetched before."""
+    row = timm.get_pretrained_cfg(name)
+    path = hf_hub_download(row.hf_hub_id, row.hf_hub_filename or "model.safetensors")
+    return _compared(Path(path), digest, f"backbone.sha256: weights of {name}")
+
+
+def _compared(path: Path, digest: str, what: str, way_out: str = "") -> Path:
+    """The path. Raises BadInput where it holds other bytes."""
+    if (found := sha256(path)) != digest.lower():
+        raise BadInput(f"{what}: expected sha256 {digest}, got {found}{way_out}")
+    return path
+
+
 def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where they are asked for, weights of a backbone in this package."""
     with as_file(files("ship.models") / "weights" / str(row.embedded)) as path:
-        if row.sha256 and sha256(path) != row.sha256:
-            raise BadInput(f"{path}: expected sha256 {row.sha256}, got {sha256(path)} (reinstall ship)")
+        if row.sha256:
+            _compared(path, row.sha256, str(path), " (reinstall ship)")
+        if settings.sha256 and settings.weights == "pretrained":
+            _compared(path, settings.sha256, f"backbone.sha256: weights of {settings.name}")
         state, about = read_tensors(path)
     return about, state if settings.weights == "pretrained" else None
 
@@ -153,8 +171,8 @@ def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: Ba
         path = expanded(settings.weights)
         if not path.is_file():
             raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
-        if settings.sha256 and sha256(path) != settings.sha256.lower():
-            raise BadInput(f"{path}: expected sha256 {settings.sha256}, got {sha256(path)}")
+        if settings.sha256:
+            _compared(path, settings.sha256, str(path))
         state = _read(path, model)
     if state is not None:
         state = _fitted(state, model, settings)

@@ -113,6 +113,27 @@ def test_broken_weights_are_refused(tmp_path):
             fetched(tmp_path, weights=str(tmp_path / name), **extra)
 
 
+def test_pretrained_weights_are_those_of_the_digest(tmp_path, monkeypatch):
+    """What timm would load is compared, and is what is loaded: of its own weights, and of embedded ones."""
+    cached = tmp_path / "models--timm--test_vit.r160_in1k"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs/main").write_text("a" * 40)
+    path = cached / "snapshots" / ("a" * 40) / "model.safetensors"
+    state = timm.create_model("test_vit", img_size=160).state_dict()
+    write_tensors(path, state)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    mini = BACKBONES["vit_mini"].sha256
+    for name, digest in (("test_vit.r160_in1k", sha256(path)), ("vit_mini", mini)):
+        good = {"name": name, "weights": "pretrained", "image_size": None}
+        vit, _ = fetched(tmp_path, sha256=digest.upper(), **good)
+        assert name == "vit_mini" or torch.equal(vit.cls_token, state["cls_token"])
+        with pytest.raises(
+            BadInput, match=f"backbone.sha256: weights of {name}: expected sha256 0{{64}}, got {digest}"
+        ):
+            fetched(tmp_path, sha256="0" * 64, **good)
+
+
 def test_the_embedded_backbone_loads_like_any_other(tmp_path):
     """vit_mini: 12 blocks, at most 6 MB, whole and finite."""
     vit, preprocessing = fetched(tmp_path, name="vit_mini", weights="pretrained", image_size=None)
