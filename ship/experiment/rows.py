@@ -32,6 +32,7 @@ def _by_name(tree: dict[str, Any]) -> dict[str, Any]:
 Sorted = AfterValidator(_by_name)
 Plain = Annotated[Any, AfterValidator(_plain)]
 Values = Annotated[list[Plain], Field(min_length=1)]
+LATER = {"steps", "class_weights", "label_smoothing", "augment"}  # keys of `train` that results may lack
 
 
 class Train(Settings):
@@ -53,6 +54,18 @@ class Train(Settings):
         Positive | None, Field(description="optimiser steps at the least: few images get more epochs for it")
     ] = None
     consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
+    class_weights: Annotated[
+        Literal["none", "balanced"],
+        Field(description="balanced: an image of a rare class counts more, as rare as it is"),
+    ] = "none"
+    label_smoothing: Annotated[Fraction, Field(description="share of the target that is spread over all classes")] = 0.0
+    augment: Annotated[
+        Literal["none", "flip", "crop", "flip+crop", "trivialaugment"],
+        Field(
+            description="anew in each epoch; flip: mirrored or not; crop: half to all of the area; trivialaugment: both, "
+            "and one random change of colour or shape"
+        ),
+    ] = "none"
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:
@@ -67,8 +80,9 @@ class Train(Settings):
 
     @model_serializer(mode="wrap")
     def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `steps` where nobody asks for any, as in what was written before there was such a key."""
-        return {key: value for key, value in handler(self).items() if key != "steps" or value is not None}
+        """Without the keys of LATER that nobody asks for, as in what was written before there were such keys."""
+        fields = type(self).model_fields
+        return {k: value for k, value in handler(self).items() if k not in LATER or value != fields[k].default}
 
     def steps_an_epoch(self, images: int) -> int:
         """Optimiser steps: a last batch that is not full is left out, unless it is the only one."""

@@ -13,6 +13,7 @@ from torch import nn
 from ship.errors import BadInput, Unfit, unknown
 from ship.experiment.messages import complaint
 from ship.experiment.params import Params
+from ship.experiment.rows import Train
 from ship.methods import METHODS, method_class
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
@@ -22,7 +23,7 @@ def check_row(params: Params, name: str, task: str) -> None:
     """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
     row, place = params.methods[name], f"params.yaml: methods.{name}"
     check_options(row.method, params.options_of(name, task), place)
-    check_noise(row.method, params.train_of(name, task).noise, place)
+    check_images(row.method, params.train_of(name, task), place)
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
@@ -62,10 +63,14 @@ def check_arguments(method: str, options: Mapping[str, Any], place: str) -> None
             raise BadInput(f"{place}.{name}: {complaint(error.errors()[0])}") from None
 
 
-def check_noise(method: str, noise: float, place: str) -> None:
-    """Raise Unfit where there is noise for a method that sees no image; `place` names the method."""
-    if noise and method_class(method).trains_on == "pooled":
+def check_images(method: str, recipe: Train, place: str) -> None:
+    """Raise Unfit where a method that sees no image is to see changed ones; `place` names the method."""
+    if method_class(method).trains_on != "pooled":
+        return
+    if recipe.noise:
         raise Unfit(f"{place}: expected train.noise and train.consistency 0, since it sees no image, got others")
+    if recipe.augment != "none":
+        raise Unfit(f"{place}: expected train.augment=none, since it sees no image, got {recipe.augment}")
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:

@@ -29,10 +29,11 @@ from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, predict
 from ship.methods import build
 from ship.methods.base import Output
-from ship.methods.options import check_noise
+from ship.methods.options import check_images
 from ship.models import backbones
 from ship.models.vit import perturb
-from ship.training.loop import Epoch, epochs, make_optimiser
+from ship.training.augment import augmentation
+from ship.training.loop import Epoch, balanced, epochs, make_optimiser
 from ship.training.resume import Keeper, Origin, Progress, identity
 
 TRAINING = ("train", "val")
@@ -79,12 +80,14 @@ class Prepared(NamedTuple):
     steps: int
     preprocessing: backbones.Preprocessing
     classes: list[str]
+    weights: Tensor | None
+    """(C,), of the classes, where they do not count as they come"""
 
 
 def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
-    check_noise(setup.method, recipe.noise, setup.method)
+    check_images(setup.method, recipe, setup.method)
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     if recipe.noise:
         perturb(vit, recipe.noise)
@@ -106,13 +109,15 @@ def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
     examples, labels = examples.to(place), torch.from_numpy(targets).to(place)
+    augment = augmentation(recipe.augment, size, interpolation)
 
     def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
-            yield normalise(x), y
+            yield normalise(augment(x)), y
 
+    weights = balanced(labels, len(classes)).to(compute.device) if recipe.class_weights == "balanced" else None
     steps = recipe.steps_an_epoch(len(labels))
-    return Prepared(origin, model, forward, epoch_batches, steps, preprocessing, classes)
+    return Prepared(origin, model, forward, epoch_batches, steps, preprocessing, classes, weights)
 
 
 def fit(
@@ -140,6 +145,7 @@ def fit(
         steps=prepared.steps,
         autocast=compute.autocast,
         first_epoch=len(progress.log),
+        weights=prepared.weights,
     )
     for record in records:
         progress.log.append(record)

@@ -68,11 +68,13 @@ def epochs(
     steps: int,
     autocast: torch.autocast,
     first_epoch: int = 0,
+    weights: Tensor | None = None,
 ) -> Iterator[Epoch]:
     """Train epoch by epoch from `first_epoch`, yielding a record after each; in between the model may be saved.
 
     `batches(epoch)` gives `steps` pairs (inputs, labels) on the model's device. Everything random in an epoch follows
-    from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped.
+    from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped. An image
+    counts as much as the `weights` (C,) say of its class.
 
     Raises:
         Unfit: The loss is not finite; names epoch and step.
@@ -86,7 +88,7 @@ def epochs(
             for group in optimiser.param_groups:
                 group["lr"] = rate
             with autocast:
-                logits, loss, penalty = objective(forward, inputs, labels, recipe.consistency)
+                logits, loss, penalty = objective(forward, inputs, labels, recipe, weights)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -96,22 +98,32 @@ def epochs(
 
 
 def objective(
-    forward: Callable[[Tensor], Output], inputs: Tensor, labels: Tensor, consistency: float
+    forward: Callable[[Tensor], Output], inputs: Tensor, labels: Tensor, recipe: Train, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor | float]:
     """Logits (B, C), the loss to minimise, and the penalty in it.
 
-    With `consistency` there are two passes, each with noise of its own: cross-entropy and penalty are means of both,
+    Cross-entropy is the mean over images, weighted by class where there are `weights` (C,), of smoothed labels. With
+    `consistency` there are two passes, each with noise of its own: cross-entropy and penalty are means of both,
     and the penalty has `consistency` times the squared distance of their logits, mean over images. After PACE (Ni et
     al., NeurIPS 2024), which puts the noise on what adapters add; here it is on what the halves of a block add
     (`models.vit.perturb`), so that every method that sees images can take it.
     """
+    consistency, smoothing = recipe.consistency, recipe.label_smoothing
     passes = [forward(inputs) for _ in range(2 if consistency else 1)]
     logits = [output.logits.float() for output in passes]
-    loss = torch.stack([F.cross_entropy(each, labels) for each in logits]).mean()
+    losses = [F.cross_entropy(each, labels, weights, label_smoothing=smoothing) for each in logits]
+    loss = torch.stack(losses).mean()
     penalty = sum(output.penalty for output in passes) / len(passes)
     if consistency:
         penalty = penalty + consistency * (logits[0] - logits[1]).square().sum(dim=1).mean()
     return logits[0], loss + penalty, penalty
+
+
+def balanced(labels: Tensor, classes: int) -> Tensor:
+    """Weights (C,) with which every class that is among the `labels` (n,) counts the same, and a mean image 1."""
+    counts = torch.bincount(labels, minlength=classes)
+    present = counts.clamp(max=1)
+    return present * len(labels) / (present.sum() * counts.clamp(min=1))
 
 
 def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:

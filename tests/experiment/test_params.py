@@ -225,12 +225,21 @@ def test_few_images_get_more_epochs(images, epochs, warmup):
     assert (recipe.epochs, recipe.warmup_epochs) == (epochs, warmup)
 
 
-def test_without_steps_a_recipe_is_as_it_was():
-    """Neither its epochs nor what is written of it."""
+def test_without_steps_a_recipe_has_the_epochs_that_it_says():
+    """However few images there are."""
     recipe = Train(epochs=10, warmup_epochs=2)
     assert recipe.for_images(3) == recipe
-    assert "steps" not in recipe.model_dump()
-    assert Train(steps=9).model_dump()["steps"] == 9
+
+
+@pytest.mark.parametrize(
+    "key", [{"steps": 9}, {"class_weights": "balanced"}, {"label_smoothing": 0.1}, {"augment": "flip"}]
+)
+def test_what_is_written_of_a_recipe_has_the_later_keys_only_where_they_are_used(key):
+    """Results from before there were such keys stay those of the same recipe; what is written is read again."""
+    plain, used = Train().model_dump(), Train(**key).model_dump()
+    assert not key.keys() & plain.keys()
+    assert used == plain | key
+    assert Train(**used) == Train(**key)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from ship.experiment.params import Train
 from ship.methods.base import Output, load_tuned, tuned_parameters, tuned_state
 from ship.methods.vpt import VPT
 from ship.models.vit import perturb
-from ship.training.loop import epochs, learning_rate, make_optimiser, objective
+from ship.training.loop import balanced, epochs, learning_rate, make_optimiser, objective
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
 OFF = torch.autocast("cpu", enabled=False)
@@ -118,7 +118,7 @@ def test_without_consistency_the_objective_is_cross_entropy_and_penalty():
         passes.append(inputs)
         return Output(logits * 1.5, logits.square().sum() * 0.1)
 
-    _, loss, penalty = objective(forward, torch.zeros(4), labels, 0.0)
+    _, loss, penalty = objective(forward, torch.zeros(4), labels, RECIPE)
     found = torch.autograd.grad(loss, logits)[0]
     plain = F.cross_entropy(logits * 1.5, labels) + logits.square().sum() * 0.1
     assert torch.equal(loss, plain)
@@ -132,7 +132,8 @@ def test_consistency_is_the_squared_distance_of_two_passes():
     first, second = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 0.0], [0.0, 5.0]])
     outputs = iter([Output(first, 0.5), Output(second, 1.5)])
     labels = torch.tensor([0, 1])
-    logits, loss, penalty = objective(lambda _: next(outputs), torch.zeros(2), labels, 0.2)
+    recipe = RECIPE.model_copy(update={"noise": 0.5, "consistency": 0.2})
+    logits, loss, penalty = objective(lambda _: next(outputs), torch.zeros(2), labels, recipe)
     assert torch.equal(logits, first)
     assert penalty == pytest.approx(1.0 + 0.2 * (1 + 9) / 2)
     assert loss == pytest.approx((F.cross_entropy(first, labels) + F.cross_entropy(second, labels)) / 2 + penalty)
@@ -147,3 +148,22 @@ def test_a_noisy_method_trains_on_and_predicts_without_noise(tiny_vit):
     assert torch.equal(model(images).logits, plain(images).logits)
     records = list(run(model, recipe=RECIPE.model_copy(update={"noise": 0.5, "consistency": 1.0})))
     assert all(record.penalty > 0 for record in records)
+
+
+def test_balanced_classes_count_the_same():
+    """Whatever their sizes; a mean image counts 1, and a class without images nothing."""
+    labels = torch.tensor([0] * 19 + [2])
+    weights = balanced(labels, 4)
+    assert weights.tolist() == pytest.approx([20 / (2 * 19), 0, 20 / 2, 0])
+    assert weights[labels].mean() == pytest.approx(1)
+    assert torch.equal(balanced(torch.tensor([1, 0]), 2), torch.ones(2))
+
+
+def test_the_objective_weighs_classes_and_smooths_labels():
+    """As the definitions say: a mean with weights, of a target that has a share for every class."""
+    logits, labels, weights = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.tensor([0.5, 1.0, 3.0])
+    recipe = RECIPE.model_copy(update={"label_smoothing": 0.3})
+    _, loss, _ = objective(lambda _: Output(logits), torch.zeros(4), labels, recipe, weights)
+    target = 0.7 * F.one_hot(labels, 3) + 0.3 / 3
+    each = -(target * weights * logits.log_softmax(dim=1)).sum(dim=1)
+    assert loss == pytest.approx((each.sum() / weights[labels].sum()).item())

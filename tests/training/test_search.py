@@ -54,6 +54,18 @@ def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monk
     assert used["train"]["epochs"] == params.train.epochs
 
 
+def test_a_search_may_choose_how_images_are_changed(tmp_path, monkeypatch):
+    """And how classes count; what no method without images can take is passed over."""
+    choices = {"train.augment": ["none", "flip"], "train.class_weights": ["none", "balanced"]}
+    asked = {"sampler": "grid", "choices": choices}
+    params = measured(tmp_path, monkeypatch, TASK, {"methods.linear.search": asked, "methods.vpt.search": asked})
+    for method, failed in (("vpt", 0), ("linear", 2)):
+        search.search_settings(params, BACKBONE, TASK, method, quiet)
+        trials = read_json(settings_file(BACKBONE, TASK, method))["search"]["trials"]
+        assert len(trials) == 4
+        assert sum(trial["accuracy"] is None for trial in trials) == failed
+
+
 def test_a_row_without_search_keeps_its_settings(tmp_path, monkeypatch):
     """As params.yaml has them for the task; the command needs nothing but params.yaml."""
     monkeypatch.chdir(tmp_path)

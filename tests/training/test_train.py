@@ -10,7 +10,7 @@ import subprocess
 import pandas as pd
 import pytest
 import torch
-from project import BACKBONE, command, contents, copied_package, edit, measured, settle
+from project import BACKBONE, changed, command, contents, copied_package, edit, measured, settle
 from warm import warm
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
@@ -65,19 +65,24 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     assert about["run"] == str(run)
 
 
+REAL = {"train.augment": "trivialaugment", "train.class_weights": "balanced", "train.label_smoothing": 0.1}
+
+
 @pytest.mark.parametrize(
-    ("optimiser", "device", "precision"),
+    ("settings", "device", "precision"),
     [
-        ("adamw", "cpu", "fp32"),
-        ("sgd", "cpu", "fp32"),
-        ("adamw", "cpu", "bf16"),
-        pytest.param("adamw", "cuda", "fp32", marks=GPU),
-        pytest.param("adamw", "cuda", "bf16", marks=GPU),
+        ({}, "cpu", "fp32"),
+        ({"train.optimiser": "sgd"}, "cpu", "fp32"),
+        ({}, "cpu", "bf16"),
+        (REAL, "cpu", "fp32"),
+        pytest.param({}, "cuda", "fp32", marks=GPU),
+        pytest.param({}, "cuda", "bf16", marks=GPU),
+        pytest.param(REAL, "cuda", "fp32", marks=GPU),
     ],
 )
-def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, optimiser, device, precision):
+def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, settings, device, precision):
     """Stopped after every epoch in turn, then finished."""
-    settings = {"train.optimiser": optimiser, "compute.device": device, "compute.precision": precision}
+    settings = {**settings, "compute.device": device, "compute.precision": precision}
     params = prepare_all(tmp_path / "whole", monkeypatch, settings)
     train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     whole = contents(tmp_path / "whole", *LEFT)
@@ -269,6 +274,18 @@ def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
         train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
     with pytest.raises(BadInput, match=r"params\.yaml: methods\.linear: expected train\.noise"):
         check_row(params, "linear", TASK)
+    with pytest.raises(BadInput, match=r"methods\.linear: expected train\.augment=none, since .*, got flip"):
+        check_row(parse_params(changed({"train.augment": "flip"})), "linear", TASK)
+
+
+def test_every_key_of_a_recipe_for_real_folders_decides_bits(tmp_path, monkeypatch):
+    """Each alone gives other parameters than none; the settings of a run say it."""
+    run, found = Run(BACKBONE, TASK, "ship", 0), []
+    for key, value in [("train.lr", 0.001), *REAL.items()]:
+        train_run(prepare_all(tmp_path / key, monkeypatch, {key: value}), run, quiet)
+        assert json.loads((run.folder / "run.json").read_text())["train"][key.removeprefix("train.")] == value
+        found.append((run.folder / "tuned.safetensors").read_bytes())
+    assert len(set(found)) == len(found)
 
 
 def test_seeds_differ(tmp_path, monkeypatch):
