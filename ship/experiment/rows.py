@@ -56,14 +56,14 @@ class Train(Settings):
     consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
     class_weights: Annotated[
         Literal["none", "balanced"],
-        Field(description="balanced: an image of a rare class counts more, as rare as it is"),
+        Field(description="balanced: every class counts the same in all"),
     ] = "none"
     label_smoothing: Annotated[Fraction, Field(description="share of the target that is spread over all classes")] = 0.0
     augment: Annotated[
         Literal["none", "flip", "crop", "flip+crop", "trivialaugment"],
         Field(
-            description="anew in each epoch; flip: mirrored or not; crop: half to all of the area; trivialaugment: both, "
-            "and one random change of colour or shape"
+            description="of images, at random; flip: mirrored; crop: half to all of the area; trivialaugment: both, "
+            "and one change of colour or shape"
         ),
     ] = "none"
 
