@@ -15,6 +15,7 @@ from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_tex
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
+from ship.report.classes import CLASSES, MEASURES, judge
 from ship.report.statistics import Comparison, deviation, group_mean, group_means, holm, interval, paired, task_mean
 
 METRICS = Path("results", "metrics.json")
@@ -37,7 +38,7 @@ def read_table(path: Path) -> Frame:
     """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
     if not path.is_file():
         raise BadInput(f"{path}: expected the table of an experiment, found none (snakemake, or ship aggregate)")
-    names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second"], str)
+    names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second", "class"], str)
     return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
 
 
@@ -72,10 +73,12 @@ def aggregate(
     results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
     hits = _all_hits(root, runs)
     _check_accuracies(results, hits)
-    summary = summarise(results, hits)
+    measures, classes = judge(root, runs)
+    summary = summarise(results.join(measures), hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     write_text(into / TABLE, _csv(summary, "%.6f"))
     write_text(into / PAIRED, _csv(compare(hits), "%.6g"))
+    write_text(into / CLASSES, _csv(classes, "%.6f"))
     for path, text in _plots(root, runs, results).items():
         write_text(into / path, text)
     write_text(into / PLOTS / "affinity.csv", _csv(_affinities(root, params), "%.6f"))
@@ -89,7 +92,7 @@ def of_these_runs(params: Params, root: Path = Path()) -> bool:
     """
     runs = expected_runs(params)
     made = _plots(root, runs, _results(root, runs))
-    there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, *made))
+    there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, CLASSES, *made))
     return there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())
 
 
@@ -115,6 +118,7 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
             {"backbone": backbone, "task": task, "group": first["group"], "method": method}
             | {"accuracy": right.mean(), "std": std, "low": low, "high": high, "seeds": len(seeds)}
             | {name: int(first[name]) for name in counts}
+            | {name: runs[name].mean() for name in MEASURES if name in runs}
             | leaky
         )
     return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
@@ -151,14 +155,14 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str 
 
 
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
-    """What `dvc metrics diff` compares: accuracies by backbone and method, six decimals; leaky ones apart."""
+    """What `dvc metrics diff` compares: accuracies and MEASURES by backbone and method, six decimals; leaky ones apart."""
 
     def of(rows: Frame, column: str) -> dict[str, Any]:
         return {m: _rounded(method_means(rows, m, tasks, column)) for m in sorted(rows["method"].unique())}
 
     return {
         column: {backbone: of(rows, column) for backbone, rows in sorted(by_backbone(summary).items())}
-        for column in ("accuracy", LEAKY)
+        for column in sorted(("accuracy", *MEASURES, LEAKY))
         if column in summary
     }
 

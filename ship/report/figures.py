@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from ship.report.quality import Reliability
 from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, spread, svg
 
 
@@ -163,6 +164,22 @@ def affinity(
         bar.outline.set_visible(False)
         bar.ax.collections[-1].set_edgecolor("face")  # no seams
         return svg(figure, f"Affinity of the blocks of {backbone} on {task}")
+
+
+def reliability(found: Reliability, task: str) -> str:
+    """Accuracy against confidence, bin by bin: areas are as their numbers of images; on the line, confidence is right."""
+    with mpl.rc_context(STYLE):
+        figure = Figure((3.3, 3.0), layout="constrained")
+        axes = figure.subplots()
+        axes.plot([0, 100], [0, 100], color=LINE, linewidth=1.2)
+        there = found.counts > 0
+        x, y = 100 * found.confidences[there], 100 * found.accuracies[there]
+        axes.plot(x, y, color=SERIES[0], linewidth=1.2, alpha=0.6)
+        axes.scatter(x, y, s=8 + 160 * found.counts[there] / found.counts.sum(), color=SERIES[0], linewidth=0)
+        axes.set(aspect="equal", xlim=(0, 102), ylim=(0, 102), xlabel="confidence, %", ylabel="accuracy, %")
+        axes.set_title("Confidence")
+        axes.grid()
+        return svg(figure, f"Accuracy against confidence on {task}")
 
 
 def _counted(count: float, _: object) -> str:

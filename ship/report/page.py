@@ -15,7 +15,9 @@ from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report import figures
 from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, expected_runs, read_table
+from ship.report.classes import CLASSES
 from ship.report.comparison import Tables, compared
+from ship.report.inspection import inspected
 from ship.report.literature import published
 from ship.report.settings import row_settings, text
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
@@ -55,6 +57,7 @@ def write_page(
         "several": len(parts) > 1,
         "leaky": LEAKY in table,
         "headline": " ".join(headline(part["means"], part["backbone"] if len(parts) > 1 else "") for part in parts),
+        "inspected": inspected(root, table, read_table(tables / CLASSES), shown),
         "across": _across(parts, methods),
         "missing": _missing(params, read.runs, missing),
         "runs": len(expected_runs(params)),

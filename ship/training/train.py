@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ship.artifacts import (
     Run,
@@ -87,13 +90,23 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
     log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
     write_text(run.folder / "log.csv", log)
-    table = {"key": outcome.keys, "label": found.labels, "prediction": found.classes}
-    with replacing(run.folder / "predictions.parquet") as draft:
-        pd.DataFrame({**table, "probability": found.probabilities}).to_parquet(draft, index=False)
+    _write_predictions(run.folder / "predictions.parquet", outcome)
     write_json(
         run.folder / "run.json",
         {**settings, "result": result, "environment": environment(compute), "code": dict(prepared.origin.code)},
     )
+
+
+def _write_predictions(path: Path, outcome: Outcome) -> None:
+    """A row an image, in the order of the split, and the names of the classes, to which `label` and the like point."""
+    found = outcome.found
+    table = pd.DataFrame({"key": outcome.keys, "label": found.labels, "prediction": found.classes})
+    columns = pa.Table.from_pandas(table.assign(probability=found.probabilities), preserve_index=False)
+    every = pa.FixedSizeListArray.from_arrays(pa.array(found.every.flatten().numpy()), found.every.shape[1])
+    with replacing(path) as draft:
+        columns = columns.append_column("probabilities", every)
+        names = {"classes": json.dumps(outcome.prepared.classes)}
+        pq.write_table(columns.replace_schema_metadata({**(columns.schema.metadata or {}), **names}), draft)
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:

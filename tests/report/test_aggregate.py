@@ -6,6 +6,7 @@ import json
 
 import experiment
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from ship.artifacts import Run, read_json, write_json
@@ -14,7 +15,15 @@ from ship.experiment.params import parse_params
 from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
 from ship.report.text import table_cells, text_table
 
-FILES = ("metrics.json", "table.csv", "paired.csv", "plots/accuracy.csv", "plots/curves.csv", "plots/affinity.csv")
+FILES = (
+    "metrics.json",
+    "table.csv",
+    "paired.csv",
+    "classes.csv",
+    "plots/accuracy.csv",
+    "plots/curves.csv",
+    "plots/affinity.csv",
+)
 
 
 def test_metrics_are_means_of_what_the_runs_say(finished):
@@ -75,6 +84,30 @@ def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
     assert [len(plot) for plot in plots.values()] == [18, 18 * experiment.EPOCHS, 3 * experiment.BLOCKS**2]
 
 
+def test_what_is_measured_beside_accuracy_is_compared_too(finished):
+    """Balanced accuracy is the mean recall of results/classes.csv; `dvc metrics diff` has every measure, with means."""
+    metrics = read_json(finished.root / "results/metrics.json")
+    classes = read_table(finished.root / "results/classes.csv")
+    assert list(classes) == ["backbone", "task", "method", "class", "precision", "recall", "f1", "support"]
+    assert len(classes) == 9 * len(experiment.CLASSES)
+    own = classes[(classes["task"] == "counting") & (classes["method"] == "vpt")]
+    assert list(own["class"]) == experiment.CLASSES
+    assert own["support"].sum() == experiment.IMAGES
+    for measure, column in (("balanced_accuracy", "recall"), ("macro_f1", "f1")):
+        found = metrics[measure]["vit_mini"]["vpt"]
+        assert found["tasks"]["counting"] == pytest.approx(own[column].mean(), abs=2e-6)
+        assert found["task_mean"] == pytest.approx(sum(found["tasks"].values()) / 3, abs=2e-6)
+    assert 0 < metrics["calibration_error"]["vit_mini"]["ship"]["group_mean"] < 1
+
+
+def test_predictions_of_an_older_version_are_refused(fresh):
+    """They do not say what their classes are called."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
+    with pytest.raises(BadInput, match=r"predictions.parquet: expected the names of the classes .*ship/1\)"):
+        aggregate(fresh.params, fresh.root)
+
+
 def test_bytes_do_not_depend_on_the_folder(finished, fresh):
     """The same runs give the same files anywhere."""
     aggregate(fresh.params, fresh.root)
@@ -125,7 +158,8 @@ def test_a_partial_table_has_no_means_over_other_tasks(fresh):
 def test_seeds_must_have_seen_the_same_images(fresh):
     """Else their hits cannot be averaged image by image."""
     path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
-    pd.read_parquet(path).iloc[::-1].to_parquet(path, index=False)
+    table = pq.read_table(path)
+    pq.write_table(table.take(list(range(len(table)))[::-1]), path)
     with pytest.raises(BadInput, match="digits/ship: expected the same test images for every run"):
         aggregate(fresh.params, fresh.root)
 

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -58,6 +59,10 @@ def test_what_a_run_leaves_belongs_together(tmp_path, monkeypatch):
     predictions = pd.read_parquet(run.folder / "predictions.parquet")
     assert result["accuracy"] == pytest.approx((predictions.label == predictions.prediction).mean(), abs=1e-6)
     assert len(predictions) == result["test_images"] == 20
+    every = np.stack(predictions.probabilities)
+    assert (every.shape, every.dtype) == ((20, 10), np.float16)
+    assert every.astype(float).sum(axis=1) == pytest.approx(1, abs=2e-3)
+    assert every.max(axis=1) == pytest.approx(predictions.probability, rel=1e-3)
     assert pd.read_csv(run.folder / "log.csv").epoch.tolist() == [0, 1, 2]
     state, about = read_tensors(run.folder / "tuned.safetensors")
     assert result["tuned_parameters"] == sum(v.numel() for k, v in state.items() if k not in ("affinity", "prototypes"))

@@ -17,6 +17,11 @@ rule aggregate:
             caption="../report/paired.rst",
             category="Results",
         ),
+        classes=report(
+            "results/classes.csv",
+            caption="../report/classes.rst",
+            category="Results",
+        ),
         accuracy="results/plots/accuracy.csv",
         curves="results/plots/curves.csv",
         affinity="results/plots/affinity.csv",

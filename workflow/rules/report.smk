@@ -12,7 +12,9 @@ rule report:
         hierarchies=expand("hierarchy/{backbone}/{task}.json", **GRID),
         backbones=expand("backbones/{backbone}.safetensors", **GRID),
         tasks=expand("data/{task}/task.json", **GRID),
+        images=expand("data/{task}/test.parquet", **GRID),
         about=expand(f"{RUNS}/run.json", **GRID),
+        predictions=expand(f"{RUNS}/predictions.parquet", **GRID),
         chosen=expand("results/settings/{backbone}/{task}/{method}.json", **GRID),
     output:
         page=report("report/index.html", caption="../report/page.rst", category="Page"),

@@ -1,0 +1,45 @@
+"""What a run said of every test image, as it stands in predictions.parquet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from ship.artifacts import Run
+from ship.errors import BadInput
+
+
+class Outcomes(NamedTuple):
+    """Of n test images and C classes, in the order of the split."""
+
+    keys: list[str]
+    labels: npt.NDArray[np.int64]
+    """(n,)"""
+    predicted: npt.NDArray[np.int64]
+    """(n,)"""
+    confidences: npt.NDArray[np.float32]
+    """(n,), the probability of the predicted class"""
+    classes: list[str]
+    """the names of the C classes"""
+
+
+def read_outcomes(root: Path, run: Run) -> Outcomes:
+    """Those of a run under `root`. Raises BadInput where its file is of an older version, without class names."""
+    path = root / run.folder / "predictions.parquet"
+    table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
+    names = (table.schema.metadata or {}).get(b"classes")
+    if names is None:
+        raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")
+    numbers = [table[name].to_numpy() for name in ("label", "prediction", "probability")]
+    return Outcomes(table["key"].to_pylist(), *numbers, json.loads(names))
+
+
+def read_probabilities(root: Path, run: Run) -> npt.NDArray[np.float16]:
+    """The probabilities (n, C) of all classes."""
+    column = pq.read_table(root / run.folder / "predictions.parquet", columns=["probabilities"], partitioning=None)[0]
+    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)

@@ -1,0 +1,65 @@
+"""How good predictions are beyond their accuracy: class by class, and as probabilities. Pure functions of numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+BINS = 15  # of equal width, as in Guo et al., ICML 2017
+
+Labels = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+
+class Reliability(NamedTuple):
+    """Of the images in each of BINS bins of confidence; nan where there are none."""
+
+    counts: Labels
+    confidences: Numbers
+    """their mean"""
+    accuracies: Numbers
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error: how far confidence is from accuracy, mean over images."""
+        gaps = np.abs(self.confidences - self.accuracies)
+        return float(np.nansum(self.counts * gaps) / self.counts.sum())
+
+
+def by_class(labels: Labels, predicted: Labels, classes: int) -> pd.DataFrame:
+    """A row for each of the C classes: `precision`, `recall`, `f1` (0 where nothing is to divide by), `support`."""
+    from sklearn.metrics import precision_recall_fscore_support  # a second
+
+    every = np.arange(classes)
+    found = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+    return pd.DataFrame(dict(zip(("precision", "recall", "f1", "support"), found, strict=True)))
+
+
+def balanced_accuracy(table: pd.DataFrame) -> float:
+    """Mean recall over the classes that have test images, from `by_class`."""
+    return float(table.loc[table["support"] > 0, "recall"].mean())
+
+
+def macro_f1(table: pd.DataFrame) -> float:
+    """Mean F1 over the classes that have test images, from `by_class`."""
+    return float(table.loc[table["support"] > 0, "f1"].mean())
+
+
+def confusion(labels: Labels, predicted: Labels, classes: int) -> npt.NDArray[np.int64]:
+    """Counts (C, C): rows are what images are, columns what they are taken for."""
+    from sklearn.metrics import confusion_matrix
+
+    counts: npt.NDArray[np.int64] = confusion_matrix(labels, predicted, labels=np.arange(classes))
+    return counts
+
+
+def reliability(hits: npt.NDArray[np.bool_], confidences: npt.NDArray[np.floating]) -> Reliability:
+    """Confidence against accuracy, bin by bin; a bin has its upper end."""
+    place = np.clip(np.ceil(confidences.astype(np.float64) * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    counts = np.bincount(place, minlength=BINS)
+    with np.errstate(invalid="ignore"):
+        sums = [np.bincount(place, weights=values, minlength=BINS) / counts for values in (confidences, hits)]
+    return Reliability(counts, *sums)

@@ -1,0 +1,45 @@
+"""Figures of predictions on cases that can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from ship.report.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability
+
+LABELS = np.array([0] * 8 + [1] * 2)
+PREDICTED = np.array([0] * 8 + [0, 1])
+
+
+def test_a_rare_class_counts_as_much_as_a_common_one():
+    """Nine of ten are right, one of the two rare ones is; a class without images counts nowhere."""
+    table = by_class(LABELS, PREDICTED, 3)
+    assert table["support"].tolist() == [8, 2, 0]
+    assert table["precision"].tolist() == pytest.approx([8 / 9, 1, 0])
+    assert table["recall"].tolist() == pytest.approx([1, 0.5, 0])
+    assert balanced_accuracy(table) == pytest.approx(0.75)
+    assert macro_f1(table) == pytest.approx((2 * 8 / 17 + 2 / 3) / 2)
+
+
+def test_rows_of_a_confusion_are_what_images_are():
+    """Columns are what they are taken for."""
+    assert confusion(LABELS, PREDICTED, 3).tolist() == [[8, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_perfect_confidence_has_no_error():
+    """Half of what is said with 0.5 is right, all of what is said with 1."""
+    found = reliability(np.array([True, False, True, True]), np.array([0.5, 0.5, 1.0, 1.0]))
+    assert found.error == 0
+    assert found.counts.sum() == 4
+    assert np.isnan(found.accuracies).sum() == BINS - 2
+
+
+def test_the_error_is_a_mean_over_images():
+    """Three of four are said with 0.9, and a third of them is right."""
+    hits, said = np.array([True, False, False, True]), np.array([0.9, 0.9, 0.9, 0.2])
+    assert reliability(hits, said).error == pytest.approx((3 * (0.9 - 1 / 3) + 0.8) / 4)
+
+
+def test_bins_have_their_upper_end():
+    """Neither 0 nor 1 falls out."""
+    found = reliability(np.ones(3, bool), np.array([0.0, 1 / BINS, 1.0], np.float32))
+    assert found.counts.sum() == 3
+    assert found.counts[-1] == 1
