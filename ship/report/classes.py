@@ -1,4 +1,4 @@
-"""What is measured of every run beyond its accuracy, and of every class: columns of the table, and a table of its own."""
+"""What is measured of every run beyond its accuracy, and of every class."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ def affinity(
 
 
 def reliability(found: Reliability, task: str) -> str:
-    """Accuracy against confidence, bin by bin: areas are as their numbers of images; on the line, confidence is right."""
+    """Accuracy against confidence, bin by bin: areas are as numbers of images; on the line, confidence is right."""
     with mpl.rc_context(STYLE):
         figure = Figure((3.3, 3.0), layout="constrained")
         axes = figure.subplots()

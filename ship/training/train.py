@@ -84,7 +84,7 @@ def train_run(
 
 def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
     """The run's four files. Nothing in them holds a time, a host or a path of this machine."""
-    prepared, found = outcome.prepared, outcome.found
+    prepared = outcome.prepared
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
     write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
