@@ -155,7 +155,7 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str 
 
 
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
-    """What `dvc metrics diff` compares: accuracy and MEASURES by backbone and method, six decimals; leaky ones apart."""
+    """What `dvc metrics diff` compares, by backbone and method, six decimals; what is leaky stands apart."""
 
     def of(rows: Frame, column: str) -> dict[str, Any]:
         return {m: _rounded(method_means(rows, m, tasks, column)) for m in sorted(rows["method"].unique())}

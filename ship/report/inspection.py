@@ -40,7 +40,7 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
     """
     parts = []
     for task, rows in table.groupby("task", sort=False):
-        best = rows.loc[rows["accuracy"].idxmax()]
+        best = rows.iloc[int(rows["accuracy"].to_numpy().argmax())]
         place = {axis: str(best[axis]) for axis in ("backbone", "task", "method")}
         runs = [run for run in shown if run[:3] == tuple(place.values())]
         if runs and all((root / run.folder / "predictions.parquet").exists() for run in runs):

@@ -35,8 +35,8 @@ def read_outcomes(root: Path, run: Run) -> Outcomes:
     names = (table.schema.metadata or {}).get(b"classes")
     if names is None:
         raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")
-    numbers = [table[name].to_numpy() for name in ("label", "prediction", "probability")]
-    return Outcomes(table["key"].to_pylist(), *numbers, json.loads(names))
+    labels, predicted, confidences = (table[name].to_numpy() for name in ("label", "prediction", "probability"))
+    return Outcomes(table["key"].to_pylist(), labels, predicted, confidences, json.loads(names))
 
 
 def read_probabilities(root: Path, run: Run) -> npt.NDArray[np.float16]:

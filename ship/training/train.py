@@ -100,13 +100,13 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
 def _write_predictions(path: Path, outcome: Outcome) -> None:
     """A row an image, in the order of the split, and the names of the classes, to which `label` and the like point."""
     found = outcome.found
-    table = pd.DataFrame({"key": outcome.keys, "label": found.labels, "prediction": found.classes})
-    columns = pa.Table.from_pandas(table.assign(probability=found.probabilities), preserve_index=False)
+    table = {"key": outcome.keys, "label": found.labels, "prediction": found.classes}
+    columns = pa.Table.from_pandas(pd.DataFrame({**table, "probability": found.probabilities}), preserve_index=False)
     every = pa.FixedSizeListArray.from_arrays(pa.array(found.every.flatten().numpy()), found.every.shape[1])
+    columns = columns.append_column("probabilities", every)
+    about = {**(columns.schema.metadata or {}), "classes": json.dumps(outcome.prepared.classes)}
     with replacing(path) as draft:
-        columns = columns.append_column("probabilities", every)
-        names = {"classes": json.dumps(outcome.prepared.classes)}
-        pq.write_table(columns.replace_schema_metadata({**(columns.schema.metadata or {}), **names}), draft)
+        pq.write_table(columns.replace_schema_metadata(about), draft)
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
