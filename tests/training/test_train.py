@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from forking import forking
 from project import BACKBONE, changed, command, contents, copied_package, edit, measured, settle
-from warm import warm
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
 from ship.errors import BadInput
@@ -313,7 +313,7 @@ def test_killed_twenty_times(tmp_path, monkeypatch):
     assert done.returncode == 0, done.stderr
     chance = random.Random(0)
     start = {"args": ("ship", "train", f"{BACKBONE}/{TASK}/ship/0"), "cwd": tmp_path / "killed", "text": True}
-    with warm(tmp_path / "killed", tmp_path / "warm") as environment:
+    with forking(tmp_path / "killed", tmp_path / "bin") as environment:
         for _ in range(20):
             with subprocess.Popen(**start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
                 lines = chance.randrange(3)  # shortly after that many epochs, or while it starts

@@ -8,9 +8,9 @@ import sys
 from functools import partial
 
 import pytest
+from forking import forking
 from project import contents, write_params
 from versioned import UP_TO_DATE, commit, make_repository
-from warm import warm
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -25,7 +25,7 @@ TWO = {**ONE, "grid.backbones": BOTH, "backbones.vit_random_large": LARGE}
 def test_two_backbones_stand_beside_each_other(tmp_path):
     """One table by backbone; without the second, all of the first stays; and both engines agree at every step."""
     folder = make_repository(tmp_path / "repository", TWO)
-    with warm(folder, tmp_path / "bin") as environment:
+    with forking(folder, tmp_path / "bin") as environment:
         do = partial(said, folder, environment)
         do("snakemake", "--cores", "2")
         rows = list(csv.DictReader((folder / "results/table.csv").read_text().splitlines()))

@@ -6,9 +6,9 @@ import subprocess
 from functools import partial
 
 import pytest
+from forking import forking
 from originals import WRITERS, tiny
 from project import make_project
-from warm import warm
 from web import mirror
 
 from ship.artifacts import sha256
@@ -56,7 +56,7 @@ def test_nineteen_tasks_from_a_mirror_to_the_table(tmp_path):
     project = make_project(tmp_path / "project")
     (project / "params.yaml").unlink()
     shrunk(project, tmp_path / "served")
-    with mirror(tmp_path / "served") as site, warm(project, tmp_path / "bin") as environment:
+    with mirror(tmp_path / "served") as site, forking(project, tmp_path / "bin") as environment:
         run = partial(subprocess.run, cwd=project, env=environment, capture_output=True, text=True, check=False)
         done = run(["ship", "init", "vtab1k", *SETTINGS, f"mirrors=[{site.address}]"])
         assert done.returncode == 0, done.stderr

@@ -41,7 +41,7 @@ sys.exit(code[0] if code else 137)
 
 
 @contextmanager
-def warm(folder: Path, place: Path) -> Iterator[dict[str, str]]:
+def forking(folder: Path, place: Path) -> Iterator[dict[str, str]]:
     """The environment of commands in `folder` whose `ship` is forked; `place` holds what that takes, for a while."""
     place.mkdir()
     client = place / "ship"
