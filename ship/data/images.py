@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,24 +31,7 @@ RESAMPLING = {
 }
 
 
-class Split(NamedTuple):
-    """The n images of a split, in the order of its files."""
-
-    keys: list[str]
-    images: list[bytes]
-    """as they came: JPEG, PNG ..."""
-    labels: np.ndarray
-    """(n,), int64"""
-
-
-def read_split(*paths: Path) -> Split:
-    """The rows of several parquet files, one after the other. Raises BadInput where one is absent or broken."""
-    tables = []
-    for path in paths:
-        with _open(path) as file:
-            tables.append(_split(file.read()))
-    keys, images, labels = zip(*tables, strict=True)
-    return Split(list(chain(*keys)), list(chain(*images)), np.concatenate(labels))
+RESIDENT = 2**30  # bytes of pixels in memory; what is larger lies in a file
 
 
 def read_labels(*paths: Path) -> np.ndarray:
@@ -58,9 +44,12 @@ def read_labels(*paths: Path) -> np.ndarray:
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
-    """The images of several parquet files as one uint8 tensor (n, 3, size, size); bytes are read piece by piece."""
+    """The images of several parquet files as one uint8 tensor (n, 3, size, size); bytes are read piece by piece.
+
+    A tensor of more than RESIDENT bytes is a file that is mapped: the system keeps of it what memory has room for.
+    """
     files = {path: _open(path) for path in paths}
-    whole = torch.empty((sum(file.metadata.num_rows for file in files.values()), 3, size, size), dtype=torch.uint8)
+    whole = _room((sum(file.metadata.num_rows for file in files.values()), 3, size, size), paths[0].parent)
     done = 0
     for file in files.values():
         with file:
@@ -110,11 +99,12 @@ def batches(
 
 
 def stream(
-    path: Path, size: int, interpolation: str, batch_size: int, threads: int
+    *paths: Path, size: int, interpolation: str, batch_size: int, threads: int
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
-    """Batches (keys, uint8 images, labels) in the order of the file, one ahead: a large split needs little memory."""
-    with _open(path) as file, ThreadPoolExecutor(1) as ahead:
-        found = _batched(_pieces(file, size, interpolation, threads), batch_size)
+    """Batches (keys, uint8 images, labels) in the order of the files, one ahead: a large split needs little memory."""
+    with ExitStack() as opened, ThreadPoolExecutor(1) as ahead:
+        files = [opened.enter_context(_open(path)) for path in paths]
+        found = _batched(chain(*(_pieces(file, size, interpolation, threads) for file in files)), batch_size)
         upcoming = ahead.submit(next, found, None)
         while (batch := upcoming.result()) is not None:
             upcoming = ahead.submit(next, found, None)
@@ -128,8 +118,10 @@ def _pieces(file: pq.ParquetFile, size: int, interpolation: str, threads: int) -
     """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read."""
     reading = Reading(**json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
     for group in range(file.num_row_groups):
-        keys, images, labels = _split(file.read_row_group(group))
-        yield keys, pixels(images, size, interpolation, threads, reading), torch.from_numpy(labels)
+        table = file.read_row_group(group)
+        labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
+        images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
+        yield table["key"].to_pylist(), images, labels
 
 
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
@@ -160,6 +152,18 @@ def _open(path: Path) -> pq.ParquetFile:
         raise BadInput(f"{path}: expected a parquet file, got {' '.join(str(error).split())}") from None
 
 
-def _split(table: pa.Table) -> Split:
-    labels = table["label"].to_numpy().astype(np.int64)
-    return Split(table["key"].to_pylist(), table["image"].to_pylist(), labels)
+def _room(shape: tuple[int, ...], folder: Path) -> Tensor:
+    """A uint8 tensor to be filled; a large one lies in a file without a name, in TMPDIR or else in `folder`."""
+    if (size := math.prod(shape)) <= RESIDENT:
+        return torch.empty(shape, dtype=torch.uint8)
+    place = os.environ.get("TMPDIR", folder)
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            if sys.platform == "linux":
+                os.posix_fallocate(file.fileno(), 0, size)  # else a full disk ends the process without a word
+            return torch.from_numpy(np.memmap(file, np.uint8, "w+", shape=shape))
+    except OSError as error:
+        raise BadInput(
+            f"{place}: expected room for {size / 1e9:.1f} GB of pixels, got {error.strerror} "
+            "(name another folder in TMPDIR)"
+        ) from None

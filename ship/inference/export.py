@@ -86,7 +86,9 @@ def read(run: Path, count: int, threads: int) -> Subject:
     if made is None:
         raise BadInput(f"{run}: expected a run that knows how images are prepared, got one that does not")
     split = _test_split(run, about)
-    batches = stream(split, made.image_size, made.interpolation, min(count, BATCH), threads)
+    batches = stream(
+        split, size=made.image_size, interpolation=made.interpolation, batch_size=min(count, BATCH), threads=threads
+    )
     pixels, logits, normalise = [], [], normaliser(made.mean, made.std, torch.device("cpu"))
     autocast = torch.autocast("cpu", enabled=False)
     for _, batch, _ in batches:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ship.artifacts import backbone_file, data_folder, features_file, measured_of, write_tensors
 from ship.compute import set_up
-from ship.data.images import normaliser, read_pixels
+from ship.data.images import normaliser, read_labels, stream
 from ship.experiment.params import Params
 from ship.models import backbones
 from ship.models.vit import embed, pass_block, pool
@@ -24,17 +24,19 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     folder = data_folder(task)
     size, interpolation = preprocessing.image_size, preprocessing.interpolation
     splits = folder / "train.parquet", folder / "val.parquet"
-    images = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
+    batches = stream(*splits, size=size, interpolation=interpolation, batch_size=BATCH, threads=compute.threads)
     normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
-    blocks, pooled = [], []
-    for batch in images.split(BATCH):
+    count, done = len(read_labels(*splits)), 0
+    blocks, pooled = torch.empty(len(vit.blocks), count, vit.embed_dim), torch.empty(count, vit.embed_dim)
+    for _, images, _ in batches:
         with compute.autocast:
-            tokens, read = features(vit, normalise(batch))
-        blocks.append(tokens.float().cpu())
-        pooled.append(read.float().cpu())
+            tokens, read = features(vit, normalise(images))
+        blocks[:, done : done + len(images)] = tokens
+        pooled[done : done + len(images)] = read
+        done += len(images)
     write_tensors(
         features_file(backbone, task),
-        {"blocks": torch.cat(blocks, dim=1), "pooled": torch.cat(pooled)},
+        {"blocks": blocks, "pooled": pooled},
         {"backbone": backbone, "task": task, "of": measured_of(backbone, task)},
     )
 

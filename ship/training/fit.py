@@ -176,7 +176,9 @@ def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predi
     normalise = normaliser(mean, std, compute.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        for names, images, labels in stream(path, size, interpolation, PREDICTION_BATCH, compute.threads):
+        for names, images, labels in stream(
+            path, size=size, interpolation=interpolation, batch_size=PREDICTION_BATCH, threads=compute.threads
+        ):
             keys.extend(names)
             yield normalise(images), labels.to(compute.device)
 

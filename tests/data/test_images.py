@@ -1,11 +1,14 @@
 import io
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from ship.data.images import RESAMPLING, batches, decode, normaliser, pixels, read_split, stream
+from ship.data import images
+from ship.data.images import RESAMPLING, batches, decode, normaliser, pixels, read_labels, read_pixels, stream
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -21,14 +24,45 @@ def digits(tmp_path_factory):
     return out
 
 
+def rows(*paths):
+    """Keys, encoded images and labels of some splits."""
+    return pd.concat(map(pd.read_parquet, paths))
+
+
 def test_splits_are_read_one_after_the_other(digits):
     """Several files give the rows of the first, then those of the second."""
-    train, val = read_split(digits / "train.parquet"), read_split(digits / "val.parquet")
-    both = read_split(digits / "train.parquet", digits / "val.parquet")
-    assert both.keys == train.keys + val.keys
-    assert both.images == train.images + val.images
-    assert both.labels.dtype == np.int64
-    assert np.array_equal(both.labels, np.concatenate([train.labels, val.labels]))
+    paths = digits / "train.parquet", digits / "val.parquet"
+    both = rows(*paths)
+    assert read_labels(*paths).dtype == np.int64
+    assert read_labels(*paths).tolist() == both["label"].tolist()
+    found = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
+    assert torch.equal(found, pixels(both["image"].tolist(), 16, "bilinear", 2))
+
+
+def test_large_pixels_lie_in_a_file(digits, monkeypatch, tmp_path):
+    """The same values, in whatever folder TMPDIR names, and nothing is left there."""
+    paths = digits / "train.parquet", digits / "val.parquet"
+    known = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
+    monkeypatch.setattr(images, "RESIDENT", 1000)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    found = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
+    assert "(deleted)" in mapping_of(found)
+    assert torch.equal(found, known)
+    assert not list(tmp_path.iterdir())
+    found[torch.tensor([3, 1])] += 1  # as any tensor
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    with pytest.raises(BadInput, match=r"absent: expected room for 0.0 GB of pixels, got No such file"):
+        read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
+
+
+def mapping_of(tensor):
+    """The line of this process' memory map that the tensor lies in."""
+    place = tensor.data_ptr()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        start, end = (int(number, 16) for number in line.split()[0].split("-"))
+        if start <= place < end:
+            return line
+    raise AssertionError
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "found none"), ("no parquet", "expected a parquet file")])
@@ -37,7 +71,7 @@ def test_broken_split_is_refused(tmp_path, text, message):
     if text:
         (tmp_path / "train.parquet").write_text(text)
     with pytest.raises(BadInput, match=rf"train.parquet: .*{message}"):
-        read_split(tmp_path / "train.parquet")
+        read_labels(tmp_path / "train.parquet")
 
 
 @pytest.mark.parametrize("interpolation", RESAMPLING)
@@ -52,10 +86,10 @@ def test_decoding_is_a_plain_resize(image, interpolation):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_pixels_keep_the_order(image, threads):
     """Row i is image i, with any number of threads."""
-    images = [image(number) for number in range(9)]
-    whole = pixels(images, 8, "bicubic", threads)
+    encoded = [image(number) for number in range(9)]
+    whole = pixels(encoded, 8, "bicubic", threads)
     assert (whole.shape, whole.dtype) == ((9, 3, 8, 8), torch.uint8)
-    for row, data in zip(whole, images, strict=True):
+    for row, data in zip(whole, encoded, strict=True):
         assert torch.equal(row, torch.from_numpy(decode(data, 8, "bicubic").copy()))
 
 
@@ -100,18 +134,20 @@ def test_inputs_stay_beside_their_labels(inputs):
 
 @pytest.mark.parametrize("size", [7, 256, 999])
 def test_stream_is_the_file(digits, size):
-    """All rows in their order, the same pixels as at once, in batches of at most the size asked for."""
-    path = digits / "train.parquet"
-    split = read_split(path)
-    found = list(stream(path, 16, "bilinear", size, 2))
-    assert max(len(labels) for _, _, labels in found) <= size
-    assert [key for keys, _, _ in found for key in keys] == split.keys
-    assert torch.equal(torch.cat([images for _, images, _ in found]), pixels(split.images, 16, "bilinear", 2))
-    assert torch.cat([labels for _, _, labels in found]).tolist() == split.labels.tolist()
+    """All rows in their order, the same pixels as at once, in batches of the size asked for, across files."""
+    paths = digits / "train.parquet", digits / "val.parquet"
+    split = rows(*paths)
+    found = list(stream(*paths, size=16, interpolation="bilinear", batch_size=size, threads=2))
+    assert {len(labels) for _, _, labels in found[:-1]} <= {size}
+    assert len(found[-1][2]) <= size
+    assert [key for keys, _, _ in found for key in keys] == split["key"].tolist()
+    seen = torch.cat([some for _, some, _ in found])
+    assert torch.equal(seen, pixels(split["image"].tolist(), 16, "bilinear", 2))
+    assert torch.cat([labels for _, _, labels in found]).tolist() == split["label"].tolist()
 
 
 def test_stream_may_be_left_early(digits):
     """Leaving after the first batch ends its threads."""
-    rows = stream(digits / "test.parquet", 16, "bilinear", 8, 2)
-    next(rows)
-    rows.close()
+    found = stream(digits / "test.parquet", size=16, interpolation="bilinear", batch_size=8, threads=2)
+    next(found)
+    found.close()

@@ -5,11 +5,12 @@ import json
 import os
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ship.data.images import read_labels, read_pixels, read_split
+from ship.data.images import read_labels, read_pixels
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -69,7 +70,8 @@ def test_copies_stay_on_one_side(tmp_path, pets, train):
         file.write_bytes(cats[0].read_bytes())
     sizes = {} if train < 1 else {"train": 24, "val": 8, "test": 8}
     said, _ = prepared(tmp_path, **sizes)
-    found = [read_split(tmp_path / f"out/{part}.parquet").images.count(cats[0].read_bytes()) for part in SPLITS]
+    files = [tmp_path / f"out/{part}.parquet" for part in SPLITS]
+    found = [pd.read_parquet(file)["image"].tolist().count(cats[0].read_bytes()) for file in files]
     assert sorted(found) == [0, 0, 6]
     assert "copies: 5 images have the bytes of another one" in said
 
@@ -133,12 +135,12 @@ def test_how_images_are_read_goes_with_them(tmp_path, pets):
     turned(pets / "cat/turned.jpg")
     prepared(tmp_path, orientation="exif")
     files = [tmp_path / f"out/{part}.parquet" for part in SPLITS]
-    split = read_split(*files)
-    row = split.keys.index("cat/turned.jpg")
-    assert split.images[row] == (pets / "cat/turned.jpg").read_bytes()
+    split = pd.concat(map(pd.read_parquet, files))
+    row = split["key"].tolist().index("cat/turned.jpg")
+    assert split["image"].iloc[row] == (pets / "cat/turned.jpg").read_bytes()
     seen = read_pixels(*files, size=16, interpolation="nearest", threads=1)[row, 0].numpy()
     assert seen[0, -1] < seen[0, 0]  # the first row of what is stored is the last column
-    assert read_labels(*files).tolist() == split.labels.tolist()
+    assert read_labels(*files).tolist() == split["label"].tolist()
 
 
 def test_large_photos_come_in_small_groups(tmp_path, pets):

@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-from ship.data.images import read_split
+from ship.data.images import read_labels
 from ship.data.sealing import seal
 from ship.errors import BadInput
 
@@ -24,8 +24,8 @@ def test_a_sealed_file_is_closed_to_python_and_to_our_reader(tmp_path, monkeypat
         with pytest.raises(BadInput, match="a search never sees test"):
             path.read_bytes()
         with pytest.raises(BadInput, match="a search never sees test"):
-            read_split(path)
-    assert read_split(tmp_path / "val.parquet").keys == ["a"]
+            read_labels(path)
+    assert read_labels(tmp_path / "val.parquet").tolist() == [0]
 
 
 def test_a_seal_binds_its_own_process(tmp_path):
