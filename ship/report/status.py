@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -45,8 +45,8 @@ def statuses(params: Params, root: Path = Path()) -> list[Status]:
     """Of every run of the grid, in its order, and of those left over, by what runs and logs under `root` say."""
     now, missing = Now(params, root), set(missing_runs(params, root))
     found = {run: _status(now, run, there=run not in missing) for run in expected_runs(params)}
-    places = (path.parent.relative_to(root / "runs") for path in sorted(root.glob("runs/*/*/*/*/run.json")))
-    others = [Run.named(place.as_posix()) for place in places]
+    places = (path.parts[-5:-1] for path in sorted(root.glob("runs/*/*/*/*/run.json")))
+    others = (Run(*names, int(seed)) for *names, seed in places if seed.isdecimal())
     return [*found.values(), *(Status(run, "left over") for run in others if run not in found)]
 
 
@@ -67,9 +67,9 @@ def check_done(params: Params, root: Path = Path()) -> None:
 
 def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
     """A line for all runs that lack the same for the same reason; then their numbers, and what to do."""
-    said = []
+    said, every = [], _axes([status.run for status in found])
     for group in _groups(found, lambda status: (status.state, status.reason)).values():
-        for name in names([status.run for status in group], [status.run for status in found]):
+        for name in names([status.run for status in group], every):
             said += [f"{name}: {group[0]}"] if group[0].state != "done" else []
     counts = Counter(status.state for status in found)
     said.append(f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
@@ -78,22 +78,22 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
     return [*said, *(cure for state, cure in CURES.items() if counts[state])]
 
 
-def names(runs: Sequence[Run], every: Sequence[Run]) -> list[str]:
+def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:
     """The `runs` as one name, such as vit_tiny/{a,b}/ssf/*, where they are all that it stands for; else one a row.
 
-    A star is for all that `every` run has there.
+    A star is for all that there is on an axis, of which `every` has the values.
     """
-    axes, all_of = ([list(dict.fromkeys(axis)) for axis in zip(*part, strict=True)] for part in (runs, every))
+    axes = _axes(runs)
     if math.prod(map(len, axes)) != len(runs):
         rows = _groups(runs, lambda run: run[:3]).values()
         return [name for row in rows for name in names(row, every)]
-    return ["/".join(map(_axis, axes, all_of))]
+    parts = ("*" if len(some) == len(of) else f"{{{','.join(some)}}}" for some, of in zip(axes, every, strict=True))
+    return ["/".join(part if len(some) > 1 else next(iter(some)) for part, some in zip(parts, axes, strict=True))]
 
 
-def _axis(some: Sequence[object], every: Sequence[object]) -> str:
-    if len(some) == 1:
-        return str(some[0])
-    return "*" if set(some) == set(every) else f"{{{','.join(map(str, some))}}}"
+def _axes(runs: Iterable[Run]) -> list[dict[str, None]]:
+    """The backbones, tasks, methods and seeds of runs, each once, in their order."""
+    return [dict.fromkeys(map(str, axis)) for axis in zip(*runs, strict=True)]
 
 
 def _groups(found: Iterable[T], key: Callable[[T], Hashable]) -> dict[Hashable, list[T]]:
