@@ -75,7 +75,8 @@ def fetch(settings: Backbone, out: Path) -> None:
             "a ViT-B/16: hours and memory in proportion (backbone.image_size=224 resizes the positions)"
         )
     _put(model, state, settings)
-    write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, "name": settings.name})
+    named = {"name": settings.name, **({"weights": "random"} if settings.weights == "random" else {})}
+    write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, **named})
 
 
 def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preprocessing]:

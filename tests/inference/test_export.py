@@ -161,7 +161,7 @@ def test_another_model_is_found_out(tiny_vit):
 def test_a_name_cannot_break_the_card():
     """Classes are text, whatever they look like."""
     result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
-    backbone = {"name": "vit", "sha256": "0" * 64}
+    backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
     run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}}
     about = {
         "task": "own",
@@ -172,6 +172,7 @@ def test_a_name_cannot_break_the_card():
     }
     text = card("x", {**about, "run": {**run, "result": result}})
     assert "0. a\\|b\n1. \\<script\\>\n2. c d\n" in text
+    assert text.count("vit (random weights)") == 2
 
 
 def test_the_extra_is_asked_for(monkeypatch):

@@ -41,8 +41,9 @@ def test_an_override_is_explicit(tmp_path):
 
 
 def test_random_weights_are_the_same_everywhere(tmp_path):
-    """Two fetches give the same bytes, whatever was drawn in between."""
+    """Two fetches give the same bytes, whatever was drawn in between, and say of themselves what they are."""
     fetched(tmp_path)
+    assert read_tensors(tmp_path / "b")[1]["weights"] == "random"
     first = sha256(tmp_path / "b")
     torch.randn(7)
     fetched(tmp_path)
