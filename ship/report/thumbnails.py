@@ -8,7 +8,6 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -23,11 +22,9 @@ def thumbnails(split: Path, keys: Collection[str]) -> dict[str, str]:
     found = {}
     with pq.ParquetFile(split) as file:
         reading = Reading(**json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
-        wanted = pc.SetLookupOptions(value_set=list(keys))
         for group in range(file.num_row_groups):
-            named = file.read_row_group(group, columns=["key"])
-            places = pc.indices_nonzero(pc.is_in(named["key"], options=wanted))
-            if len(places):  # else its images are not read
+            named = file.read_row_group(group, columns=["key"])["key"].to_pylist()
+            if places := [place for place, key in enumerate(named) if key in keys]:  # else its images are not read
                 rows = file.read_row_group(group, columns=["key", "image"]).take(places)
                 for key, data in zip(rows["key"].to_pylist(), rows["image"].to_pylist(), strict=True):
                     found[key] = _url(data, reading)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from itertools import product
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from ship.artifacts import (
     Run,
@@ -70,6 +72,21 @@ def write(root: Path, settings: Params) -> None:
         write_json(root / settings_file(backbone, task, method), {**chosen, "search": None})
     for backbone, (number, task) in product(settings.grid.backbones, enumerate(settings.grid.tasks)):
         _write_hierarchy(root, backbone, task, 0.012 + 0.008 * number)
+    for number, task in enumerate(settings.grid.tasks):
+        write_images(root / data_folder(task) / "test.parquet", np.random.default_rng(number))
+
+
+def write_images(path: Path, random: np.random.Generator, side: int = 8) -> None:
+    """Test images of noise, of which each has few bytes."""
+    files = []
+    for _ in range(IMAGES):
+        file = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(file, "PNG")
+        files.append(file.getvalue())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.table({"key": [f"test/{i:05d}" for i in range(IMAGES)], "image": files}), path, row_group_size=128
+    )
 
 
 def write_inputs(root: Path, settings: Params) -> None:
