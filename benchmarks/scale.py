@@ -98,7 +98,7 @@ def make(root: Path, methods: int, seeds: int) -> None:
     raw["grid"] |= {"methods": rows, "seeds": list(range(seeds))}
     raw["methods"] = {name: {"method": name} for name in rows}
     raw["train"] |= {"epochs": EPOCHS}
-    (root / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
+    write_text(root / "params.yaml", yaml.safe_dump(raw, sort_keys=False))
     params, code = parse_params(raw), Code()
     weights = root / backbone_file(BACKBONE)
     write_text(weights, "")

@@ -110,12 +110,17 @@ def _random_signs(differences: npt.NDArray[np.int64]) -> float:
     sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
     chances = np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        logs = [_log_binomial(count, k) - count * math.log(2) for k in range(count + 1)]
+        least = max(0, count // 2 - math.ceil(math.sqrt(-math.log(NEGLIGIBLE) * count / 2)))  # Hoeffding: below, cut
+        logs = [_log_binomial(count, k) - count * math.log(2) for k in range(least, count - least + 1)]
         steps = _kept(np.exp(np.maximum(logs, math.log(NEGLIGIBLE) - 1)))
         stride = 2 * size  # from -size * count to size * count
         summed = np.zeros(len(chances) + stride * (len(steps) - 1))
-        for place, step in enumerate(steps):
-            summed[stride * place :][: len(chances)] += step * chances
+        if len(chances) < len(steps):
+            for place, chance in enumerate(chances):
+                summed[place:][: stride * len(steps) : stride] += chance * steps
+        else:
+            for place, step in enumerate(steps):
+                summed[stride * place :][: len(chances)] += step * chances
         chances = _kept(summed)
     reach = len(chances) // 2
     far = np.abs(np.arange(-reach, reach + 1)) >= abs(int(differences.sum()))
