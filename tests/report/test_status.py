@@ -12,6 +12,7 @@ from project import ship as command
 
 from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_file, write_json
 from ship.experiment.params import parse_params
+from ship.experiment.settings import write_chosen
 from ship.report.aggregate import aggregate, expected_runs
 from ship.report.status import lines, names, statuses
 
@@ -50,6 +51,21 @@ class TestChanged:
         raw = experiment.params().model_dump()
         raw["train"]["epochs"] = 20
         assert said(root, raw)[0] == "vit_mini/*/*/*: stale: train.epochs 12 -> 20"
+
+    def test_what_is_searched(self, root, monkeypatch):
+        """The settings that were chosen are those of the runs; other choices make them stale."""
+        monkeypatch.chdir(root)
+        raw = experiment.params().model_dump()
+        raw["methods"]["vpt"]["search"] = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
+        for run in expected_runs(params := parse_params(raw)):
+            if run.method == "vpt":
+                trials = [{"settings": {"train.lr": 0.02}, "accuracy": 0.5}]
+                write_chosen(params, *run[:3], trials, best=0, about={})
+                about = read_json(root / run.folder / "run.json")
+                write_json(root / run.folder / "run.json", about | {"train": about["train"] | {"lr": 0.02}})
+        assert said(root, raw) == ["18 runs: 18 done"]
+        raw["methods"]["vpt"]["search"]["choices"]["train.lr"] = [0.01, 0.03]
+        assert said(root, raw)[0] == "vit_mini/*/vpt/*: stale: search.choices.train.lr [0.01, 0.02] -> [0.01, 0.03]"
 
     def test_a_module(self, root):
         """As if it had been edited after the runs of its method."""
