@@ -89,7 +89,15 @@ def svg(figure: Figure, title: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'(<svg [^>]*?) width="[^"]*pt"', r"\1", text)
     text = re.sub(r'(<svg [^>]*?) height="[^"]*pt"', r"\1", text)
+    text = re.sub(r"\n\s+", "\n", re.sub(r' (?:d|x|y|transform)="[^"]+"', _short, text))  # without indents
+    text = re.sub(r"(font-family: [^,;\"]+)[^;\"]*", r"\1, sans-serif", text)
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" stroke-linejoin="round" ', 1)
+
+
+def _short(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point, which nobody sees, on one line: they are most of a large page."""
+    rounded = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+    return re.sub(r"\s*([A-Za-z])\s+(?=[-\d])|\s+(?=[z\"])", r"\1", rounded)
