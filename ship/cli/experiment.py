@@ -47,7 +47,8 @@ def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page 
 @app.command()
 def code(params: Settings = PARAMS) -> None:
     """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
-    write_json("code.json", digests({name: row.method for name, row in read_params(params).methods.items()}))
+    rows = read_params(params).methods.items()
+    write_json("code.json", digests({name: (row.method, row.search is not None) for name, row in rows}))
 
 
 @app.command()

@@ -26,6 +26,7 @@ STEPS = {  # where the work of a step starts; its command in cli.py only hands o
     "backbone": "models/backbones.py",
     "features": "models/features.py",
     "hierarchy": "models/hierarchy.py",
+    "settings": "experiment/settings.py",  # what `search` does for a row that has none
     "search": "training/search.py",
     "train": "training/train.py",
     "aggregate": "report/aggregate.py",
@@ -65,6 +66,10 @@ class Code:
         """One digest for all that a step reaches."""
         return _short(repr(self.modules(step, method)))
 
+    def of_row(self, step: str, method: str, searched: bool) -> str:
+        """One digest for all that a step reaches for a row of that method: where nothing is searched, no search."""
+        return self.of("settings") if step == "search" and not searched else self.of(step, method)
+
     def methods(self) -> dict[str, str]:
         """The table METHODS, read as text."""
         for node in _tree(self.source(REGISTRY)).body:
@@ -97,11 +102,11 @@ class Code:
                     yield file
 
 
-def digests(rows: Mapping[str, str]) -> dict[str, Any]:
-    """Of every step; of those that depend on the method of a row, by row: `rows` maps its name to its method."""
+def digests(rows: Mapping[str, tuple[str, bool]]) -> dict[str, Any]:
+    """Of every step; of those of a row, by row: `rows` maps its name to its method, and to whether it has a search."""
     code, by_row = Code(), ("search", "train")
-    steps = {step: code.of(step) for step in STEPS if step not in by_row}
-    return steps | {step: {name: code.of(step, method) for name, method in sorted(rows.items())} for step in by_row}
+    steps = {step: code.of(step) for step in STEPS if step not in (*by_row, "settings")}
+    return steps | {step: {name: code.of_row(step, *row) for name, row in sorted(rows.items())} for step in by_row}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from project import copied_package, edit
 from ship.errors import BadInput
 from ship.experiment.code import STEPS, Code, differing, digests, unchanged
 
-ROWS = {"a": "ssf", "b": "vpt", "c": "linear"}
+ROWS = {"a": ("ssf", True), "b": ("vpt", False), "c": ("linear", False)}
 
 
 @pytest.fixture
@@ -63,10 +63,19 @@ def test_a_new_method_makes_no_other_stale(package):
 
 
 def test_a_row_has_the_digest_of_its_method():
-    """By the name of the row."""
-    found = digests(ROWS)
-    assert {name: found["train"][name] for name in ROWS} == {n: Code().of("train", m) for n, m in ROWS.items()}
-    assert set(found) == set(STEPS)
+    """By the name of the row; the digest of the search too, where it has one."""
+    found, code = digests(ROWS), Code()
+    assert found["train"] == {name: code.of("train", method) for name, (method, _) in ROWS.items()}
+    own = code.of("settings")
+    assert found["search"] == {"a": code.of("search", "ssf"), "b": own, "c": own}
+    assert set(found) == set(STEPS) - {"settings"}
+
+
+def test_an_edit_of_the_search_is_one_of_rows_that_have_one(package):
+    """Else it would run anew what nobody has searched."""
+    before = everything(package)
+    edit(package, "training/search.py", "derive_seed(search.seed, number) % 2**32", "derive_seed(search.seed, number)")
+    assert {step for step, _ in stale(package, before)} == {"search"}
 
 
 def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):

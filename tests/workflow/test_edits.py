@@ -7,8 +7,9 @@ from dvc.repo import Repo
 from project import command, edit, summary
 from versioned import make_repository, run
 
-ROWS = {name: {"method": name} for name in ("ssf", "bitfit", "linear")}
-BY_ROW, FOLLOW = {"search", "train"}, {"aggregate", "report"}
+SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.1, 0.01]}}
+ROWS = {"ssf": {"method": "ssf", "search": SEARCH}, "bitfit": {"method": "bitfit"}, "linear": {"method": "linear"}}
+RUNS, TABLES = {f"train {name}" for name in ROWS}, {"aggregate", "report"}
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +28,32 @@ def repository(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("module", "old", "new", "stale", "rows"),
+    ("module", "old", "new", "stale", "follow"),
     [
-        ("methods/ssf.py", "class SSF(", "# a comment\n\n\nclass SSF(", set(), []),
-        ("methods/ssf.py", "normal_(1, 0.02)", "normal_(1, 0.03)", BY_ROW, ["ssf"]),
-        ("models/vit.py", "classifier(0)", "classifier(1)", {"backbone", "features", *BY_ROW}, list(ROWS)),
+        ("methods/ssf.py", "class SSF(", "# a comment\n\n\nclass SSF(", set(), set()),
+        ("methods/ssf.py", "normal_(1, 0.02)", "normal_(1, 0.03)", {"search ssf", "train ssf"}, TABLES),
+        ("training/search.py", "% 2**32", "% 2**31", {"search ssf"}, {"train ssf", *TABLES}),
+        (
+            *("models/vit.py", "classifier(0)", "classifier(1)"),
+            {"backbone", "features", "search ssf", *RUNS},
+            {"hierarchy", "search bitfit", "search linear", *TABLES},
+        ),
     ],
-    ids=["comment", "constant of a method", "constant of all"],
+    ids=["comment", "a method", "the search", "the ViT"],
 )
-def test_an_edit_makes_the_same_jobs_stale_in_both(repository, module, old, new, stale, rows):
-    """A comment none; a constant of SSF its runs alone; one of the ViT all that import it, and no preparation."""
+def test_an_edit_makes_the_same_jobs_stale_in_both(repository, module, old, new, stale, follow):
+    """A comment none; a constant of SSF its runs; one of the search, rows that have one; one of the ViT, all runs.
+
+    Snakemake plans what is made of these too; DVC looks whether they came out the same.
+    """
     path = repository / "ship" / module
     whole = path.read_bytes()
     edit(repository / "ship", module, old, new)
     try:
-        expected = {f"{rule} {row}" for rule in stale & BY_ROW for row in rows} | stale - BY_ROW
         jobs = in_snakemake(repository)
-        assert {name for name, status, _ in jobs if status == "params changed"} == expected
-        follow = {*FOLLOW, *(["hierarchy"] if "features" in stale else [])} if stale else set()
-        assert {name for name, _, plan in jobs if plan != "no update"} == expected | follow
-        assert in_dvc(repository) == expected
+        assert {name for name, status, _ in jobs if status == "params changed"} == stale
+        assert {name for name, _, plan in jobs if plan != "no update"} == stale | follow
+        assert in_dvc(repository) == stale
     finally:
         path.write_bytes(whole)
 
@@ -54,12 +61,12 @@ def test_an_edit_makes_the_same_jobs_stale_in_both(repository, module, old, new,
 @pytest.mark.parametrize("size", [100, 20_000_000], ids=["small", "large"])
 def test_changed_images_make_runs_stale(repository, size):
     """By what they hold, or, where they are too large to be read for every run, by when they were written."""
-    path, runs = repository / "data/digits/test.parquet", {f"train {row}" for row in ROWS}
+    path = repository / "data/digits/test.parquet"
     time = path.stat().st_mtime
     try:
         with path.open("wb") as file:
             file.truncate(size)
-        assert {name for name, _, plan in in_snakemake(repository) if plan != "no update"} == {*runs, *FOLLOW}
+        assert {name for name, _, plan in in_snakemake(repository) if plan != "no update"} == RUNS | TABLES
     finally:
         path.write_bytes(b"")
         os.utime(path, (time, time))
@@ -86,4 +93,4 @@ def in_dvc(folder):
 def named(rule, file):
     """The rule, with the row that the file is of where each row has its own code."""
     row = next((row for row in ROWS if f"/{row}" in file), "")
-    return f"{rule} {row}" if rule in BY_ROW else rule
+    return f"{rule} {row}".strip()

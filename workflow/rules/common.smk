@@ -50,7 +50,7 @@ def code(step):
 
     def find(wildcards):
         row = PARAMS.methods[wildcards.method] if "method" in wildcards.keys() else None
-        return CODE.of(step, row.method if row else None)
+        return CODE.of_row(step, row.method, bool(row.search)) if row else CODE.of(step)
 
     return find
 
