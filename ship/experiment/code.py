@@ -49,9 +49,15 @@ class Code:
     def __init__(self, package: Path | None = None) -> None:
         self.package = PACKAGE if package is None else package
         self._sources: dict[str, bytes] = {}
+        self._found: dict[tuple[str, str | None], dict[str, str]] = {}
 
     def modules(self, step: str, method: str | None = None) -> dict[str, str]:
         """Digest of every module that a step reaches, by its path in the package; `method` is a key of METHODS."""
+        if (step, method) not in self._found:  # a workflow asks for every one of its runs
+            self._found[step, method] = self._modules(step, method)
+        return dict(self._found[step, method])
+
+    def _modules(self, step: str, method: str | None) -> dict[str, str]:
         found, left = set[str](), [STEPS[step]]
         entry = {TABLE: self.methods()[method]} if method in self.methods() else {}
         left += [f"methods/{target.partition('.')[0]}.py" for target in entry.values()]

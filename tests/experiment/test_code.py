@@ -78,6 +78,14 @@ def test_an_edit_of_the_search_is_one_of_rows_that_have_one(package):
     assert {step for step, _ in stale(package, before)} == {"search"}
 
 
+def test_a_module_is_looked_at_once_for_all_runs(package):
+    """Thousands of jobs ask while a workflow is planned: what was found is found again without the package."""
+    code = Code(package)
+    first = {method: code.of("train", method) for method in code.methods()}
+    shutil.rmtree(package)
+    assert {method: code.of("train", method) for method in first} == first
+
+
 def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
     """What was computed may be of either."""
     monkeypatch.setattr("ship.experiment.code.PACKAGE", package)
