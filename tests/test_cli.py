@@ -176,6 +176,7 @@ def test_init_writes_a_preset_with_settings(tmp_path):
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     done = ship("init", "quickstart", "train.epochs=3", "grid.seeds=[1, 2]", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "params.yaml: train.epochs does not reach linear (set by methods.linear.train.epochs)\n" in done.stdout
     params = read_params(tmp_path / "params.yaml")
     assert (params.train.epochs, params.grid.seeds) == (3, [1, 2])
     assert "# " in (tmp_path / "params.yaml").read_text()

@@ -64,7 +64,7 @@ def unreached(params: Params, settings: Sequence[str]) -> list[str]:
                 if place != f"train.{key}" and place not in given:
                     own.setdefault(name, place)
         if own:
-            found.append(f"train.{key} does not reach {', '.join(own)}, with their own: {', '.join(own.values())}")
+            found.append(f"train.{key} does not reach {', '.join(own)} (set by {', '.join(own.values())})")
     return found
 
 

@@ -74,9 +74,8 @@ def test_a_recipe_that_does_not_reach_a_row_is_said():
     params = parse_params(raw)
     said = presets.unreached(params, ["train.lr=0.5", "train.epochs=20", "train.batch_size=8", "grid.seeds=[1]"])
     assert said == [
-        "train.lr does not reach linear, ship, with their own: methods.linear.train.lr, "
-        "methods.ship.search.choices.train.lr",
-        "train.epochs does not reach vpt, with their own: methods.vpt.tasks.digits.train.epochs",
+        "train.lr does not reach linear, ship (set by methods.linear.train.lr, methods.ship.search.choices.train.lr)",
+        "train.epochs does not reach vpt (set by methods.vpt.tasks.digits.train.epochs)",
     ]
     assert presets.unreached(params, ["train.epochs=20", "methods.vpt.tasks.digits.train.epochs=20"]) == []
 
