@@ -51,11 +51,11 @@ def is_full(error: Exception) -> bool:
 
 def abandoned(draft: Path) -> bool:
     """Whether the process that wrote a draft is gone; of one on another machine, whether it has not written of late."""
-    pid = int(draft.name.removesuffix(".part").rpartition("-")[2])
-    if not draft.name.endswith(f".{_writer(pid)}"):
+    pid = draft.name.removesuffix(".part").rpartition("-")[2]
+    if not (pid.isdecimal() and draft.name.endswith(f".{_writer(int(pid))}")):
         return time.time() - draft.stat().st_mtime > LEFT
     try:
-        os.kill(pid, 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
     except PermissionError:  # somebody else's

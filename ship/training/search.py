@@ -58,8 +58,8 @@ def search_settings(
     """Write the settings of a row on a backbone and a task: those of the best trial of its search, on val.
 
     `show` is told the trial's number, how many epochs it has, and each of them; `code` is what is known of the code
-    that computes it, digests by module. The test split is sealed before
-    anything is read, for as long as the process lives.
+    that computes it, digests by module. The test split is sealed before anything is read, for as long as the process
+    lives.
     """
     search = params.methods[method].search
     if search is None:

@@ -151,11 +151,12 @@ def test_a_run_that_ends_leaves_the_drafts_of_others(tmp_path, monkeypatch):
     """Another process may be at the same run: here, or on another machine, where only its silence tells its end."""
     params = prepare_all(tmp_path, monkeypatch)
     run = Run(BACKBONE, TASK, "linear", 0)
-    silent = run.folder / ".log.csv.elsewhere-7.part"
-    for elsewhere in (run.folder / ".run.json.elsewhere-7.part", silent):
+    silent = [run.folder / name for name in (".log.csv.elsewhere-7.part", ".log.csv.of-old.part")]
+    for elsewhere in (run.folder / ".run.json.elsewhere-7.part", *silent):
         elsewhere.parent.mkdir(parents=True, exist_ok=True)
         elsewhere.write_bytes(b"half")
-    os.utime(silent, (0, 0))
+    for draft in silent:
+        os.utime(draft, (0, 0))
     with replacing(run.folder / "other.json") as draft:
         draft.write_bytes(b"{}")
         train_run(params, run, quiet)
