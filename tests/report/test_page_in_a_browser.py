@@ -11,7 +11,8 @@ import pytest
 from ship.report.page import write_page
 
 CHROMIUM = shutil.which("chromium")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (tests/install_chromium)")]
+WAY_OUT = "needs chromium (tests/install_chromium)"
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason=WAY_OUT)]
 SCREENS = [(width, scheme) for width in (390, 1400) for scheme in ("light", "dark")]
 SERIOUS = {"serious", "critical"}
 
