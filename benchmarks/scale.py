@@ -9,6 +9,8 @@ The runs are made up: the files that runs leave, with random predictions; nothin
 from __future__ import annotations
 
 import argparse
+import io
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +21,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
+from PIL import Image
 
 from ship.artifacts import (
     Run,
@@ -37,26 +42,26 @@ from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
 from ship.report.aggregate import expected_runs
 
-TEST = {  # images
-    "cifar": 10_000,
-    "caltech101": 6_084,
-    "dtd": 1_880,
-    "oxford_flowers102": 6_149,
-    "oxford_iiit_pet": 3_669,
-    "svhn": 26_032,
-    "sun397": 21_750,
-    "patch_camelyon": 32_768,
-    "eurosat": 5_400,
-    "resisc45": 6_300,
-    "diabetic_retinopathy": 42_670,
-    "clevr_count": 15_000,
-    "clevr_dist": 15_000,
-    "dmlab": 22_735,
-    "kitti": 711,
-    "dsprites_loc": 73_728,
-    "dsprites_ori": 73_728,
-    "smallnorb_azi": 12_150,
-    "smallnorb_ele": 12_150,
+TEST = {  # images, classes
+    "cifar": (10_000, 100),
+    "caltech101": (6_084, 102),
+    "dtd": (1_880, 47),
+    "oxford_flowers102": (6_149, 102),
+    "oxford_iiit_pet": (3_669, 37),
+    "svhn": (26_032, 10),
+    "sun397": (21_750, 397),
+    "patch_camelyon": (32_768, 2),
+    "eurosat": (5_400, 10),
+    "resisc45": (6_300, 45),
+    "diabetic_retinopathy": (42_670, 5),
+    "clevr_count": (15_000, 8),
+    "clevr_dist": (15_000, 6),
+    "dmlab": (22_735, 6),
+    "kitti": (711, 4),
+    "dsprites_loc": (73_728, 16),
+    "dsprites_ori": (73_728, 16),
+    "smallnorb_azi": (12_150, 18),
+    "smallnorb_ele": (12_150, 9),
 }
 BACKBONE = "vit_base_in21k"
 WEIGHTS = 343_000_000  # bytes
@@ -105,28 +110,45 @@ def make(root: Path, methods: int, seeds: int) -> None:
     os.truncate(weights, WEIGHTS)
     seen = {"image_size": 224, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
     made_of = {"name": BACKBONE, "weights": "pretrained", **seen, "sha256": sha256(weights)}
-    for task, images in TEST.items():
+    for task, (images, classes) in TEST.items():
         splits = {name: {"images": size, "sha256": name * 8} for name, size in (("train", 800), ("test", images))}
-        write_json(root / data_folder(task) / "task.json", {"classes": ["a", "b"], "splits": splits})
+        names = [f"class {number}" for number in range(classes)]
+        write_json(root / data_folder(task) / "task.json", {"classes": names, "splits": splits})
+        write_photos(root / data_folder(task) / "test.parquet", images)
         write_text(root / features_file(BACKBONE, task), "")
         write_hierarchy(root, task)
         hard = np.random.default_rng(images).random(images)
         about = {"backbone": made_of, "data": {name: part["sha256"] for name, part in splits.items()}}
         for run in (run for run in expected_runs(params) if run.task == task):
-            write_run(root, params, run, hard, {**about, "code": code.modules("train", run.method)})
+            write_run(root, params, run, names, hard, {**about, "code": code.modules("train", run.method)})
 
 
-def write_run(root: Path, params: Params, run: Run, hard: Any, about: dict[str, Any]) -> None:
+def write_photos(path: Path, images: int) -> None:
+    """Test images of soft noise, which have the bytes of photos; a few, again and again."""
+    random, files = np.random.default_rng(images), []
+    for _ in range(20):
+        file = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, (24, 24, 3), dtype=np.uint8)).resize((224, 224)).save(file, "JPEG")
+        files.append(file.getvalue())
+    keys = [f"test/{i:06d}.png" for i in range(images)]
+    pq.write_table(pa.table({"key": keys, "image": [files[i % 20] for i in range(images)]}), path, row_group_size=1024)
+
+
+def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any, about: dict[str, Any]) -> None:
     """The files of one run: better methods get more of the images right, each seed others."""
     rank = list(METHODS).index(run.method)
     random = np.random.default_rng([rank, run.seed, len(hard)])
     hits = hard + random.normal(0, 0.15, len(hard)) < 0.6 + 0.015 * rank
-    labels = random.integers(0, 10, len(hard))
+    labels = random.integers(0, len(names), len(hard))
     table = {"key": [f"test/{i:06d}.png" for i in range(len(hard))], "label": labels}
-    table |= {"prediction": np.where(hits, labels, labels + 1), "probability": random.random(len(hard), np.float32)}
+    table |= {
+        "prediction": np.where(hits, labels, (labels + 1) % len(names)),
+        "probability": random.random(len(hard), np.float32),
+    }
     folder = root / run.folder
     folder.mkdir(parents=True)
-    pd.DataFrame(table).to_parquet(folder / "predictions.parquet", index=False)
+    columns = pa.table(table).replace_schema_metadata({"classes": json.dumps(names)})
+    pq.write_table(columns, folder / "predictions.parquet")
     epochs = np.arange(EPOCHS)
     loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10
     log = {"epoch": epochs, "lr": 1e-3, "loss": loss, "penalty": 0.0, "accuracy": 1 - loss / 3}

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +42,12 @@ def read_labels(*paths: Path) -> np.ndarray:
         with _open(path) as file:
             found.append(file.read(["label"])["label"].to_numpy().astype(np.int64))
     return np.concatenate(found)
+
+
+def read_told(path: Path) -> dict[str, Any]:
+    """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
+    with _open(path) as file:
+        return _told(file)
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
@@ -116,12 +123,16 @@ Piece = tuple[list[str], Tensor, Tensor]
 
 def _pieces(file: pq.ParquetFile, size: int, interpolation: str, threads: int) -> Iterator[Piece]:
     """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read."""
-    reading = Reading(**json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
+    reading = Reading(**_told(file))
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
         labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
         images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
         yield table["key"].to_pylist(), images, labels
+
+
+def _told(file: pq.ParquetFile) -> dict[str, Any]:
+    return dict(json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
 
 
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:

@@ -131,6 +131,7 @@ def _write(
         "weights": weights,
         "classes": model.classes,
         "preprocessing": made._asdict(),
+        "reading": subject.about.get("reading", {}),
         "input": "uint8, RGB, (batch, 3, image_size, image_size), resized as a whole; normalisation is within",
     }
     write_json(draft / ABOUT, about)

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ship.compute import set_up
+from ship.data.decoding import Reading
 from ship.data.images import decode, normaliser
 from ship.errors import BadInput
 from ship.experiment.params import Compute
@@ -69,7 +70,9 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
     with ThreadPoolExecutor(compute.threads) as pool:
         while batch := list(islice(waiting, BATCH)):
             good: list[tuple[Path, np.ndarray]] = []
-            for path, pixels in zip(batch, pool.map(lambda path: _pixels(path, made), batch), strict=True):
+            for path, pixels in zip(
+                batch, pool.map(lambda path: _pixels(path, made, model.reading), batch), strict=True
+            ):
                 if isinstance(pixels, str):
                     refuse(pixels)
                 else:
@@ -80,10 +83,10 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
                 yield from map(Answer, (path for path, _ in good), logits.softmax(dim=1).cpu())
 
 
-def _pixels(path: Path, made: Preprocessing) -> np.ndarray | str:
+def _pixels(path: Path, made: Preprocessing, reading: Reading) -> np.ndarray | str:
     """The image as (3, S, S) uint8, or what is wrong with it."""
     try:
-        return decode(path.read_bytes(), made.image_size, made.interpolation, str(path))
+        return decode(path.read_bytes(), made.image_size, made.interpolation, str(path), reading)
     except FileNotFoundError:
         return f"{path}: expected an image, found none"
     except OSError as error:

@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.artifacts import write_tensors
+from ship.data.decoding import PLAIN, Reading
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Hierarchy
 from ship.methods import METHODS, build, method_class
@@ -38,6 +39,7 @@ class Model(nn.Module):
         options: Mapping[str, Any],
         classes: Sequence[str],
         preprocessing: Preprocessing | None = None,
+        reading: Reading = PLAIN,
     ) -> None:
         super().__init__()
         self.method = method
@@ -46,6 +48,8 @@ class Model(nn.Module):
         """names of the C classes"""
         self.preprocessing = preprocessing
         """of images, where the model comes of a run"""
+        self.reading = reading
+        """of image files, as its task has them read"""
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, S, S), normalised as the ViT wants them."""

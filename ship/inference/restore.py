@@ -10,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from ship.artifacts import read_json, read_tensors, sha256
+from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
 from ship.inference.model import Model, copied, frozen
 from ship.methods import METHODS, build, method_class
@@ -66,7 +67,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     load_tuned(method, state, str(file))
     if "frozen" in about and frozen(method) != about["frozen"]:
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
-    model = Model(method, about["method"], about["options"], about["classes"], preprocessing)
+    reading = Reading(**about.get("reading", {}))
+    model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading)
     return model.to(next(plain.parameters()).device).eval()
 
 
@@ -105,4 +107,5 @@ def _merged(folder: Path) -> Model:
     load_tuned(method, head, str(folder))
     fields = {key: about["preprocessing"][key] for key in backbones.Preprocessing._fields}
     preprocessing = backbones.Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
-    return Model(method, "linear", {}, about["classes"], preprocessing).eval()
+    reading = Reading(**about.get("reading", {}))
+    return Model(method, "linear", {}, about["classes"], preprocessing, reading).eval()

@@ -46,7 +46,7 @@ def statuses(params: Params, root: Path = Path()) -> list[Status]:
     now, missing = Now(params, root), set(missing_runs(params, root))
     found = {run: _status(now, run, there=run not in missing) for run in expected_runs(params)}
     places = (path.parts[-5:-1] for path in sorted(root.glob("runs/*/*/*/*/run.json")))
-    others = (Run(*names, int(seed)) for *names, seed in places if seed.isdecimal())
+    others = (Run(backbone, task, row, int(seed)) for backbone, task, row, seed in places if seed.isdecimal())
     return [*found.values(), *(Status(run, "left over") for run in others if run not in found)]
 
 

@@ -26,6 +26,7 @@ from ship.artifacts import (
     write_text,
 )
 from ship.compute import Compute, environment, set_up
+from ship.data.images import read_told
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
@@ -115,6 +116,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     setup, preprocessing = outcome.setup, outcome.prepared.preprocessing._asdict()
     named = params.backbones[run.backbone].model_dump(include={"name", "weights"})
     task = read_json(data_folder(run.task) / "task.json")
+    told = read_told(data_folder(run.task) / "train.parquet")
     _, hierarchy = read_tensors(hierarchy_file(run.backbone, run.task))
     return {
         "run": str(run),
@@ -125,6 +127,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
         "compute": params.compute.model_dump(),
         "backbone": {**named, **preprocessing, "sha256": outcome.prepared.origin.files[backbone_file(run.backbone)]},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
+        **({"reading": told} if told else {}),
     }
 
 

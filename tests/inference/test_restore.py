@@ -3,9 +3,10 @@
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from project import BACKBONE, TINY, measured, settle
 
-from ship.artifacts import Run
+from ship.artifacts import Run, read_json
 from ship.errors import BadInput
 from ship.inference.files import classify
 from ship.inference.restore import load
@@ -53,3 +54,26 @@ def test_what_is_refused(params, tmp_path):
     fetch(other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
         load(run.folder)
+
+
+def test_files_are_read_as_the_task_reads_its_images(tmp_path, monkeypatch):
+    """A photo that lies on its side is turned where its camera's note was heeded in training, and else is not."""
+    upright = Image.effect_noise((24, 24), 80).convert("RGB")
+    note = Image.Exif()
+    note[0x0112] = 6  # the top is to the right
+    upright.save(tmp_path / "upright.png")
+    upright.rotate(90).save(tmp_path / "lying.png", exif=note)
+    for orientation in ("stored", "exif"):
+        settings = {"tasks.digits.orientation": orientation}
+        params, run = (
+            measured(tmp_path / orientation, monkeypatch, "digits", settings),
+            Run(BACKBONE, "digits", "vpt", 0),
+        )
+        settle(params, "digits")
+        train_run(params, run, lambda record: None)
+        assert ("reading" in read_json(run.folder / "run.json")) == (orientation == "exif")
+        paths = [tmp_path / "upright.png", tmp_path / "lying.png"]
+        first, second = (
+            answer.probabilities for answer in classify(load(run.folder), paths, params.compute, pytest.fail)
+        )
+        assert torch.equal(first, second) == (orientation == "exif")

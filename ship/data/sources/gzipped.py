@@ -16,13 +16,13 @@ PIECE = 2**20  # bytes of content that are kept, since readers step back a littl
 class Gzipped(Computed):
     """The content of a gzip file, as a file that can be read and sought.
 
-    Going forward unpacks what lies between; going back starts at the nearest of the places that were passed, `STEP`
-    apart. `size` is that of the content, where it is known: else the first look at the end unpacks it all.
+    Going forward unpacks what lies between; going back starts at the nearest of the places that were passed, `step`
+    bytes apart. `size` is that of the content, where it is known: else the first look at the end unpacks it all.
     """
 
-    def __init__(self, path: Path, size: int | None = None) -> None:
+    def __init__(self, path: Path, size: int | None = None, step: float = STEP) -> None:
         self._file = path.open("rb")
-        self._size = size
+        self._size, self._step = size, step
         # content passed, compressed bytes used, and what unpacks from there
         self._places = [(0, 0, zlib.decompressobj(31))]
         self._go_to(0)
@@ -63,7 +63,7 @@ class Gzipped(Computed):
         """Unpack the next piece; whether there was one. Raises EOFError and zlib.error for a broken file."""
         self._start += len(self._piece)
         self._piece = b""
-        if self._start >= self._places[-1][0] + STEP and not self._unpacker.unconsumed_tail:
+        if self._start >= self._places[-1][0] + self._step and not self._unpacker.unconsumed_tail:
             self._places.append((self._start, self._file.tell(), self._unpacker.copy()))
         while not self._piece:
             last = self._unpacker

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ship.data.sources.archives import BROKEN
+from ship.data.sources.gzipped import Gzipped
 from ship.data.sources.rows import Images, Wanted
 from ship.data.sources.seeking import Computed
 from ship.errors import BadInput
 
+BLOCK = 2**20  # bytes that are read at once
 LARGEST = 2**28  # bytes of an image or a list; more is no such file
 
 
@@ -41,7 +45,7 @@ def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Me
                             yield Member(info.filename, partial(bundle.open, info))
                 return
             file.seek(0)
-            with tarfile.open(fileobj=file, mode="r|*", bufsize=2**20) as tape:
+            with _ahead(file, place) as content, tarfile.open(fileobj=content, mode="r|*", bufsize=BLOCK) as tape:
                 while (member := tape.next()) is not None:
                     if member.isreg():
                         yield Member(member.name.removeprefix("./"), partial(_content, tape, member))
@@ -169,6 +173,29 @@ def _opened(place: Path | Sequence[Path] | IO[bytes]) -> IO[bytes]:
     if isinstance(place, Path):
         return place.open("rb")
     return io.BufferedReader(Joined(place), 2**20) if isinstance(place, Sequence) else place
+
+
+class _Ahead:
+    """A file whose next block is read, and unpacked, in a thread of its own meanwhile."""
+
+    def __init__(self, file: IO[bytes] | Gzipped, pool: Executor) -> None:
+        self._file, self._pool = file, pool
+        self._next = pool.submit(file.read, BLOCK)
+
+    def read(self, size: int) -> bytes:
+        """The next block; tarfile asks for blocks of one size."""
+        data, self._next = self._next.result(), self._pool.submit(self._file.read, size)
+        return data or b""
+
+
+@contextmanager
+def _ahead(file: IO[bytes], place: object) -> Iterator[Any]:
+    """What a tar archive is read from: of a gzip file its content."""
+    packed = file.read(2) == b"\x1f\x8b" and isinstance(place, Path)
+    file.seek(0)
+    with ExitStack() as opened:
+        content = opened.enter_context(Gzipped(Path(file.name), step=math.inf)) if packed else file
+        yield _Ahead(content, opened.enter_context(ThreadPoolExecutor(1)))
 
 
 def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
