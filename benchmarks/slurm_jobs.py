@@ -22,6 +22,7 @@ from cluster import Cluster, obstacle
 from project import environment_of, make_project
 
 SNAKEMAKE = ["snakemake", "--profile", "slurm", "--quiet", "all", "--allowed-rules", "train", "--forcerun", "train"]
+RUNS = "runs/vit_mini/digits/ship"
 POLL = ["--slurm-init-seconds-before-status-checks", "5"]
 LOOP = """
 from ship.experiment.params import read_params
@@ -29,7 +30,7 @@ from ship.artifacts import Run
 from ship.training.train import train_run
 params = read_params("params.yaml")
 for seed in params.grid.seeds:
-    train_run(params, Run("digits", "ship", seed), lambda record: None)
+    train_run(params, Run("vit_mini", "digits", "ship", seed), lambda record: None)
 """
 
 
@@ -59,7 +60,7 @@ def experiment(folder: Path, runs: int) -> Path:
     """One small task, one method and many seeds; all but the runs is made."""
     task = {"source": "builtin", "train": 80, "val": 20, "test": 50}
     settings = {"grid.tasks": ["digits"], "grid.methods": ["ship"], "grid.seeds": list(range(runs))}
-    backbone = {"backbone": {"name": "vit_mini"}, "tasks.digits": task}
+    backbone = {"grid.backbones": ["vit_mini"], "backbones": {"vit_mini": {"name": "vit_mini"}}, "tasks.digits": task}
     make_project(
         folder, {**settings, **backbone, "train.epochs": 1, "train.warmup_epochs": 0, "compute.device": "auto"}
     )
@@ -67,7 +68,7 @@ def experiment(folder: Path, runs: int) -> Path:
         "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\nruns_per_job: 1\njobs: 100\n"
     )
     subprocess.run(
-        ["snakemake", "--cores", "2", "--quiet", "all", "--", "results/settings/digits/ship.json"],
+        ["snakemake", "--cores", "2", "--quiet", "all", "--", "results/settings/vit_mini/digits/ship.json"],
         cwd=folder,
         env=environment_of(folder),
         check=True,
@@ -77,9 +78,8 @@ def experiment(folder: Path, runs: int) -> Path:
 
 def measure(name: str, folder: Path, command: list[str], runs: int) -> None:
     """Time a way to make all runs."""
-    for made in ("runs", "results/runs"):
-        shutil.rmtree(folder / made, ignore_errors=True)
-    targets = [f"results/runs/digits/ship/{seed}.json" for seed in range(runs)] if command[0] == "snakemake" else []
+    shutil.rmtree(folder / "runs", ignore_errors=True)
+    targets = [f"{RUNS}/{seed}/run.json" for seed in range(runs)] if command[0] == "snakemake" else []
     start = time.monotonic()
     with (folder / "said").open("wb") as said:
         code = subprocess.run(
@@ -91,7 +91,7 @@ def measure(name: str, folder: Path, command: list[str], runs: int) -> None:
             check=False,
         ).returncode
     seconds = time.monotonic() - start
-    made = len(list(folder.glob("results/runs/digits/ship/*.json")))
+    made = len(list(folder.glob(f"{RUNS}/*/run.json")))
     print(f"{name}: {seconds:.0f} s for {made} of {runs} runs, {seconds / runs:.1f} s a run, exit {code}", flush=True)
     if code:
         print((folder / "said").read_text()[-3000:])
