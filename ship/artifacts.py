@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +47,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def is_full(error: Exception) -> bool:
     """Whether a disk or a quota has no room left; safetensors says so in words alone."""
     return getattr(error, "errno", None) in FULL or f"(os error {errno.ENOSPC})" in str(error)
+
+
+def sweep(folder: Path) -> None:
+    """Remove from `folder` the drafts that killed processes left; that of one that lives stays, which would fail."""
+    for draft in folder.glob(".*.part"):
+        with suppress(FileNotFoundError):  # its process has renamed it
+            if abandoned(draft):
+                draft.unlink()
 
 
 def abandoned(draft: Path) -> bool:

@@ -11,7 +11,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import sys
-from collections.abc import Callable, MutableSequence
+from collections.abc import MutableSequence
 from types import ModuleType
 from typing import Any
 
@@ -85,7 +85,6 @@ def defer_compiler() -> None:
     """Put the stand-ins where the compiler would be loaded from; nothing where it is there already."""
     if COMPILER in sys.modules:
         return
-    stand_ins: list[Callable[[str], ModuleType]] = [_Compiler, _Utils]
-    for kind, name in zip(stand_ins, (COMPILER, f"{COMPILER}.utils"), strict=True):
-        sys.modules[name] = kind(name)
+    for stand_in in (_Compiler(COMPILER), _Utils(f"{COMPILER}.utils")):
+        sys.modules[stand_in.__name__] = stand_in
     sys.meta_path.insert(0, _Finder())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -37,6 +38,11 @@ class Reading(NamedTuple):
 
 
 PLAIN = Reading()
+
+
+def told(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """How a prepared split has its images read, by its file's `metadata`: the keys of Reading that are not plain."""
+    return dict(json.loads((metadata or {}).get(b"reading", b"{}")))
 
 
 class Seen(NamedTuple):

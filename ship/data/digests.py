@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,12 +22,18 @@ def digest(path: Path, kind: Kind) -> str:
     """Of the file's content; read once for as long as the file does not change (`.NAME.checked` beside it says so)."""
     known = _note(path)
     if kind not in known:
-        if (size := path.stat().st_size) >= LARGE:
-            _log.info("%s: reading %.1f GB for their %s", path, size / 1e9, kind)
-        with path.open("rb") as file:
-            known[kind] = hashlib.file_digest(file, kind).hexdigest()
+        known[kind] = _computed(path, kind, tuple(_stamp(path)))
         _write_note(path, known)
     return known[kind]
+
+
+@cache  # where nothing can be noted beside it, a process reads the file once all the same
+def _computed(path: Path, kind: Kind, state: tuple[int, ...]) -> str:
+    """Of the file as it is in that state."""
+    if (size := state[0]) >= LARGE:
+        _log.info("%s: reading %.1f GB for their %s", path, size / 1e9, kind)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def note_digest(path: Path, kind: Kind, value: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -21,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ship.data.decoding import PLAIN, Reading, rgb
+from ship.data.decoding import PLAIN, Reading, rgb, told
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -47,7 +46,7 @@ def read_labels(*paths: Path) -> np.ndarray:
 def read_told(path: Path) -> dict[str, Any]:
     """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
     with _open(path) as file:
-        return _told(file)
+        return told(file.schema_arrow.metadata)
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
@@ -123,16 +122,12 @@ Piece = tuple[list[str], Tensor, Tensor]
 
 def _pieces(file: pq.ParquetFile, size: int, interpolation: str, threads: int) -> Iterator[Piece]:
     """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read."""
-    reading = Reading(**_told(file))
+    reading = Reading(**told(file.schema_arrow.metadata))
     for group in range(file.num_row_groups):
         table = file.read_row_group(group)
         labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
         images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
         yield table["key"].to_pylist(), images, labels
-
-
-def _told(file: pq.ParquetFile) -> dict[str, Any]:
-    return dict(json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
 
 
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.artifacts import expanded, replacing, sha256, write_json
+from ship.artifacts import expanded, replacing, sha256, sweep, write_json
 from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
@@ -171,8 +171,7 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
         if twins:
             raise together(twins, "remove one of each pair")
         write_json(draft_summary, about)
-    for draft in out.glob(".*.part"):  # of processes that were killed
-        draft.unlink(missing_ok=True)
+    sweep(out)
 
 
 def _write_split(

@@ -15,7 +15,8 @@ from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_tex
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
-from ship.report.classes import CLASSES, MEASURES, judge
+from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
+from ship.report.outcomes import read_outcomes
 from ship.report.statistics import Comparison, deviation, group_mean, group_means, holm, interval, paired, task_mean
 
 METRICS = Path("results", "metrics.json")
@@ -71,14 +72,13 @@ def aggregate(
         )
     results = _results(root, runs)
     results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
-    hits = _all_hits(root, runs)
+    hits, judged = _judged(root, runs)
     _check_accuracies(results, hits)
-    measures, classes = judge(root, runs)
-    summary = summarise(results.join(measures), hits)
+    summary = summarise(results.join(Frame([one.measures for one in judged])), hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     write_text(into / TABLE, _csv(summary, "%.6f"))
     write_text(into / PAIRED, _csv(compare(hits), "%.6g"))
-    write_text(into / CLASSES, _csv(classes, "%.6f"))
+    write_text(into / CLASSES, _csv(over_seeds([one.classes for one in judged]), "%.6f"))
     for path, text in _plots(root, runs, results).items():
         write_text(into / path, text)
     write_text(into / PLOTS / "affinity.csv", _csv(_affinities(root, params), "%.6f"))
@@ -94,12 +94,6 @@ def of_these_runs(params: Params, root: Path = Path()) -> bool:
     made = _plots(root, runs, _results(root, runs))
     there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, CLASSES, *made))
     return there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())
-
-
-def read_hits(root: Path, run: Run) -> pd.Series[bool]:
-    """Whether each test image was predicted right, by its key."""
-    table = pd.read_parquet(root / run.folder / "predictions.parquet", columns=["key", "label", "prediction"])
-    return pd.Series((table["label"] == table["prediction"]).to_numpy(), index=table["key"])
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
@@ -190,15 +184,19 @@ def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_
     return np.stack([column.to_numpy() for column in hits])
 
 
-def _all_hits(root: Path, runs: Sequence[Run]) -> dict[Run, pd.Series[bool]]:
-    """The hits of every run; those of a task share the keys of their images, which else were most of the memory."""
-    found, keys = {}, dict[str, Any]()
+def _judged(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]], list[Judged]]:
+    """Of every run, whether each test image was predicted right, by its key, and how good it is beyond that.
+
+    Runs of a task share the keys of its images, which else were most of the memory.
+    """
+    hits, judged, keys = {}, [], dict[str, Any]()
     for run in runs:
-        hits = read_hits(root, run)
-        if (shared := keys.setdefault(run.task, hits.index)).equals(hits.index):
-            hits.index = shared
-        found[run] = hits
-    return found
+        found = read_outcomes(root, run)
+        own = pd.Index(found.keys)
+        shared = keys.setdefault(run.task, own)
+        hits[run] = pd.Series(found.hits, index=shared if shared.equals(own) else own)
+        judged.append(judge(run, found))
+    return hits, judged
 
 
 def _results(root: Path, runs: Sequence[Run]) -> Frame:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from ship.artifacts import Run
-from ship.report.outcomes import Outcomes, read_outcomes
+from ship.report.outcomes import Outcomes
 from ship.report.quality import balanced_accuracy, by_class, macro_f1, reliability
 
 MEASURES = ("balanced_accuracy", "macro_f1", "calibration_error")
@@ -18,26 +18,23 @@ PLACE = ["backbone", "task", "method", "class"]
 
 
 class Judged(NamedTuple):
-    """Of the runs that were given, in their order."""
+    """Of one run."""
 
-    measures: pd.DataFrame
-    """a row a run: MEASURES"""
+    measures: dict[str, float]
+    """by the names of MEASURES"""
     classes: pd.DataFrame
-    """a row a backbone, task, method and class: precision, recall and F1, means over seeds, and support"""
+    """a row a class: whose run it is, precision, recall, F1 and support"""
 
 
-def judge(root: Path, runs: Sequence[Run]) -> Judged:
-    """What the predictions under `root` say of each run and of each class."""
-    measures, tables = [], []
-    for run in runs:
-        found = read_outcomes(root, run)
-        table = by_class(found.labels, found.predicted, len(found.classes))
-        measures.append(_measures(found, table))
-        tables.append(table.assign(**run._asdict(), **{"class": found.classes}))
+def judge(run: Run, found: Outcomes) -> Judged:
+    """What a run's predictions say of it and of each class."""
+    table = by_class(found.labels, found.predicted, len(found.classes))
+    values = balanced_accuracy(table), macro_f1(table), reliability(found.hits, found.confidences).error
+    whose = table.assign(**run._asdict(), **{"class": found.classes})
+    return Judged(dict(zip(MEASURES, values, strict=True)), whose)
+
+
+def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """A row a backbone, task, method and class, of the `classes` of runs: means over seeds, and support."""
     means = pd.concat(tables).groupby(PLACE, sort=False)[["precision", "recall", "f1", "support"]].mean()
-    return Judged(pd.DataFrame(measures), means.reset_index().astype({"support": "int64"}))
-
-
-def _measures(found: Outcomes, table: pd.DataFrame) -> dict[str, Any]:
-    error = reliability(found.labels == found.predicted, found.confidences).error
-    return dict(zip(MEASURES, (balanced_accuracy(table), macro_f1(table), error), strict=True))
+    return means.reset_index().astype({"support": "int64"})

@@ -55,7 +55,7 @@ def _seen(root: Path, task: str, runs: Sequence[Run]) -> dict[str, Any]:
     found = [read_outcomes(root, run) for run in runs]
     names, every = found[0].classes, len(found[0].classes)
     counts = np.sum([confusion(one.labels, one.predicted, every) for one in found], axis=0)
-    hits = np.concatenate([one.labels == one.predicted for one in found])
+    hits = np.concatenate([one.hits for one in found])
     trust = reliability(hits, np.concatenate([one.confidences for one in found]))
     split = root / data_folder(task) / "test.parquet"
     return {
@@ -69,7 +69,7 @@ def _seen(root: Path, task: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 def pairs(counts: npt.NDArray[np.int64], names: Sequence[str]) -> list[dict[str, Any]]:
     """The most frequent confusions: what an image is, what it is taken for, how often, and the share of its class."""
-    wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
+    wrong = _confused(counts)
     order = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
     places = [divmod(int(place), len(counts)) for place in order if wrong.flat[place]]
     totals = counts.sum(axis=1)
@@ -79,9 +79,14 @@ def pairs(counts: npt.NDArray[np.int64], names: Sequence[str]) -> list[dict[str,
     ]
 
 
+def _confused(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The counts (C, C) without those of the right class."""
+    return counts * (1 - np.eye(len(counts), dtype=np.int64))
+
+
 def matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
     """The confusion matrix, of at most SQUARE classes: where there are more, of those that are confused most often."""
-    wrong = counts * (1 - np.eye(len(counts), dtype=np.int64))
+    wrong = _confused(counts)
     order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
     chosen = sorted(int(place) for place in order[:SQUARE])
     totals = np.maximum(counts.sum(axis=1), 1)
@@ -94,7 +99,7 @@ def matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any
 
 def mistakes(found: Outcomes, split: Path) -> list[Mistake]:
     """The most confident of a run's mistakes, with their pictures from the prepared test images."""
-    (wrong,) = np.nonzero(found.labels != found.predicted)
+    (wrong,) = np.nonzero(~found.hits)
     worst = wrong[np.argsort(-found.confidences[wrong], kind="stable")[:MISTAKES]].tolist()
     pictures = thumbnails(split, [found.keys[i] for i in worst])
     return [

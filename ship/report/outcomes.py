@@ -27,6 +27,12 @@ class Outcomes(NamedTuple):
     classes: list[str]
     """the names of the C classes"""
 
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """(n,), whether the predicted class is the right one."""
+        right: npt.NDArray[np.bool_] = self.labels == self.predicted
+        return right
+
 
 def read_outcomes(root: Path, run: Run) -> Outcomes:
     """Those of a run under `root`. Raises BadInput where its file is of an older version, without class names."""
@@ -37,9 +43,3 @@ def read_outcomes(root: Path, run: Run) -> Outcomes:
         raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")
     labels, predicted, confidences = (table[name].to_numpy() for name in ("label", "prediction", "probability"))
     return Outcomes(table["key"].to_pylist(), labels, predicted, confidences, json.loads(names))
-
-
-def read_probabilities(root: Path, run: Run) -> npt.NDArray[np.float16]:
-    """The probabilities (n, C) of all classes."""
-    column = pq.read_table(root / run.folder / "predictions.parquet", columns=["probabilities"], partitioning=None)[0]
-    return column.combine_chunks().flatten().to_numpy().reshape(len(column), -1)

@@ -26,7 +26,6 @@ class Now:
     def __init__(self, params: Params, root: Path = Path()) -> None:
         self.params, self.root, self.code = params, root, Code()
         self._settings: dict[tuple[str, str, str], dict[str, Any]] = {}
-        self._modules: dict[str, dict[str, str]] = {}
 
     @cached_property
     def weights(self) -> dict[str, str | None]:
@@ -57,12 +56,6 @@ class Now:
             self._settings[row] = wanted_settings(self.params, *row, self.root)
         return self._settings[row]
 
-    def modules(self, method: str) -> dict[str, str]:
-        """Digests of the code that trains a method."""
-        if method not in self._modules:
-            self._modules[method] = self.code.modules("train", method)
-        return self._modules[method]
-
     def about(self, run: Run) -> dict[str, Any]:
         """What `run.json` would say of the run. Raises BadInput where its settings have yet to be chosen."""
         method, settings = self.params.methods[run.method].method, self.settings(run[:3])
@@ -75,7 +68,7 @@ class Now:
             "hierarchy": self.hierarchies[run.backbone, run.task],
             "backbone": {"sha256": self.weights[run.backbone]},
             "data": self.images[run.task],
-            "code": self.modules(method),
+            "code": self.code.modules("train", method),
         }
 
 

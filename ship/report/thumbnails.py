@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Collection
 from pathlib import Path
 
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ship.data.decoding import PLAIN, Reading, rgb
+from ship.data.decoding import PLAIN, Reading, rgb, told
 
 SIDE = 96  # pixels at most
 QUALITY = 70  # of JPEG: some 3 KB each
@@ -21,7 +20,7 @@ def thumbnails(split: Path, keys: Collection[str]) -> dict[str, str]:
     """The images of the prepared `split` that have these keys, as URLs that hold a JPEG; as the task reads them."""
     found = {}
     with pq.ParquetFile(split) as file:
-        reading = Reading(**json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
+        reading = Reading(**told(file.schema_arrow.metadata))
         for group in range(file.num_row_groups):
             named = file.read_row_group(group, columns=["key"])["key"].to_pylist()
             if places := [place for place, key in enumerate(named) if key in keys]:  # else its images are not read

@@ -7,18 +7,18 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ship.artifacts import abandoned, read_tensors, write_tensors
+from ship.artifacts import read_tensors, sweep, write_tensors
 from ship.compute import Compute, environment
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.training.loop import Epoch
 
+RESUME = "resume.safetensors"  # there from the first finished epoch until the fit is
 SHARE = 0.05  # of the time, at most, that goes into saving
 
 _log = logging.getLogger(__name__)
@@ -96,16 +96,10 @@ class Keeper:
 
 
 def clear(folder: Path, *files: str) -> None:
-    """Remove from `folder` what only an unfinished fit or search needs, and the drafts that a kill left there.
-
-    A draft of a process that lives stays: that would fail without it.
-    """
+    """Remove from `folder` what only an unfinished fit or search needs, and the drafts that a kill left there."""
     for name in files:
         (folder / name).unlink(missing_ok=True)
-    for draft in folder.glob(".*.part"):
-        with suppress(FileNotFoundError):  # its process has renamed it
-            if abandoned(draft):
-                draft.unlink()
+    sweep(folder)
 
 
 def _optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

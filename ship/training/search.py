@@ -28,9 +28,9 @@ from ship.experiment.settings import write_chosen
 from ship.methods.options import check_row
 from ship.training.fit import TRAINING, Setup, fit, images_of, origin_of, predictions, prepare
 from ship.training.loop import Epoch
-from ship.training.resume import Origin, clear, identity
+from ship.training.resume import RESUME, Origin, clear, identity
 
-TRIALS, RESUME = "trials.json", "resume.safetensors"
+TRIALS = "trials.json"
 _log = logging.getLogger(__name__)
 
 

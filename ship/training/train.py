@@ -34,9 +34,8 @@ from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
 from ship.training.fit import Prepared, Setup, fit, images_of, origin_of, predictions, prepare
 from ship.training.loop import Epoch
-from ship.training.resume import Progress, clear
+from ship.training.resume import RESUME, Progress, clear
 
-RESUME = "resume.safetensors"  # there from the first finished epoch until the run is
 ENOUGH = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
 
 _log = logging.getLogger(__name__)

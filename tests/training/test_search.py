@@ -168,7 +168,6 @@ def test_prepared_images_are_read_in_one_place():
         "data/prepare.py",
         "inference/export.py",
         "inference/rows.py",
-        "report/aggregate.py",
         "report/outcomes.py",
         "report/thumbnails.py",
         "training/train.py",
