@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
+from forking import ALL, forking
+from project import ROOT, commands_in
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -62,6 +64,21 @@ def once(tmp_path_factory):
         return folder
 
     return build
+
+
+@pytest.fixture(scope="session")
+def started(tmp_path_factory):
+    """The folder of commands that start at once, since a process that has imported all of them forks (forking.py)."""
+    place = tmp_path_factory.mktemp("started") / "bin"
+    with forking(ROOT, place, *ALL):
+        yield place
+
+
+@pytest.fixture
+def at_once(started):
+    """A test whose commands start at once, but for those within `commands_in()`."""
+    with commands_in(started):
+        yield
 
 
 @pytest.fixture(autouse=True)

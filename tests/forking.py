@@ -1,13 +1,16 @@
-"""The command `ship` in processes forked from one that has imported what it needs: a job then starts at once.
+"""`ship`, `snakemake`, `dvc` and `python FILE`, forked from a process that has imported what they need: at once.
 
-The command itself is the real one. Most of a tiny job's time goes into importing torch and timm, and tests that run a
-hundred of them have no other way to end within minutes. Who kills such a process kills its fork.
+The commands themselves are the real ones, with the arguments, folder, environment and streams of their caller. Most of
+a tiny job's time goes into importing torch, and tests that run hundreds of them have no other way to end within
+minutes. Who kills such a process kills its fork. What only a start of its own can show (other hash seeds, memory, jobs
+of a cluster) is tested with one.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -29,28 +32,31 @@ MODULES = (
     *("ship.report.comparison", "ship.report.page", "ship.training.train"),
     *("cv2", "h5py", "jinja2", "pandas", "scipy.io", "sklearn.cluster"),  # imported late
 )
+ALL = ("ship", "snakemake", "dvc", "python")
+WORKFLOW = ("snakemake.cli", "snakemake.workflow", "dvc.cli", "dvc.repo", "dvc.commands.repro")
+MAINS = {"ship": "ship.cli", "snakemake": "snakemake.cli", "dvc": "dvc.cli"}
 CLIENT = f"""#!{sys.executable} -IS
 import json, os, socket, sys
 place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "socket")
-with socket.socket(socket.AF_UNIX) as line:
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
     line.connect(place)
-    socket.send_fds(line, [json.dumps([sys.argv, os.getcwd()]).encode()], [0, 1, 2])
+    socket.send_fds(line, [json.dumps([sys.argv, os.getcwd(), dict(os.environ)]).encode()], [0, 1, 2])
     code = line.recv(1)
 sys.exit(code[0] if code else 137)
 """
 
 
 @contextmanager
-def forking(folder: Path, place: Path) -> Iterator[dict[str, str]]:
-    """The environment of commands in `folder` whose `ship` is forked; `place` holds what that takes, for a while."""
+def forking(folder: Path, place: Path, *names: str) -> Iterator[dict[str, str]]:
+    """The environment of commands in `folder` whose `names` (`ship`) are forked; `place` holds what that takes."""
     place.mkdir()
-    client = place / "ship"
-    client.write_text(CLIENT)
-    client.chmod(0o755)
+    for name in names or ("ship",):
+        client = place / name
+        client.write_text(CLIENT)
+        client.chmod(0o755)
     environment = environment_of(folder)
-    with subprocess.Popen(
-        [sys.executable, __file__, place / "socket"], env=environment, stdout=subprocess.PIPE
-    ) as server:
+    words = [sys.executable, __file__, place / "socket", *([] if {*names} <= {"ship"} else WORKFLOW)]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout.readline() == b"ready\n"
             yield {**environment, "PATH": os.pathsep.join([str(place), environment["PATH"]])}
@@ -58,14 +64,14 @@ def forking(folder: Path, place: Path) -> Iterator[dict[str, str]]:
             server.terminate()
 
 
-def serve(place: str) -> None:
+def serve(place: str, *modules: str) -> None:
     """Fork for each command that comes."""
-    for module in MODULES:
+    for module in (*MODULES, *modules):
         import_module(module)
     decoding.formats()
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
-    with socket.socket(socket.AF_UNIX) as line:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
         line.bind(place)
         line.listen(64)
         print("ready", flush=True)
@@ -79,29 +85,41 @@ def serve(place: str) -> None:
 
 def _answer(caller: socket.socket) -> None:
     """Run the command in this process, which ends with it, and say its exit code."""
-    from ship import cli
-
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    said, files, _, _ = socket.recv_fds(caller, 2**16, 3)
+    said, files, _, _ = socket.recv_fds(caller, 2**20, 3)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
-    sys.argv, folder = json.loads(said)
+    sys.argv, folder, environment = json.loads(said)
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     code = 1
     try:
-        cli.main()
-        code = 0
+        code = _run(Path(sys.argv[0]).name) or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
     finally:
-        if sys.exc_info()[0] is not None:
-            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         caller.send(bytes([code]))
         os._exit(code)
+
+
+def _run(name: str) -> int | None:
+    """What the command of that name does; its exit code where it returns one."""
+    if name in MAINS:
+        return import_module(MAINS[name]).main()
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, str(Path(sys.argv[0]).parent.resolve()))
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    return None
 
 
 def _end_with(caller: socket.socket) -> None:
@@ -111,4 +129,4 @@ def _end_with(caller: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

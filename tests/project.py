@@ -28,6 +28,7 @@ from ship.models.hierarchy import measure_hierarchy
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = [path for path in sorted((ROOT / "presets").glob("*.yaml")) if not path.stem.startswith("pretrain_")]
 BACKBONE = "vit_random"
+FIRST: list[str] = []  # folders of commands that come before those of the environment: see `commands_in`
 TINY = {
     "grid": {
         "backbones": [BACKBONE],
@@ -85,10 +86,22 @@ def make_project(folder, settings=None):
     return folder
 
 
+@contextlib.contextmanager
+def commands_in(*folders):
+    """Within, commands come from these folders first; from none, each starts a process of the environment's."""
+    before, FIRST[:] = FIRST[:], map(str, folders)
+    try:
+        yield
+    finally:
+        FIRST[:] = before
+
+
 def environment_of(folder):
     """The environment of a command in `folder`: with the package there, or else here."""
     package = folder if (Path(folder) / "ship").is_dir() else ROOT
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    if FIRST:
+        check_unedited(package)
+    path = os.pathsep.join([*FIRST, str(Path(sys.executable).parent), os.environ["PATH"]])
     return {**os.environ, "PATH": path, "PYTHONPATH": str(package), "HF_HUB_OFFLINE": "1"}
 
 
@@ -107,14 +120,17 @@ def summary(folder):
     """Snakemake's rows, one an output file, by column; in this process, where a look takes a tenth of a second."""
     from snakemake import cli as snakemake
 
-    modules = ("ship/*.py", "ship/*/*.py", "ship/*/*/*.py")
-    assert contents(folder, *modules) == contents(ROOT, *modules), (
-        "an edited package: expected `command`, got `summary`"
-    )
+    check_unedited(folder)
     done = _within(snakemake.main, "snakemake", "--cores", "1", "--detailed-summary", cwd=folder)
     assert done.returncode == 0, done.stderr
     header, *rows = [line.split("\t") for line in done.stdout.splitlines()]
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def check_unedited(folder):
+    """Refuse a package that differs from the one here, which processes of the tests have imported."""
+    modules = ("ship/*.py", "ship/*/*.py", "ship/*/*/*.py")
+    assert contents(folder, *modules) == contents(ROOT, *modules), f"{folder}: expected the package as it is here"
 
 
 def _within(main, *words, cwd):

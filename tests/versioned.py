@@ -6,10 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
-from project import ROOT, TINY, command, environment_of, make_project
+from project import ROOT, TINY, command, commands_in, environment_of, make_project
 
 SMALL = {"grid.tasks": ["digits"], "grid.methods": ["linear", "vpt"], "train.epochs": 2}
 TINY_GRID = {f"grid.{axis}": TINY["grid"][axis] for axis in ("tasks", "methods")}  # all of it
@@ -28,7 +27,7 @@ def run(folder, *arguments, fails=False):
 
 def state(folder, step, *, fails=False):
     """Run `record` or `sync`."""
-    return run(folder, sys.executable, "workflow/state.py", step, fails=fails)
+    return run(folder, "python", "workflow/state.py", step, fails=fails)
 
 
 def make_repository(folder, settings=None):
@@ -85,7 +84,9 @@ def clean(folder):
 def kill(folder, due, *arguments):
     """Start a command and, once `due()` holds, end it with all that it started (kill -9); whether it was still on."""
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(arguments, cwd=folder, env=environment_of(folder), start_new_session=True, **silent)
+    with commands_in():  # whose processes are all its own
+        environment = environment_of(folder)
+    process = subprocess.Popen(arguments, cwd=folder, env=environment, start_new_session=True, **silent)
     try:
         while process.poll() is None and not due():
             time.sleep(0.002)

@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from project import command, contents, write_params
+from project import FIRST, command, commands_in, contents, write_params
 from versioned import (
     KEPT,
     SMALL,
@@ -26,14 +26,19 @@ from versioned import (
 
 from ship.report.classes import MEASURES
 
-pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("at_once")]
 RUN = "runs/vit_random/digits/vpt/0"
 
 
 @pytest.fixture(scope="session")
-def reproduced(once):
+def reproduced(once, started):
     """A committed repository that DVC has computed."""
-    return once("reproduced", lambda folder: make_reproduced(folder / "repository")) / "repository"
+
+    def make(folder):
+        with commands_in(started):
+            make_reproduced(folder / "repository")
+
+    return once("reproduced", make) / "repository"
 
 
 @pytest.fixture
@@ -72,10 +77,11 @@ def test_a_second_repro_does_nothing(repository):
 
 
 def test_a_forced_repro_makes_the_same_bytes_twice(repository):
-    """Every hash in dvc.lock, and every file."""
+    """Every hash in dvc.lock, and every file; also where each command is a process of its own."""
     lock, before = (repository / "dvc.lock").read_bytes(), contents(repository, *KEPT)
-    for _ in range(2):
-        run(repository, "dvc", "repro", "--force")
+    for folders in (FIRST[:], ()):
+        with commands_in(*folders):
+            run(repository, "dvc", "repro", "--force")
         assert (repository / "dvc.lock").read_bytes() == lock
         assert not run(repository, "git", "status", "--porcelain")
     assert contents(repository, *KEPT) == before
@@ -95,7 +101,7 @@ def test_a_changed_option_is_named_rerun_and_compared_alone(repository):
     changed = {tuple(key.split(".")[:3]) for key in found["results/metrics.json"]}
     assert changed <= {(measure, "vit_random", "linear") for measure in ("accuracy", *MEASURES)}
     assert "accuracy.vit_random.linear.tasks.digits" in found["results/metrics.json"]
-    run(repository, sys.executable, "workflow/plots.py", "HEAD~1", "HEAD")
+    run(repository, "python", "workflow/plots.py", "HEAD~1", "HEAD")
     for name in ("curves", "accuracy", "affinity"):
         assert "</svg>" in (repository / f"dvc_plots/{name}.svg").read_text()
         assert (repository / f"dvc_plots/{name}.png").read_bytes().startswith(b"\x89PNG")
@@ -118,7 +124,8 @@ def test_an_experiment_shows_its_metrics(repository):
 def test_a_clone_computes_everything_without_a_pull(repository, tmp_path):
     """As in the README: results lie in Git, and all that they are made of is made again, to the same bytes."""
     place = clone(repository, tmp_path / "clone")
-    run(place, "snakemake", "--cores", "2")
+    with commands_in():
+        run(place, "snakemake", "--cores", "2")
     assert not run(place, "git", "status", "--porcelain")
     assert contents(place, *KEPT) == contents(repository, *KEPT)
 
