@@ -2,19 +2,29 @@
 
 Debian's packages are enough (slurmctld, slurmd, slurm-client, munge); it needs root, no systemd, no cgroups. Several
 nodes share the machine: each has its own name and port. Their GPUs are character devices without a driver, so jobs wait
-for them and see CUDA_VISIBLE_DEVICES, but compute on the CPU.
+for them and see CUDA_VISIBLE_DEVICES, but compute on the CPU. Several processes may test on it side by side: whoever
+needs it first brings it up, and whoever leaves it last takes it down.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+from filelock import FileLock
+from project import ROOT
+
+SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 CONF = Path("/etc/slurm/slurm.conf")  # nowhere else: Snakemake's executor hides SLURM_CONF from srun
 MARK = "ClusterName=shiptest"
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
@@ -67,31 +77,67 @@ def obstacle() -> str:
     return ""
 
 
+PARTITIONS = {  # the number of nodes; each but those of `cpu` has a GPU of two shards
+    "cpu": 2,
+    "gpu": 3,
+    "lost": 2,  # for whoever lets a node of it die
+    "shared": 2,  # for whoever counts what runs there at once
+}
+
+
 class Cluster:
-    """One controller and `nodes` nodes of 2 CPUs and `memory` MB; all but the first have `gpus` GPUs of two shards."""
+    """A controller and nodes of 2 CPUs and `memory` MB, in the partitions above."""
 
-    def __init__(self, folder: Path, *, nodes: int = 3, gpus: int = 1, memory: int = 32000) -> None:
+    def __init__(self, folder: Path, *, memory: int = 32000) -> None:
         self.folder = folder
-        self.nodes = [f"node{number + 1}" for number in range(nodes)]
-        self.gpus = dict.fromkeys(self.nodes[1:], gpus)
+        self.nodes = {part: [f"{part}{n}" for n in range(count)] for part, count in PARTITIONS.items()}
         self.memory = memory
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def up(self) -> None:
-        """Start everything and wait until all nodes are idle."""
-        for name in ("state", "dev", *(f"spool-{node}" for node in self.nodes)):
+    @contextmanager
+    def up(self) -> Iterator[Cluster]:
+        """The cluster, until the last of the processes that are in here leaves."""
+        guard = FileLock(f"{self.folder}.lock")
+        with Path(f"{self.folder}.users").open("w") as users:
+            with guard:
+                fcntl.flock(users, fcntl.LOCK_SH)
+                if not CONF.exists():
+                    self._bring_up()
+            try:
+                yield self
+            finally:
+                with guard:
+                    try:
+                        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except OSError:
+                        pass  # somebody is in here yet
+                    else:
+                        self._take_down()
+
+    @contextmanager
+    def used(self, *, alone: bool = False) -> Iterator[None]:
+        """Whoever is in here `alone` meets nobody else in here."""
+        with Path(f"{self.folder}.use").open("w") as use:
+            fcntl.flock(use, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+
+    def _bring_up(self) -> None:
+        """Start everything and wait until jobs may be sent to all nodes."""
+        nodes = [node for nodes in self.nodes.values() for node in nodes]
+        for name in ("state", "dev", *(f"spool-{node}" for node in nodes)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._configure()
         self._munge()
         self.start_controller()
-        for node in self.nodes:
-            self.start_node(node)
+        for node in nodes:
+            self._start(node, "slurmd", "-D", "-f", str(CONF), "-N", node)
+        for node in nodes:
+            self.await_node(node)
 
-    def down(self) -> None:
+    def _take_down(self) -> None:
         """Cancel what runs and end the daemons that were started here."""
         run("scancel", "--user=root")
         wait(lambda: not run("squeue", "--noheader", "--states=running,completing"), "jobs ended", 20)
-        for name in [*self.nodes, "slurmctld", "munged"]:
+        for name in [*(node for nodes in self.nodes.values() for node in nodes), "slurmctld", "munged"]:
             self.kill(name, signal.SIGTERM)
         CONF.unlink()
         CONF.with_name("gres.conf").unlink()
@@ -104,13 +150,20 @@ class Cluster:
     def start_node(self, node: str) -> None:
         """Start a node's slurmd and wait until jobs may be sent to it."""
         self._start(node, "slurmd", "-D", "-f", str(CONF), "-N", node)
+        self.await_node(node)
+
+    def await_node(self, node: str) -> None:
+        """Wait until jobs may be sent to it."""
         wait(lambda: self.state(node) in {"idle", "mixed", "allocated"}, f"{node} is ready")
 
     def kill(self, name: str, sign: int = signal.SIGKILL) -> None:
-        """End a daemon: a node by its name, slurmctld, munged."""
-        if process := self.processes.pop(name, None):
-            process.send_signal(sign)
-            process.wait(30)
+        """End a daemon, whichever process started it: a node by its name, slurmctld, munged."""
+        mark = self.folder / f"{name}.started"
+        if mark.exists():
+            pid = int(mark.read_text())
+            os.kill(pid, sign)
+            wait(lambda: ended(pid), f"{name} ended", 30)
+            mark.unlink()
 
     def lose(self, node: str) -> None:
         """What a power failure does: the node's daemon and all of its jobs' processes are gone at once."""
@@ -132,24 +185,20 @@ class Cluster:
 
     def _configure(self) -> None:
         lines = [SETTINGS.format(mark=MARK, host=socket.gethostname(), folder=self.folder, port=PORT)]
-        for number, node in enumerate(self.nodes, start=1):
-            gpus = self.gpus.get(node, 0)
-            gres = f"Gres=gpu:toy:{gpus},shard:{2 * gpus}" if gpus else ""
-            place = f"NodeHostname={node} NodeAddr=127.0.0.1 Port={PORT + number}"
-            lines.append(f"NodeName={node} {place} CPUs=2 RealMemory={self.memory} {gres}\n")
-        lines.append(f"PartitionName=cpu Nodes={','.join(self.nodes)} Default=YES DefMemPerCPU=500\n")
-        lines.append(f"PartitionName=gpu Nodes={','.join(self.gpus)} DefMemPerCPU=500\n")
+        gpu = self.folder / "dev/gpu0"
+        if not gpu.exists():
+            os.mknod(gpu, 0o20666, os.makedev(1, 3))
+        port, gres = PORT, ""
+        for part, nodes in self.nodes.items():
+            for node in nodes:
+                port += 1
+                place = f"NodeHostname={node} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory={self.memory}"
+                lines.append(f"NodeName={node} {place} {'' if part == 'cpu' else 'Gres=gpu:toy:1,shard:2'}\n")
+                if part != "cpu":
+                    gres += f"NodeName={node} Name=gpu Type=toy File={gpu}\nNodeName={node} Name=shard Count=2\n"
+            lines.append(f"PartitionName={part} Nodes={','.join(nodes)} DefMemPerCPU=500\n")
         CONF.parent.mkdir(parents=True, exist_ok=True)
         CONF.write_text("".join(lines))
-        devices = [self.folder / "dev" / f"gpu{number}" for number in range(max(self.gpus.values()))]
-        for device in devices:
-            if not device.exists():
-                os.mknod(device, 0o20666, os.makedev(1, 3))
-        file = f"{self.folder}/dev/gpu[0-{len(devices) - 1}]"
-        gres = "".join(
-            f"NodeName={node} Name=gpu Type=toy File={file}\nNodeName={node} Name=shard Count={2 * gpus}\n"
-            for node, gpus in self.gpus.items()
-        )
         CONF.with_name("gres.conf").write_text(gres)
 
     def _munge(self) -> None:
@@ -166,9 +215,26 @@ class Cluster:
         wait(munge_answers, "munged answers")
 
     def _start(self, name: str, *command: str) -> None:
-        with (self.folder / f"{name}.out").open("ab") as log:
-            silent = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-            self.processes[name] = subprocess.Popen(command, start_new_session=True, **silent)
+        """Start a daemon that does not end with this process."""
+        log = self.folder / f"{name}.out"
+        apart = 'setsid "$@" < /dev/null >> "$0" 2>&1 & echo $!'
+        done = subprocess.run(["sh", "-c", apart, log, *command], capture_output=True, text=True, check=True)
+        (self.folder / f"{name}.started").write_text(done.stdout)
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, but for an entry that its parent may not have read."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except FileNotFoundError:
+        return True
+
+
+def describe(folder: Path, **site: object) -> None:
+    """Tell the profile in `folder` what this cluster is like."""
+    usual = yaml.safe_load((ROOT / "profiles/slurm/site.yaml").read_text())
+    told = {**usual, "partition": "cpu", "gpu_partition": "gpu", **site}
+    (folder / "profiles/slurm/site.yaml").write_text(yaml.safe_dump(told))
 
 
 def munge_answers() -> bool:

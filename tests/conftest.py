@@ -14,18 +14,15 @@ from project import ROOT, commands_in
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-LONGEST = ("slurm", "dvc", "slow")  # marks, those of the longest tests first
-APART = ("tests/workflow/test_dvc.py", "tests/workflow/test_workflow.py")  # what their tests share is made by `once`
+LONGEST = ("alone", "slurm", "dvc", "slow")  # marks, those of the longest tests first
+APART = tuple(f"tests/workflow/test_{name}.py" for name in ("dvc", "slurm", "workflow"))  # they share by `once`
 
 torch.set_num_threads(1)  # several processes share the cores
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Side by side, the tests of a file stay in one process, which makes its fixtures once; those of APART do not.
-
-    So the tests that need Slurm, of which there is one, never meet.
-    """
+    """Side by side, the tests of a file stay in one process, which makes its fixtures once; those of APART do not."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
@@ -49,10 +46,15 @@ def rank(item):
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory):
+def root(tmp_path_factory):
+    """The folder of this run of the tests, which its processes share."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def once(root):
     """A function of `name` and `make`: the folder that `make(folder)` filled, once for all processes; read it alone."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
 
     def build(name, make):
         folder, done = root / name, root / f"{name}.done"

@@ -8,6 +8,7 @@ of a cluster) is tested with one.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
@@ -96,20 +97,20 @@ def _answer(caller: socket.socket) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.path += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
-    code = 1
     try:
         code = _run(Path(sys.argv[0]).name) or 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 as the interpreter would
+        code = 1
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        caller.send(bytes([code]))
-        os._exit(code)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    caller.send(bytes([code]))
+    os._exit(code)
 
 
 def _run(name: str) -> int | None:

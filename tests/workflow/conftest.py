@@ -1,5 +1,6 @@
 """What several of these files read, and none changes."""
 
+import cluster
 import pytest
 from project import commands_in
 from versioned import TINY_GRID, make_repository, run
@@ -15,3 +16,19 @@ def finished(once, started):
             run(repository, "snakemake", "--cores", "2")
 
     return once("finished", make) / "repository"
+
+
+@pytest.fixture(scope="session")
+def all_of_slurm(root):
+    """The one cluster of all processes of the tests, for as long as one of them has use for it."""
+    if lack := cluster.obstacle():
+        pytest.skip(f"no Slurm: {lack}")
+    with cluster.Cluster(root / "slurm").up() as found:
+        yield found
+
+
+@pytest.fixture
+def slurm(all_of_slurm, request):
+    """The cluster; a test marked `alone` meets no other on it."""
+    with all_of_slurm.used(alone=request.node.get_closest_marker("alone") is not None):
+        yield all_of_slurm

@@ -1,7 +1,11 @@
-"""A workflow that fails ends in one block: which runs, the command's own last line, its log, and what to do."""
+"""A workflow that fails ends in one block: which runs, the command's own last line, its log, and what to do.
+
+On a laptop, as the quick start, and on a cluster.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,10 +14,11 @@ from pathlib import Path
 import cluster
 import pytest
 from PIL import Image
-from project import command, environment_of, make_project
+from project import command, commands_in, environment_of, make_project
 
 pytestmark = pytest.mark.slow
 LOUD, QUIET = ("snakemake", "--cores", "2"), ("snakemake", "--cores", "2", "--logger", "ship")  # as `make quickstart`
+SLURM = (*cluster.SNAKEMAKE, "--retries", "0")
 ENDLESS = 1_000_000  # epochs
 PAGE = "4k"  # of a disk
 SETTINGS = {  # of `own`, an image is broken; of `textures`, the option of a row; each other row fails in its own way
@@ -28,8 +33,15 @@ SETTINGS = {  # of `own`, an image is broken; of `textures`, the option of a row
 }
 
 
-@pytest.fixture(scope="module", params=[LOUD, QUIET], ids=["plain", "quick start"])
-def block(request, tmp_path_factory):
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(LOUD, id="plain"),
+        pytest.param(QUIET, id="quick start"),
+        pytest.param(SLURM, id="cluster", marks=pytest.mark.slurm),
+    ],
+)
+def block(request, started, tmp_path_factory):
     """The last lines that the workflow prints, after the last empty one, once all that can be done is done."""
     top = tmp_path_factory.mktemp("failures")
     for name in ("a", "b"):
@@ -40,28 +52,30 @@ def block(request, tmp_path_factory):
     image.write_bytes(image.read_bytes()[:60])
     own = {"source": "folder", "path": str(top / "images"), "train": 8, "val": 4, "test": 4}
     folder = make_project(top / "project", {**SETTINGS, "tasks.own": own})
+    cluster.describe(folder)
     disk = folder / "runs/vit_random/digits/full"
     disk.mkdir(parents=True)
-    command("mount", "-t", "tmpfs", "-o", f"size={PAGE}", "tmpfs", str(disk), cwd=top)
-    try:
+    with commands_in(started), contextlib.ExitStack() as stack:
+        if request.param is SLURM:
+            stack.enter_context(request.getfixturevalue("all_of_slurm").used())
+        command("mount", "-t", "tmpfs", "-o", f"size={PAGE}", "tmpfs", str(disk), cwd=top)
+        stack.callback(command, "umount", "--lazy", str(disk), cwd=top)
         return said(folder, request.param).rpartition("\n\n")[2].splitlines()
-    finally:
-        command("umount", "--lazy", str(disk), cwd=top)
 
 
 def said(folder, call):
     """All that the workflow says, while one of its trainings is killed."""
     around = environment_of(folder)
     around["PYTHONPATH"] += f"{os.pathsep}{folder / 'workflow/plugins'}"
-    pipe = subprocess.PIPE
-    with subprocess.Popen(call, cwd=folder, env=around, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
-        run = "vit_random/digits/killed/0"
-        cluster.wait((folder / "runs" / run / "resume.safetensors").exists, "a first epoch", 400)
-        for path in Path("/proc").glob("[0-9]*"):
-            if is_training(path, run, folder):
-                os.kill(int(path.name), signal.SIGKILL)
-        text, _ = process.communicate(timeout=600)
-    assert process.returncode == 1, text
+    with (folder / "said").open("wb") as file:  # not a pipe, which a job of the cluster would hold open
+        process = subprocess.Popen(call, cwd=folder, env=around, stdout=file, stderr=file)
+    run = "vit_random/digits/killed/0"
+    cluster.wait((folder / "runs" / run / "resume.safetensors").exists, "a first epoch", 400)
+    for path in Path("/proc").glob("[0-9]*"):
+        if is_training(path, run, folder):
+            os.kill(int(path.name), signal.SIGKILL)
+    code, text = process.wait(600), (folder / "said").read_text()
+    assert code == 1, text
     return text
 
 

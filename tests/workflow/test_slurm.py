@@ -12,8 +12,8 @@ from pathlib import Path
 
 import cluster
 import pytest
-import yaml
-from project import ROOT, command, contents, environment_of, make_project, write_params
+from cluster import SNAKEMAKE, describe
+from project import ROOT, command, commands_in, contents, environment_of, make_project, write_params
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
 SMALL = {
@@ -23,34 +23,22 @@ SMALL = {
     "compute.device": "auto",  # asks for a GPU, and is content with none
 }
 SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
-SITE = {"partition": "cpu", "gpu_partition": "gpu"}
-SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 PATIENT = ("snakemake", "--profile", "slurm", "--slurm-init-seconds-before-status-checks", "2")
 RUN = "runs/vit_random/digits/vpt/0"
 TRAINED = f"{RUN}/run.json"
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """A cluster of one node without a GPU and two with one."""
-    if lack := cluster.obstacle():
-        pytest.skip(f"no Slurm: {lack}")
-    found = cluster.Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        found.up()
-        yield found
-    finally:
-        found.down()
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+@pytest.fixture(scope="session")
+def reference(once, started):
     """The small experiment, computed on this machine without a cluster."""
-    folder = make_project(tmp_path_factory.mktemp("reference") / "project", SMALL)
-    describe(folder)
-    done = command("snakemake", "--cores", "2", cwd=folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+
+    def make(folder):
+        describe(make_project(folder, SMALL))
+        with commands_in(started):
+            done = command("snakemake", "--cores", "2", cwd=folder)
+        assert done.returncode == 0, done.stderr
+
+    return once("reference", make)
 
 
 @pytest.fixture
@@ -64,13 +52,6 @@ def project(slurm, reference, tmp_path):
     return folder
 
 
-def describe(folder, **site):
-    """Tell the profile what the cluster of the tests is like."""
-    (folder / "profiles/slurm/site.yaml").write_text(
-        yaml.safe_dump({**yaml.safe_load((ROOT / "profiles/slurm/site.yaml").read_text()), **SITE, **site})
-    )
-
-
 def start(folder, *arguments, command=SNAKEMAKE):
     """The workflow on the cluster, under way; what it says goes to a file."""
     with (folder / "said").open("wb") as said:
@@ -79,10 +60,10 @@ def start(folder, *arguments, command=SNAKEMAKE):
         )
 
 
-def finish(folder, process, *, fails=False):
-    """Wait for its end, good or bad; what it said."""
+def finish(folder, process):
+    """Wait for its end; what it said."""
     code, said = process.wait(600), (folder / "said").read_text()
-    assert bool(code) == fails, said
+    assert code == 0, said
     return said
 
 
@@ -91,19 +72,19 @@ def in_training(folder):
     cluster.wait((folder / RUN / "resume.safetensors").exists, "a first epoch", 120)
 
 
-def jobs(rule):
-    """What Slurm remembers of the jobs of a rule, oldest first."""
+def jobs(folder, rule):
+    """What Slurm remembers of the jobs of a rule in `folder`, oldest first."""
     found = []
     for line in cluster.run("scontrol", "show", "jobs", "--oneliner").splitlines():
         job = dict(re.findall(r"(\w+(?:/\w+)?)=(\S*)", line))
-        if job.get("Comment", "").startswith(f"rule_{rule}"):
+        if job.get("Comment", "").startswith(f"rule_{rule}") and job["WorkDir"] == str(folder):
             found.append(job)
     return sorted(found, key=lambda job: int(job["JobId"]))
 
 
-def running(rule):
-    """The number of the one running job of a rule."""
-    [job] = [job["JobId"] for job in jobs(rule) if job["JobState"] == "RUNNING"]
+def running(folder, rule):
+    """The number of the one running job of a rule in `folder`."""
+    [job] = [job["JobId"] for job in jobs(folder, rule) if job["JobState"] == "RUNNING"]
     return job
 
 
@@ -139,15 +120,15 @@ def test_the_quick_start_runs_on_a_cluster(slurm, tmp_path):
     assert done.returncode == 0, done.stderr
     finish(folder, start(folder))
     assert "</html>" in (folder / "report/index.html").read_text()
-    trainings = [job for job in jobs("train") if job["WorkDir"] == str(folder)]
+    trainings = jobs(folder, "train")
     assert len(trainings) == 4
     assert {job["TresPerJob"] for job in trainings} == {"gres:gpu:1"}
     assert {job["Partition"] for job in trainings} == {"gpu"}
     assert {job["Comment"] for job in trainings} >= {"rule_train_wildcards_vit_mini_digits_ship_0"}
     spans = [(time(job["StartTime"]), time(job["EndTime"])) for job in trainings]
-    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) <= sum(slurm.gpus.values())
-    assert not jobs("prepare")  # what downloads runs on the head node
-    assert not jobs("backbone")
+    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) <= len(slurm.nodes["gpu"])
+    assert not jobs(folder, "prepare")  # what downloads runs on the head node
+    assert not jobs(folder, "backbone")
     assert "Nothing to be done" in finish(folder, start(folder))
 
 
@@ -166,10 +147,10 @@ def test_a_cancelled_search_goes_on(project, tmp_path):
     assert done.returncode == 0, done.stderr
     process = start(project, chosen)
     cluster.wait((project / "searches/vit_random/digits/vpt/trials.json").exists, "a first trial", 240)
-    cluster.run("scancel", running("search"))
+    cluster.run("scancel", running(project, "search"))
     finish(project, process)
-    assert [job["JobState"] for job in jobs("search")][-2:] == ["CANCELLED", "COMPLETED"]
-    assert jobs("search")[-1]["TresPerJob"] == "gres:gpu:1"
+    assert [job["JobState"] for job in jobs(project, "search")][-2:] == ["CANCELLED", "COMPLETED"]
+    assert jobs(project, "search")[-1]["TresPerJob"] == "gres:gpu:1"
     assert "going on after 1 trials of it" in (project / "logs/search/vit_random/digits/vpt.log").read_text()
     assert (project / chosen).read_bytes() == (alone / chosen).read_bytes()
 
@@ -181,23 +162,24 @@ class TestDisturbed:
         """`scancel` of a training."""
         process = start(project, TRAINED)
         in_training(project)
-        cluster.run("scancel", running("train"))
+        cluster.run("scancel", running(project, "train"))
         finish(project, process)
-        assert [job["JobState"] for job in jobs("train")][-2:] == ["CANCELLED", "COMPLETED"]
+        assert [job["JobState"] for job in jobs(project, "train")][-2:] == ["CANCELLED", "COMPLETED"]
         assert went_on(project)
         assert same(project, reference)
 
     def test_a_lost_node(self, slurm, project, reference):
         """Its daemon and its jobs die at once; the training is sent to another node."""
+        describe(project, gpu_partition="lost")
         process = start(project, TRAINED)
         in_training(project)
-        lost = jobs("train")[-1]["NodeList"]
+        lost = jobs(project, "train")[-1]["NodeList"]
         slurm.lose(lost)
         try:
             finish(project, process)
         finally:
             slurm.start_node(lost)
-        first, second = jobs("train")[-2:]
+        first, second = jobs(project, "train")[-2:]
         assert (first["JobState"], second["JobState"]) == ("NODE_FAIL", "COMPLETED")
         assert second["NodeList"] != lost
         assert went_on(project)
@@ -208,10 +190,10 @@ class TestDisturbed:
         describe(project, preemptible=True)
         process = start(project, TRAINED)
         in_training(project)
-        number = running("train")
+        number = running(project, "train")
         cluster.run("scontrol", "requeue", number)
         said = finish(project, process)
-        [job] = [job for job in jobs("train") if job["JobId"] == number]
+        [job] = [job for job in jobs(project, "train") if job["JobId"] == number]
         assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1"), said
         assert went_on(project)
         assert same(project, reference)
@@ -226,7 +208,7 @@ class TestDisturbed:
         for pid in hanging:
             os.kill(pid, signal.SIGSTOP)
         finish(project, process)
-        assert [job["JobState"] for job in jobs("train")][-2:] == ["TIMEOUT", "COMPLETED"]
+        assert [job["JobState"] for job in jobs(project, "train")][-2:] == ["TIMEOUT", "COMPLETED"]
         assert went_on(project)
         assert same(project, reference)
 
@@ -234,9 +216,10 @@ class TestDisturbed:
         """It is killed, and gets more."""
         limit = ("train:mem_mb=400 * attempt ** 3", "train:slurm_partition=gpu")
         finish(project, start(project, "--set-resources", *limit, "--", TRAINED))
-        assert [job["JobState"] for job in jobs("train")][-2:] == ["FAILED", "COMPLETED"]
+        assert [job["JobState"] for job in jobs(project, "train")][-2:] == ["FAILED", "COMPLETED"]
         assert same(project, reference)
 
+    @pytest.mark.alone
     def test_a_restarted_controller(self, slurm, project, reference):
         """Jobs go on without slurmctld, and Snakemake waits for it.
 
@@ -274,55 +257,21 @@ def way_back():
     return [line for line in block.splitlines() if not line.startswith("snakemake --profile slurm  ")]
 
 
-def test_failures_are_said_last(slurm, tmp_path):
-    """The others are done; of a broken image, a loss that is no number and a cancelled job: runs, reason and log."""
-    images = tmp_path / "images"
-    for name in ("a", "b"):
-        (images / name).mkdir(parents=True)
-        for number in range(10):
-            (images / name / f"{number}.png").write_bytes(b"\x89PNG\r\n\x1a\n, and no more")
-    rows = {"linear": {}, "diverging": {"lr": 1e30}, "killed": {"epochs": 1_000_000}}
-    settings = {
-        "grid.tasks": ["digits", "broken"],
-        "grid.methods": list(rows),
-        "methods": {name: {"method": "linear", "train": recipe} for name, recipe in rows.items()},
-        "tasks.broken": {"source": "folder", "path": str(images), "train": 8, "val": 4, "test": 8},
-        "compute.device": "auto",
-    }
-    folder = make_project(tmp_path / "project", settings)
-    describe(folder)
-    process = start(folder, "--retries", "0")
-    cluster.wait((folder / "runs/vit_random/digits/killed/0/resume.safetensors").exists, "a first epoch", 400)
-    [job] = [job["JobId"] for job in jobs("train") if job["JobState"] == "RUNNING" and "_killed_" in job["Comment"]]
-    cluster.run("scancel", job)
-    *lines, total, failed, unfinished = finish(folder, process, fails=True).rpartition("\n\n")[2].splitlines()
-    said = dict(line.split(": ", maxsplit=1) for line in lines)
-    logs = {name: f"(logs/train/vit_random/digits/{name}/0.log)" for name in rows}
-    assert said.keys() == {f"vit_random/{name}/0" for name in ("broken/*", "digits/diverging", "digits/killed")}
-    assert re.fullmatch(r"failed: ship: .*images/a/\d.png.* \(logs/prepare/broken.log\)", said["vit_random/broken/*/0"])
-    assert said["vit_random/digits/diverging/0"].startswith("failed: ship: train: expected a finite loss, got nan")
-    assert said["vit_random/digits/diverging/0"].endswith(logs["diverging"])
-    assert said["vit_random/digits/killed/0"].startswith("unfinished: still running, or killed")
-    assert said["vit_random/digits/killed/0"].endswith(logs["killed"])
-    assert total == "6 runs: 1 done, 4 failed, 1 unfinished"
-    assert failed.startswith("Put right what failed")
-    assert unfinished.startswith("What was cut off")
-    assert not (folder / "results/table.csv").exists()
-
-
+@pytest.mark.usefixtures("at_once")
 def test_two_runs_share_a_gpu(project, reference):
     """Where the profile asks for a part of one, they run there at once."""
-    describe(project, gpu_share="shard:1")
+    describe(project, gpu_share="shard:1", gpu_partition="shared")
     write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
     targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(3)]
     finish(project, start(project, "--", *targets))
-    trainings = [job for job in jobs("train") if job["WorkDir"] == str(project)]
+    trainings = jobs(project, "train")
     assert {job["TresPerNode"] for job in trainings} == {"gres:shard:1"}
     spans = [(time(job["StartTime"]), time(job["EndTime"])) for job in trainings]
     assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) > 2
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
+@pytest.mark.usefixtures("at_once")
 def test_short_runs_share_a_job(project, reference):
     """Three of them, one after another, on one GPU."""
     describe(project, runs_per_job=3)
