@@ -9,7 +9,7 @@ INSTALL ?= $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --bui
 CHECKED := --require-hashes --requirement
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quickstart test lint lock
+.PHONY: quickstart test lint style types rules lock
 
 quickstart: $(BIN)/.installed
 	PYTHONPATH=workflow/plugins snakemake --cores all --logger ship
@@ -20,11 +20,17 @@ quickstart: $(BIN)/.installed
 test: $(BIN)/.installed
 	pytest --numprocesses $(WORKERS) --durations 10
 
-lint: $(BIN)/.installed
+lint: style types rules
+
+style: $(BIN)/.installed
 	ruff check .
 	ruff format --check .
-	mypy
 	snakefmt --check Snakefile workflow
+
+types: $(BIN)/.installed
+	mypy
+
+rules: $(BIN)/.installed
 	snakemake --lint
 	snakemake --dry-run --quiet all
 

@@ -14,7 +14,7 @@ from project import ROOT, commands_in
 from timm.models.vision_transformer import VisionTransformer
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-LONGEST = ("alone", "slurm", "dvc", "slow")  # marks, those of the longest tests first
+LONGEST = ("alone", "dvc", "slurm", "slow")  # marks, those of the longest tests first
 APART = tuple(f"tests/workflow/test_{name}.py" for name in ("dvc", "slurm", "workflow"))  # they share by `once`
 
 torch.set_num_threads(1)  # several processes share the cores

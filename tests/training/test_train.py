@@ -11,8 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from forking import forking
-from project import BACKBONE, changed, command, contents, copied_package, edit, measured, settle
+from project import (
+    BACKBONE,
+    changed,
+    command,
+    commands_in,
+    contents,
+    copied_package,
+    edit,
+    environment_of,
+    measured,
+    settle,
+)
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
 from ship.errors import BadInput
@@ -305,7 +315,7 @@ def test_seeds_differ(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(tmp_path, monkeypatch):
+def test_killed_twenty_times(tmp_path, monkeypatch, started):
     """`kill -9` at twenty random moments, then a last start: the same files as without."""
     settings = {"train.epochs": 80}  # more than twenty starts can finish
     for name in ("whole", "killed"):
@@ -313,17 +323,18 @@ def test_killed_twenty_times(tmp_path, monkeypatch):
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "whole")
     assert done.returncode == 0, done.stderr
     chance = random.Random(0)
+    with commands_in(started):
+        environment = environment_of(tmp_path / "killed")
     start = {"args": ("ship", "train", f"{BACKBONE}/{TASK}/ship/0"), "cwd": tmp_path / "killed", "text": True}
-    with forking(tmp_path / "killed", tmp_path / "bin") as environment:
-        for _ in range(20):
-            with subprocess.Popen(**start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
-                lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
-                for _ in range(lines):
-                    job.stdout.readline()
-                with pytest.raises(subprocess.TimeoutExpired):
-                    job.wait(chance.random() * (0.1 if lines else 0.5))
-                job.kill()
-                job.stdout.read()  # until it is gone
+    for _ in range(20):
+        with subprocess.Popen(**start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
+            lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
+            for _ in range(lines):
+                job.stdout.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                job.wait(chance.random() * (0.1 if lines else 0.5))
+            job.kill()
+            job.stdout.read()  # until it is gone
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "killed")
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path / "whole", *LEFT) == contents(tmp_path / "killed", *LEFT)

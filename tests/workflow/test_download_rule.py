@@ -10,7 +10,7 @@ from PIL import Image
 from project import command, make_project
 from web import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("at_once")]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from project import command, contents, make_project, summary, write_params
+from project import command, commands_in, contents, make_project, summary, write_params
 
 RUNS = {f"runs/vit_random/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
 
@@ -44,6 +44,7 @@ def test_a_fresh_clone_knows_every_job(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
 class TestFinished:
     """After a whole run."""
 
@@ -98,7 +99,8 @@ class TestFinished:
     def test_two_folders_two_equal_results(self, finished, tmp_path):
         """What is kept is the same to the byte, whatever the path, the number of cores and the other tasks."""
         other = make_project(tmp_path / "elsewhere" / "and deeper", {"grid.tasks": ["digits"]})
-        done = command("snakemake", "--cores", "1", cwd=other)
+        with commands_in():
+            done = command("snakemake", "--cores", "1", cwd=other)
         assert done.returncode == 0, done.stderr
         kept = (
             "data/digits/*",
@@ -133,6 +135,7 @@ def test_settings_have_one_place(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
 def test_a_broken_task_fails_alone(tmp_path):
     """The others are done, the page says what is missing and why, and the end is an error; mended, all is done."""
     image = tmp_path / "images/a/0.png"
