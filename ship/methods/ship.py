@@ -12,6 +12,7 @@ depth, which is drawn once a step for them instead of once an image.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
+from ship.models.noise import quiet
 from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_kv, project_qkv
 
 
@@ -43,6 +45,7 @@ class SHIP(Method):
     """
 
     statistics = ("affinity", "prototypes")
+    takes_noise = True
     affinity: Tensor
     prototypes: Tensor
 
@@ -69,6 +72,7 @@ class SHIP(Method):
         width, depth = vit.embed_dim, len(vit.blocks)
         _require(vit, affinity, prototypes, max(attribute_length, matching_tokens))
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.image_weight, self.prompt_weight, self.decoupled = image_weight, prompt_weight, decoupled
         self.prototype_weight, self.matching_weight = prototype_weight, matching_weight
         self.matching_tokens = matching_tokens
@@ -103,7 +107,7 @@ class SHIP(Method):
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
             normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
             image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
-            z = finish_block(block, z, self._gather(image, prompt))
+            z = finish_block(block, z, self._gather(i, image, prompt))
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
             if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
@@ -139,7 +143,7 @@ class SHIP(Method):
                 _, *own = project_qkv(block, normed)
                 kv = [torch.cat(pair, dim=2) for pair in zip(kv, own, strict=True)]
                 attribute = finish_block(block, attribute, normed)
-            z = finish_block(block, z, self._gather(image, QKV(image.q, *kv)))  # no prompt asks here
+            z = finish_block(block, z, self._gather(i, image, QKV(image.q, *kv)))  # no prompt asks here
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
         return z
@@ -152,14 +156,14 @@ class SHIP(Method):
         mixed = similarity.softmax(dim=-1) @ self.prototypes
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
-    def _gather(self, image: QKV, prompt: QKV) -> Tensor:
-        """What image tokens gather, (B, N, D): from themselves and from the prompts, in two softmaxes or in one."""
+    def _gather(self, i: int, image: QKV, prompt: QKV) -> Tensor:
+        """What image tokens gather in block i, (B, N, D): from themselves and the prompts, in two softmaxes or one."""
         if not prompt.k.shape[2]:
             return attend(*image)
         if not self.decoupled:
-            return _attend_jointly(image.q, image, prompt)
-        own = self.image_weight * attend(*image)
-        return torch.add(own, attend(image.q, prompt.k, prompt.v), alpha=self.prompt_weight)
+            return self.noise[i].beyond(_attend_jointly(image.q, image, prompt), partial(attend, *image))
+        own, added = self.image_weight * attend(*image), self.noise[i](attend(image.q, prompt.k, prompt.v))
+        return torch.add(own, added, alpha=self.prompt_weight)
 
 
 def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:

@@ -255,6 +255,24 @@ def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatc
     assert all(others[path] == files[path] for path in files if not path.endswith("run.json"))
 
 
+@pytest.mark.parametrize("kind", ["fast", "lazy", "two-pass"])
+def test_an_interrupted_run_with_two_views_ends_in_the_same_bits(tmp_path, monkeypatch, kind):
+    """After a stop in every epoch, the logits that `fast` compares with are those of the epoch before."""
+    recipe = {"train.noise": 0.5, "train.consistency": kind, "train.consistency_weight": 1.0}
+    params, run = prepare_all(tmp_path, monkeypatch, recipe), Run(BACKBONE, TASK, "vpt", 0)
+    train_run(params, run, quiet)
+    whole = (run.folder / "tuned.safetensors").read_bytes()
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    for _ in range(params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            train_run(params, run, interrupt)
+    train_run(params, run, interrupt)
+    assert (run.folder / "tuned.safetensors").read_bytes() == whole
+
+
 def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypatch):
     """The best test epoch may lie before a kill."""
     params = prepare_all(tmp_path, monkeypatch, {"protocol": "best-test-epoch"})
@@ -272,11 +290,11 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
     assert (run.folder / "run.json").read_bytes() == whole
 
 
-def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
-    """Features were computed once, without noise. It is said before anything is computed."""
-    params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
+def test_noise_needs_a_method_that_adds_something(tmp_path, monkeypatch):
+    """It is said before anything is computed."""
+    params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": "two-pass"})
     train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
-    with pytest.raises(BadInput, match=r"linear: expected train\.noise and train\.consistency 0"):
+    with pytest.raises(BadInput, match=r"linear: expected train\.noise 0, since linear adds nothing"):
         train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
     with pytest.raises(BadInput, match=r"params\.yaml: methods\.linear: expected train\.noise"):
         check_row(params, "linear", TASK)
