@@ -38,10 +38,12 @@ class Prompts(NamedTuple):
 
 
 class SHIP(Method):
-    """Tuned: D (P M + shared + A x attribute levels) for M levels, and the head.
+    """Tuned: D (P M + shared + A x attribute levels) for M levels, M H more for gates of H heads, and the head.
 
     Ablations are options: `prompt_length`, `shared_length`, `attribute_length` or `matching_weight` 0 switches that
-    part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level.
+    part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level. Not in the paper:
+    `gated` weighs what the heads of a level gather from prompts by a tuned gate in place of `prompt_weight`, and the
+    rest by 1 in place of `image_weight`; gates start at 0, so that the model starts as the backbone.
     """
 
     statistics = ("affinity", "prototypes")
@@ -67,10 +69,13 @@ class SHIP(Method):
         matching_weight: Rate = 0.5,
         matching_tokens: Positive = 10,
         decoupled: bool = True,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         width, depth = vit.embed_dim, len(vit.blocks)
         _require(vit, affinity, prototypes, max(attribute_length, matching_tokens))
+        if gated and not decoupled:
+            raise BadInput("ship: gated: expected decoupled attention, which it weighs, got decoupled false")
         self.vit = freeze(vit)
         self.noise = quiet(vit)
         self.image_weight, self.prompt_weight, self.decoupled = image_weight, prompt_weight, decoupled
@@ -80,6 +85,7 @@ class SHIP(Method):
         self.register_buffer("prototypes", prototypes)
         starts = first_blocks(affinity, threshold)
         self.level_at = {block: level for level, block in enumerate(starts)}
+        self.gates = nn.ParameterList(torch.zeros(vit.blocks[0].attn.num_heads) for _ in starts if gated)
         # an attribute needs the class attention of a block before, which block 0 has not
         mixing = [block for block in starts[len(starts) - min(attribute_levels, len(starts)) :] if block > 0]
         self.attribute_at = {block: t for t, block in enumerate(mixing if attribute_length else [])}
@@ -162,8 +168,11 @@ class SHIP(Method):
             return attend(*image)
         if not self.decoupled:
             return self.noise[i].beyond(_attend_jointly(image.q, image, prompt), partial(attend, *image))
-        own, added = self.image_weight * attend(*image), self.noise[i](attend(image.q, prompt.k, prompt.v))
-        return torch.add(own, added, alpha=self.prompt_weight)
+        own, added = attend(*image), self.noise[i](attend(image.q, prompt.k, prompt.v))
+        if self.gates:
+            gate = self.gates[sum(start <= i for start in self.level_at) - 1]
+            return own + gate.repeat_interleave(added.shape[-1] // len(gate)) * added
+        return torch.add(self.image_weight * own, added, alpha=self.prompt_weight)
 
 
 def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:

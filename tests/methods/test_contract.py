@@ -33,6 +33,12 @@ OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
 OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
 OPTIONS |= {"fact_tk": [{"rank": 5}], "fact_tt": [{"rank": 5}]}
 OPTIONS["convpass"] = [{"bottleneck": 5}]
+OPTIONS["shared_adapter"] = [
+    {"rank": 5},
+    {"rank": 5, "level_rank": 7, "threshold": 2.0},
+    {"rank": 0, "level_rank": 4, "threshold": 2.0, "grouping": "uniform"},
+    {"rank": 2, "level_rank": 3, "threshold": -1.0, "grouping": "random"},
+]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -41,6 +47,7 @@ OPTIONS["ship"] = [
     {"attribute_length": 0},
     {"matching_weight": 0.0},
     {"decoupled": False},
+    {"prompt_length": 3, "threshold": 2.0, "gated": True},
     {"prompt_length": 0, "shared_length": 0, "attribute_length": 0},
 ]
 
@@ -233,6 +240,13 @@ def ship_prompts(options, statistics):
     return options.get("prompt_length", 50) * len(starts) + options.get("shared_length", 10) + attribute
 
 
+def shared_adapter(options, statistics):
+    """2 D (R + level_rank), and D + R + the rank of its level for each of 4 blocks; here levels are blocks, or one."""
+    rank, levels = options["rank"], options.get("level_rank", 0)
+    own = levels if options.get("threshold") == 2.0 else 4 * levels
+    return 2 * 24 * (rank + levels) + 4 * (24 + rank) + own
+
+
 BLOCK = 12 * 24**2 + 13 * 24  # weights, biases and norms of a block
 TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
@@ -252,7 +266,10 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "partial": lambda options, statistics: options["blocks"] * BLOCK + 2 * 24,
     "pfeiffer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "repadapter": lambda options, statistics: 2 * 4 * (24 * 6 + 6 + 24 * 6 // options["groups"] + 24),
-    "ship": lambda options, statistics: 24 * ship_prompts(options, statistics),
+    "shared_adapter": shared_adapter,
+    "ship": lambda options, statistics: (
+        24 * ship_prompts(options, statistics) + 3 * 4 * options.get("gated", False)  # levels are blocks there
+    ),
     "ssf": lambda options, statistics: 22 * 24 * 4 + 4 * 24,
     "vera": lambda options, statistics: 2 * 4 * (options["rank"] + 24),
     "vpt": lambda options, statistics: 24 * options["prompt_length"] * (4 if options["deep"] else 1),
