@@ -52,7 +52,7 @@ Values = Annotated[list[Plain], Field(min_length=1)]
 VIEWS = ["fast", "lazy", "two-pass"]  # of `consistency`
 LATER = {  # keys of `train` that results may lack
     *("steps", "class_weights", "label_smoothing", "augment"),
-    "consistency_weight",
+    *("consistency_weight", "head"),
 }
 
 
@@ -96,6 +96,11 @@ class Train(Settings):
             "and one change of colour or shape"
         ),
     ] = "none"
+
+    head: Annotated[
+        Literal["random", "ridge"],
+        Field(description="where it starts; ridge: ridge regression on the features of the training images"),
+    ] = "random"
 
     @model_validator(mode="after")
     def _consistent(self) -> Train:

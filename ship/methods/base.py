@@ -5,6 +5,7 @@ A method is a `Method`: a class around a ViT, whose file `METHODS` names.
 It declares, each with one word in the class:
     `statistics`: what it wants measured on the task's images; it comes as the keyword arguments of these names.
     `trains_on`: "images", or "pooled" where it sees only what the head reads (then it is a `Probe`).
+    `reads_pooled`: whether its head reads what the ViT pools, so that it can start as a regression on that.
     `takes_noise`: whether it adds to what frozen layers give, so that noise can act on what it adds.
     Keyword arguments with type and default: its options. They are the schema of a row's `options` in `params.yaml`.
 
@@ -60,6 +61,7 @@ class Method(nn.Module, ABC):
 
     statistics: ClassVar[tuple[Literal["affinity", "prototypes"], ...]] = ()
     trains_on: ClassVar[Literal["images", "pooled"]] = "images"
+    reads_pooled: ClassVar[bool] = True
     takes_noise: ClassVar[bool] = False
     vit: VisionTransformer
     head: nn.Module

@@ -71,6 +71,8 @@ def check_recipe(method: str, recipe: Train, place: str) -> None:
             f"{place}: expected train.noise 0, since {method} adds nothing to the blocks that noise could act on, "
             f"got {recipe.noise:g} (set train.noise and train.consistency 0 in this row)"
         )
+    if recipe.head == "ridge" and not kind.reads_pooled:
+        raise Unfit(f"{place}: expected train.head=random, since the head of {method} reads no features, got ridge")
     if kind.trains_on == "pooled" and recipe.augment != "none":
         raise Unfit(f"{place}: expected train.augment=none, since it sees no image, got {recipe.augment}")
 

@@ -36,6 +36,7 @@ from ship.training.augment import augmentation
 from ship.training.loop import Epoch, epochs, make_optimiser
 from ship.training.objective import Batch, Objective, balanced
 from ship.training.resume import Keeper, Origin, Progress, identity
+from ship.training.ridge import start_head
 
 TRAINING = ("train", "val")
 PREDICTION_BATCH = 64
@@ -96,20 +97,26 @@ def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     if recipe.noise:
         perturb(model.noise, recipe.noise)
         share_depth(model.vit)
-    model.to(compute.device)
     splits = [folder / f"{name}.parquet" for name in setup.splits]
-    targets = read_labels(*splits)
+    targets = torch.from_numpy(read_labels(*splits))
+
+    def pooled() -> Tensor:  # the file has train, then val
+        return _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
+
+    if recipe.head == "ridge":
+        start_head(model.head, pooled(), targets)
+    model.to(compute.device)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
-    if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
+    if model.trains_on == "pooled":
+        examples = pooled()
         forward, normalise = model.on_pooled, nn.Identity()
     else:
         examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
-    examples, labels = examples.to(place), torch.from_numpy(targets).to(place)
+    examples, labels = examples.to(place), targets.to(place)
     augment = augmentation(recipe.augment, size, interpolation)
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:

@@ -15,10 +15,15 @@ from forking import forking
 from project import BACKBONE, changed, command, contents, copied_package, edit, measured, settle
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
+from ship.compute import set_up
+from ship.data.images import read_labels
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params
-from ship.methods.options import check_row
+from ship.experiment.rows import Train
+from ship.methods.options import check_recipe, check_row
+from ship.training.fit import Setup, origin_of, prepare
+from ship.training.ridge import fit_ridge
 from ship.training.train import train_run
 
 LEFT = ("runs/**/*",)
@@ -300,6 +305,26 @@ def test_noise_needs_a_method_that_adds_something(tmp_path, monkeypatch):
         check_row(params, "linear", TASK)
     with pytest.raises(BadInput, match=r"methods\.linear: expected train\.augment=none, since .*, got flip"):
         check_row(parse_params(changed({"train.augment": "flip"})), "linear", TASK)
+
+
+@pytest.mark.parametrize(("method", "splits"), [("ship", ("train", "val")), ("linear", ("train",))])
+def test_a_ridge_head_starts_on_the_images_that_are_trained_on(tmp_path, monkeypatch, method, splits):
+    """All of a run, those of train in a trial of a search."""
+    compute = set_up(prepare_all(tmp_path, monkeypatch).compute)
+    setup = Setup(BACKBONE, TASK, method, {}, Train(head="ridge"), 0, splits)
+    model = prepare(setup, origin_of(BACKBONE, TASK, {}), compute).model
+    files = [data_folder(TASK) / f"{split}.parquet" for split in splits]
+    labels = torch.from_numpy(read_labels(*files))
+    pooled = read_tensors(features_file(BACKBONE, TASK))[0]["pooled"][: len(labels)]
+    found = fit_ridge(pooled, labels, 10)
+    torch.testing.assert_close(model.head.weight.detach(), found.weight.float())
+    torch.testing.assert_close(model.head.bias.detach(), found.bias.float())
+
+
+def test_a_head_that_reads_no_features_starts_at_random():
+    """That of the MLP head reads its hidden layer."""
+    with pytest.raises(BadInput, match=r"row: expected train\.head=random, since the head of mlp reads no features"):
+        check_recipe("mlp", Train(head="ridge"), "row")
 
 
 def test_every_key_of_a_recipe_for_real_folders_decides_bits(tmp_path, monkeypatch):
