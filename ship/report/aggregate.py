@@ -97,7 +97,7 @@ def of_these_runs(params: Params, root: Path = Path()) -> bool:
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per backbone, task and method, in the order of `results`: mean, deviation, 95 % interval over images."""
+    """A row per backbone, task and method, in the order of `results`: mean, deviation, 95 % interval."""
     rows = []
     for names, runs in results.groupby(["backbone", "task", "method"], sort=False):
         backbone, task, method = map(str, names)
