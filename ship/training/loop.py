@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.data.seeds import derive_seed
@@ -45,11 +46,19 @@ def learning_rate(step: int, steps_an_epoch: int, recipe: Train) -> float:
 
 
 def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """The recipe's optimiser of the tuned parameters; vectors (biases, scales) do not decay."""
-    tuned = tuned_parameters(model).values()
+    """The recipe's optimiser of the tuned parameters.
+
+    Vectors (biases, scales) do not decay, nor does what a ViT holds itself: position embedding, class token, registers.
+    """
+    vits = (module for module in model.modules() if isinstance(module, VisionTransformer))
+    held = {id(p) for vit in vits for p in vit.parameters(recurse=False)}
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for p in tuned_parameters(model).values():
+        (decaying if p.ndim > 1 and id(p) not in held else others).append(p)
     groups = [
-        {"params": [p for p in tuned if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in tuned if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM)

@@ -10,6 +10,7 @@ from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 from ship.experiment.params import Train
 from ship.methods.base import tuned_parameters
+from ship.methods.selective import Full
 from ship.methods.vpt import VPT
 from ship.models.noise import perturb, share_depth
 from ship.training.loop import epochs, learning_rate, make_optimiser
@@ -112,6 +113,15 @@ def test_vectors_do_not_decay(tiny_vit):
         (True, 0.1),
         (False, 0.0),
     }
+
+
+def test_tokens_and_position_embedding_do_not_decay():
+    """Where they are tuned, as in `full`; matrices of the blocks do."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, reg_tokens=2)
+    decaying, others = (group["params"] for group in make_optimiser(Full(vit, 3), Train(weight_decay=0.1)).param_groups)
+    assert {id(p) for p in (vit.pos_embed, vit.cls_token, vit.reg_token)} <= {id(p) for p in others}
+    assert {id(vit.blocks[0].attn.qkv.weight), id(vit.patch_embed.proj.weight)} <= {id(p) for p in decaying}
+    assert all(p.ndim > 1 for p in decaying)
 
 
 def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
