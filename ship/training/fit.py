@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.artifacts import (
@@ -91,32 +92,20 @@ def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     check_recipe(setup.method, recipe, setup.method)
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     classes = read_json(folder / "task.json")["classes"]
-    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
-    torch.manual_seed(setup.seed)
-    model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
-    if recipe.noise:
-        perturb(model.noise, recipe.noise)
-        share_depth(model.vit)
     splits = [folder / f"{name}.parquet" for name in setup.splits]
-    targets = torch.from_numpy(read_labels(*splits))
-
-    def pooled() -> Tensor:  # the file has train, then val
-        return _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
-
-    if recipe.head == "ridge":
-        start_head(model.head, pooled(), targets)
-    model.to(compute.device)
+    labels = torch.from_numpy(read_labels(*splits))
+    model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":
-        examples = pooled()
+        examples = _pooled(setup, origin, len(labels))
         forward, normalise = model.on_pooled, nn.Identity()
     else:
         examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
-    examples, labels = examples.to(place), targets.to(place)
+    examples, labels = examples.to(place), labels.to(place)
     augment = augmentation(recipe.augment, size, interpolation)
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
@@ -125,9 +114,27 @@ def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
             yield Batch(normalise(augment(inputs)), *others)
 
     weights = balanced(labels, len(classes)).to(compute.device) if recipe.class_weights == "balanced" else None
-    steps = recipe.steps_an_epoch(len(labels))
     objective = Objective(recipe, len(labels), len(classes), weights)
+    steps = recipe.steps_an_epoch(len(labels))
     return Prepared(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
+
+
+def _fresh(setup: Setup, origin: Origin, vit: VisionTransformer, labels: Tensor, classes: int) -> Any:
+    """The method around `vit` as it starts, with noise and head as the recipe asks; `labels` are of training images."""
+    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
+    torch.manual_seed(setup.seed)
+    model: Any = build(setup.method, vit, classes, setup.options, statistics)
+    if setup.recipe.noise:
+        perturb(model.noise, setup.recipe.noise)
+        share_depth(model.vit)
+    if setup.recipe.head == "ridge":
+        start_head(model.head, _pooled(setup, origin, len(labels)), labels)
+    return model
+
+
+def _pooled(setup: Setup, origin: Origin, count: int) -> Tensor:
+    """What a head reads of the first `count` training images, (count, D): those of train, then those of val."""
+    return _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][:count]
 
 
 def fit(
