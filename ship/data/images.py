@@ -92,16 +92,17 @@ def normaliser(mean: Sequence[float], std: Sequence[float], device: torch.device
 
 def batches(
     inputs: Tensor, labels: Tensor, batch_size: int, *, seed: int, epoch: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Shuffled batches of one epoch on the device, of inputs and labels on one device; seed and epoch decide the order.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Shuffled batches (inputs, labels, rows) of one epoch on the device, of inputs and labels on one device.
 
+    Seed and epoch decide the order; `rows` are the places of the images in `inputs`.
     Images that do not fill a last batch are left out of the epoch, unless they are the only batch.
     """
     generator = torch.Generator().manual_seed(derive_seed(seed, epoch, "order"))
     order = torch.randperm(len(labels), generator=generator).to(inputs.device)
     for start in range(0, max(1, len(order) - batch_size + 1), batch_size):
         chosen = order[start : start + batch_size]
-        yield inputs[chosen].to(device), labels[chosen].to(device)
+        yield inputs[chosen].to(device), labels[chosen].to(device), chosen.to(device)
 
 
 def stream(

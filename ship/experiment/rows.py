@@ -8,7 +8,15 @@ import re
 from itertools import islice, product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    WithJsonSchema,
+    model_serializer,
+    model_validator,
+)
 
 from ship.experiment.fields import Clash, Count, Fraction, Name, Positive, Rate, Seed, Settings
 
@@ -24,6 +32,15 @@ def _plain(value: object) -> object:
     return value
 
 
+def _views(value: object) -> object:
+    """`value`, if it says how two views are had, or 0 for one."""
+    if value in VIEWS:
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
+        return 0.0
+    raise ValueError(f"expected 0, {', '.join(VIEWS)}, got {value!r} (how much it counts is consistency_weight)")
+
+
 def _by_name(tree: dict[str, Any]) -> dict[str, Any]:
     """In the order of the keys, so that the order in the file decides nothing."""
     return dict(sorted(tree.items()))
@@ -32,7 +49,11 @@ def _by_name(tree: dict[str, Any]) -> dict[str, Any]:
 Sorted = AfterValidator(_by_name)
 Plain = Annotated[Any, AfterValidator(_plain)]
 Values = Annotated[list[Plain], Field(min_length=1)]
-LATER = {"steps", "class_weights", "label_smoothing", "augment"}  # keys of `train` that results may lack
+VIEWS = ["fast", "lazy", "two-pass"]  # of `consistency`
+LATER = {  # keys of `train` that results may lack
+    *("steps", "class_weights", "label_smoothing", "augment"),
+    *("consistency_weight", "head"),
+}
 
 
 class Train(Settings):
@@ -47,13 +68,22 @@ class Train(Settings):
     warmup_lr: Annotated[Rate, Field(description="where the warm-up starts")] = 1e-6
     floor_lr: Annotated[Rate, Field(description="where the cosine ends")] = 1e-5
     drop_path: Annotated[Fraction, Field(description="stochastic depth of the last block; linear over blocks")] = 0.1
-    noise: Annotated[Rate, Field(description="deviation of factors on what each half of a block adds, in training")] = (
-        0.0
-    )
+    noise: Annotated[
+        Rate, Field(description="deviation of factors on what a method adds, in training; falls from block 1 on (PACE)")
+    ] = 0.0
     steps: Annotated[
         Positive | None, Field(description="optimiser steps at the least: few images get more epochs for it")
     ] = None
-    consistency: Annotated[Rate, Field(description="weight of the distance of two noisy passes' logits (PACE)")] = 0.0
+    consistency: Annotated[
+        float | str,
+        BeforeValidator(_views),
+        WithJsonSchema({"enum": [0, *VIEWS]}),
+        Field(
+            description="whether two noisy views of an image are to have the same logits (PACE); two-pass: in every "
+            "step; lazy: half a batch in every second step; fast: the second view is that of the epoch before"
+        ),
+    ] = 0.0
+    consistency_weight: Annotated[Rate, Field(description="of the squared distance of both views' logits")] = 0.1
     class_weights: Annotated[
         Literal["none", "balanced"],
         Field(description="balanced: every class counts the same in all"),
@@ -67,12 +97,15 @@ class Train(Settings):
         ),
     ] = "none"
 
+    head: Annotated[
+        Literal["random", "ridge"],
+        Field(description="where it starts; ridge: ridge regression on the features of the training images"),
+    ] = "random"
+
     @model_validator(mode="after")
     def _consistent(self) -> Train:
         if self.consistency and not self.noise:
-            raise Clash(
-                f"expected noise above 0 beside consistency {self.consistency:g}, got 0", "noise", "consistency"
-            )
+            raise Clash(f"expected noise above 0 beside consistency {self.consistency}, got 0", "noise", "consistency")
         if self.warmup_epochs >= self.epochs:
             said = f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}"
             raise Clash(said, "warmup_epochs", "epochs")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Positive, Rate
 from ship.methods.base import Method, Output, linear_head
+from ship.models.noise import quiet
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -41,9 +42,12 @@ from ship.models.vit import (
 class Pfeiffer(Method):
     """Tuned: L (2 D R + R + D) for bottlenecks of width R, and the head."""
 
+    takes_noise = True
+
     def __init__(self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.after_mlp = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.GELU()) for _ in vit.blocks)
         self.head = linear_head(vit.num_features, num_classes)
 
@@ -53,7 +57,7 @@ class Pfeiffer(Method):
         for i, (block, adapter) in enumerate(zip(self.vit.blocks, self.after_mlp, strict=True)):
             z = self._attend(i, block, z)
             out = block.mlp(block.norm2(z))
-            z = z + block.drop_path2(block.ls2(out + adapter(out)))
+            z = z + block.drop_path2(block.ls2(out + self.noise[i](adapter(out))))
         return Output(self.head(pool(self.vit, z)))
 
     def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:  # noqa: ARG002  # Houlsby's differ from block to block
@@ -70,17 +74,20 @@ class Houlsby(Pfeiffer):
 
     def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:
         out = project_out(block, attend(*project_qkv(block, block.norm1(z))))
-        return z + block.drop_path1(block.ls1(out + self.after_attention[i](out)))
+        return z + block.drop_path1(block.ls1(out + self.noise[i](self.after_attention[i](out))))
 
 
 class AdaptFormer(Method):
     """Tuned: L (2 D R + R + D) for bottlenecks of width R, and the head."""
+
+    takes_noise = True
 
     def __init__(
         self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64, scale: Rate = 0.1
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.scale = scale
         self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.ReLU()) for _ in vit.blocks)
         self.head = linear_head(vit.num_features, num_classes)
@@ -88,18 +95,21 @@ class AdaptFormer(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for block, adapter in zip(self.vit.blocks, self.adapters, strict=True):
+        for block, adapter, noise in zip(self.vit.blocks, self.adapters, self.noise, strict=True):
             z = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
-            z = add_mlp(block, z) + self.scale * adapter(block.norm2(z))
+            z = add_mlp(block, z) + self.scale * noise(adapter(block.norm2(z)))
         return Output(self.head(pool(self.vit, z)))
 
 
 class AdapterPlus(Method):
     """Tuned: L (2 D R + R + 2 D) for rank R, and the head."""
 
+    takes_noise = True
+
     def __init__(self, vit: VisionTransformer, num_classes: int, *, rank: Positive = 8) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, rank, nn.GELU()) for _ in vit.blocks)
         for layer in self.adapters.modules():
             if isinstance(layer, nn.Linear):
@@ -110,9 +120,9 @@ class AdapterPlus(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for block, adapter, scale in zip(self.vit.blocks, self.adapters, self.scales, strict=True):
+        for i, (block, adapter, scale) in enumerate(zip(self.vit.blocks, self.adapters, self.scales, strict=True)):
             z = pass_block(block, z)
-            z = z + block.drop_path2(scale * adapter(z))
+            z = z + block.drop_path2(self.noise[i](scale * adapter(z)))
         return Output(self.head(pool(self.vit, z)))
 
 

@@ -5,18 +5,20 @@ A method is a `Method`: a class around a ViT, whose file `METHODS` names.
 It declares, each with one word in the class:
     `statistics`: what it wants measured on the task's images; it comes as the keyword arguments of these names.
     `trains_on`: "images", or "pooled" where it sees only what the head reads (then it is a `Probe`).
+    `reads_pooled`: whether its head reads what the ViT pools, so that it can start as a regression on that.
+    `takes_noise`: whether it adds to what frozen layers give, so that noise can act on what it adds.
     Keyword arguments with type and default: its options. They are the schema of a row's `options` in `params.yaml`.
 
 It does, in `__init__(self, vit, num_classes, *, ...)`:
     `self.vit = freeze(vit)` first, then add tensors: what requires a gradient afterwards is trained, counted and saved,
     and so are buffers that do not lie in `self.vit`. `self.head` gives the C logits.
+    If it takes noise, `self.noise = quiet(vit)`: what it adds in block i, and that alone, goes through `self.noise[i]`.
     Raise BadInput for options that do not go together, or not with the ViT.
 
 It may rely on:
     `vit` is a plain pre-norm ViT of timm (`models.vit.require_plain`), its own to change, in evaluation mode, and may
     bring registers, LayerScale, q and k norms, other pooling, or no class token; options have been checked by type.
     `affinity` is (L, L) and `prototypes` (K, D), of this ViT. Random numbers are seeded by whoever builds it.
-    Noise (`models.vit.perturb`) stands in the ViT's `drop_path1` and `drop_path2`, so what goes through them takes it.
 
 It may offer:
     `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`);
@@ -31,7 +33,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -39,6 +41,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
+from ship.models.noise import Noise
 from ship.models.vit import encode
 
 KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
@@ -58,8 +61,12 @@ class Method(nn.Module, ABC):
 
     statistics: ClassVar[tuple[Literal["affinity", "prototypes"], ...]] = ()
     trains_on: ClassVar[Literal["images", "pooled"]] = "images"
+    reads_pooled: ClassVar[bool] = True
+    takes_noise: ClassVar[bool] = False
     vit: VisionTransformer
     head: nn.Module
+    noise: Sequence[Noise]
+    """of every block, where it takes noise"""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Output:

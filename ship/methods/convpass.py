@@ -19,11 +19,14 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head
+from ship.models.noise import quiet
 from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
 
 
 class Convpass(Method):
     """Tuned: 2 L (2 D R + R + D + 9 R^2 + R) for bottlenecks of width R, and the head."""
+
+    takes_noise = True
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Convpass(Method):
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.scale = scale
         grid = vit.patch_embed.grid_size
         self.beside_attention, self.beside_mlp = (
@@ -46,10 +50,11 @@ class Convpass(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for block, first, second in zip(self.vit.blocks, self.beside_attention, self.beside_mlp, strict=True):
+        bypasses = zip(self.vit.blocks, self.beside_attention, self.beside_mlp, self.noise, strict=True)
+        for block, first, second, noise in bypasses:
             h = block.norm1(z)
-            z = add_attention(block, z, attend(*project_qkv(block, h))) + self.scale * block.drop_path1(first(h))
-            z = add_mlp(block, z) + self.scale * block.drop_path2(second(block.norm2(z)))
+            z = add_attention(block, z, attend(*project_qkv(block, h))) + self.scale * block.drop_path1(noise(first(h)))
+            z = add_mlp(block, z) + self.scale * block.drop_path2(noise(second(block.norm2(z))))
         return Output(self.head(pool(self.vit, z)))
 
 

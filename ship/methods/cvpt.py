@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.models.noise import Noise, quiet
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -37,6 +38,8 @@ class CVPT(Method):
     choice), 4 beside the MLP, 5 after it.
     """
 
+    takes_noise = True
+
     def __init__(
         self,
         vit: VisionTransformer,
@@ -50,6 +53,7 @@ class CVPT(Method):
         if position not in range(1, 6):
             raise BadInput(f"cvpt: position: expected 1, 2, 3, 4 or 5, got {position}")
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.position = position
         depth, width = len(vit.blocks), vit.embed_dim
         self.prompts = uniform(depth, prompt_length, width, bound=glorot(width * (prompt_length + depth)))
@@ -59,8 +63,8 @@ class CVPT(Method):
     def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        for block, prompts in zip(self.vit.blocks, folded or self.fold(), strict=True):
-            z = self._through(block, z, prompts)
+        for block, prompts, noise in zip(self.vit.blocks, folded or self.fold(), self.noise, strict=True):
+            z = self._through(block, z, prompts, noise)
         return Output(self.head(pool(self.vit, z)))
 
     def fold(self) -> list[KV]:
@@ -68,16 +72,16 @@ class CVPT(Method):
         prompts = self.dropout(self.prompts)
         return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
 
-    def _through(self, block: Block, z: Tensor, prompts: KV) -> Tensor:
+    def _through(self, block: Block, z: Tensor, prompts: KV, noise: Noise) -> Tensor:
         """Tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
         if self.position == 1:
-            z = z + cross_attention(block, z, prompts)
+            z = z + noise(cross_attention(block, z, prompts))
         whole = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
         if self.position in (2, 3):
-            whole = whole + cross_attention(block, z if self.position == 2 else whole, prompts)
+            whole = whole + noise(cross_attention(block, z if self.position == 2 else whole, prompts))
         z, whole = whole, add_mlp(block, whole)
         if self.position in (4, 5):
-            whole = whole + cross_attention(block, z if self.position == 4 else whole, prompts)
+            whole = whole + noise(cross_attention(block, z if self.position == 4 else whole, prompts))
         return whole
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
+from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze, require_two_layers
 
 
@@ -58,6 +59,8 @@ class Tucker(nn.Module):
 class FacT(Method):
     """logits = head(pool(vit(images))) with weights that change by shared factors of the given form."""
 
+    takes_noise = True
+
     def __init__(
         self,
         vit: VisionTransformer,
@@ -73,8 +76,10 @@ class FacT(Method):
         ends = list(accumulate(_matrices(layer, vit.embed_dim) for layer in layers))
         self.factors = form(vit.embed_dim, ends[-1], rank)
         self.vit = freeze(vit)
-        for (owner, name), layer, first, end in zip(_places(vit), layers, [0, *ends], ends, strict=False):
-            setattr(owner, name, Factored(layer, self.factors, slice(first, end), scale, dropout))
+        self.noise = quiet(vit)
+        for i, ((owner, name), layer) in enumerate(zip(_places(vit), layers, strict=True)):
+            which, noise = slice(ends[i - 1] if i else 0, ends[i]), self.noise[i * len(vit.blocks) // len(layers)]
+            setattr(owner, name, Factored(layer, self.factors, which, scale, dropout, noise))
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -120,18 +125,24 @@ class Factored(nn.Module):
     """A frozen linear layer, D x D matrices beside or below each other, that changes by factors of all layers."""
 
     def __init__(
-        self, linear: nn.Linear, factors: TensorTrain | Tucker, which: slice, scale: float, dropout: float
+        self,
+        linear: nn.Linear,
+        factors: TensorTrain | Tucker,
+        which: slice,
+        scale: float,
+        dropout: float,
+        noise: Noise,
     ) -> None:
         super().__init__()
         self.linear, self.factors, self.which, self.scale = linear, factors, which, scale
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.noise = nn.Dropout(dropout), noise
 
     def forward(self, x: Tensor) -> Tensor:
         """What the changed layer gives for tokens x (..., D) or (..., 4 D)."""
         u, v, middle = self._factors()
         low = F.linear(x.unflatten(-1, (middle.shape[1], -1)), u)
         mixed = self.dropout(torch.einsum("...ir,oiqr->...oq", low, middle))
-        return self.linear(x) + self.scale * F.linear(mixed, v).flatten(-2)
+        return self.linear(x) + self.noise(self.scale * F.linear(mixed, v).flatten(-2))
 
     @torch.no_grad()
     def folded(self) -> nn.Linear:

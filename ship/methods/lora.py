@@ -13,6 +13,7 @@ as in the papers.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, with_head
+from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ class Injected(Method):
 
         super().__init__()
         self.vit = freeze(vit)
-        for block in vit.blocks:
-            block.attn.qkv = Apart(block.attn.qkv)
+        self.noise = quiet(vit)
+        for block, noise in zip(vit.blocks, self.noise, strict=True):
+            block.attn.qkv = Apart(block.attn.qkv, noise)
         get_peft_model(vit, settings)  # changes vit in place; VeRA cannot be injected otherwise
         self.head = linear_head(vit.num_features, num_classes)
 
@@ -57,6 +60,8 @@ class Injected(Method):
 
 class LoRA(Injected):
     """Tuned: 4 D R L for rank R, 2 D L more for DoRA's magnitudes, and the head."""
+
+    takes_noise = True
 
     def __init__(
         self,
@@ -78,6 +83,8 @@ class LoRA(Injected):
 
 class VeRA(Injected):
     """Tuned: 2 L (R + D) for rank R, and the head."""
+
+    takes_noise = True
 
     def __init__(
         self,
@@ -114,13 +121,18 @@ class OFT(Injected):
 class Apart(nn.Module):
     """Queries, keys and values (..., 3 D) of tokens (..., D), each by a layer of its own."""
 
-    def __init__(self, qkv: nn.Linear) -> None:
+    def __init__(self, qkv: nn.Linear, noise: Noise) -> None:
         super().__init__()
         self.q, self.k, self.v = (_rows(qkv, part) for part in range(3))
+        self.noise = noise
 
     def forward(self, h: Tensor) -> Tensor:
-        """The three side by side, as timm's one layer gives them."""
-        return torch.cat([self.q(h), self.k(h), self.v(h)], dim=-1)
+        """The three side by side, as timm's one layer gives them, with noise on their updates."""
+        return torch.cat([self._changed(part, h) for part in (self.q, self.k, self.v)], dim=-1)
+
+    def _changed(self, part: nn.Module, h: Tensor) -> Tensor:
+        """What a part gives, with noise on its update where it has one."""
+        return part(h) if isinstance(part, nn.Linear) else self.noise.beyond(part(h), partial(_base(part), h))
 
     @torch.no_grad()
     def together(self) -> nn.Linear:
@@ -141,7 +153,12 @@ def _merged(part: Any) -> nn.Linear:
     if isinstance(part, nn.Linear):
         return part
     part.merge()
-    return part.get_base_layer()
+    return _base(part)
+
+
+def _base(part: Any) -> nn.Linear:
+    """The frozen layer of a part."""
+    return part if isinstance(part, nn.Linear) else part.get_base_layer()
 
 
 def _rows(qkv: nn.Linear, part: int) -> nn.Linear:

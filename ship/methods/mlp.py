@@ -17,6 +17,8 @@ from ship.models.vit import freeze
 class MLP(Probe):
     """logits = head(gelu(hidden(pool(vit(images))))). Tuned: D W + W, and W C + C, for `width` W."""
 
+    reads_pooled = False
+
     def __init__(self, vit: VisionTransformer, num_classes: int, *, width: Positive = 256) -> None:
         super().__init__()
         self.vit = freeze(vit)

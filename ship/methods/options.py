@@ -23,7 +23,7 @@ def check_row(params: Params, name: str, task: str) -> None:
     """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
     row, place = params.methods[name], f"params.yaml: methods.{name}"
     check_options(row.method, params.options_of(name, task), place)
-    check_images(row.method, params.train_of(name, task), place)
+    check_recipe(row.method, params.train_of(name, task), place)
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
@@ -63,13 +63,17 @@ def check_arguments(method: str, options: Mapping[str, Any], place: str) -> None
             raise BadInput(f"{place}.{name}: {complaint(error.errors()[0])}") from None
 
 
-def check_images(method: str, recipe: Train, place: str) -> None:
-    """Raise Unfit where a method that sees no image is to see changed ones; `place` names the method."""
-    if method_class(method).trains_on != "pooled":
-        return
-    if recipe.noise:
-        raise Unfit(f"{place}: expected train.noise and train.consistency 0, since it sees no image, got others")
-    if recipe.augment != "none":
+def check_recipe(method: str, recipe: Train, place: str) -> None:
+    """Raise Unfit where a method cannot do what the recipe asks of it; `place` names the method."""
+    kind = method_class(method)
+    if recipe.noise and not kind.takes_noise:
+        raise Unfit(
+            f"{place}: expected train.noise 0, since {method} adds nothing to the blocks that noise could act on, "
+            f"got {recipe.noise:g} (set train.noise and train.consistency 0 in this row)"
+        )
+    if recipe.head == "ridge" and not kind.reads_pooled:
+        raise Unfit(f"{place}: expected train.head=random, since the head of {method} reads no features, got ridge")
+    if kind.trains_on == "pooled" and recipe.augment != "none":
         raise Unfit(f"{place}: expected train.augment=none, since it sees no image, got {recipe.augment}")
 
 

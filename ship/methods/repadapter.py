@@ -12,17 +12,20 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from timm.models.vision_transformer import VisionTransformer
+from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, merge
+from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze, require_two_layers
 
 
 class RepAdapter(Method):
     """Tuned: 2 L (D R + R + D R / G + D) for bottlenecks of width R and G groups, and the head."""
+
+    takes_noise = True
 
     def __init__(
         self,
@@ -42,8 +45,10 @@ class RepAdapter(Method):
             )
         require_two_layers(vit, "repadapter")
         self.vit = freeze(vit)
-        for owner, name in _places(vit):
-            setattr(owner, name, Adapted(getattr(owner, name), bottleneck, groups, scale, dropout))
+        self.noise = quiet(vit)
+        for block, noise in zip(vit.blocks, self.noise, strict=True):
+            for owner, name in _in_block(block):
+                setattr(owner, name, Adapted(getattr(owner, name), bottleneck, groups, scale, dropout, noise))
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -58,10 +63,12 @@ class RepAdapter(Method):
 class Adapted(nn.Module):
     """A frozen linear layer behind a tuned linear adapter."""
 
-    def __init__(self, linear: nn.Linear, bottleneck: int, groups: int, scale: float, dropout: float) -> None:
+    def __init__(
+        self, linear: nn.Linear, bottleneck: int, groups: int, scale: float, dropout: float, noise: Noise
+    ) -> None:
         super().__init__()
         width = linear.in_features
-        self.linear = linear
+        self.linear, self.noise = linear, noise
         self.scale = scale
         self.down = nn.Linear(width, bottleneck)
         self.dropout = nn.Dropout(dropout)
@@ -74,7 +81,7 @@ class Adapted(nn.Module):
         """What the layer gives for adapted tokens h (..., D)."""
         parts = self.dropout(self.down(h)).unflatten(-1, (len(self.up), -1))
         change = torch.einsum("...gr,gdr->...gd", parts, self.up).flatten(-2) + self.bias
-        return self.linear(h + self.scale * change)
+        return self.linear(h + self.noise(self.scale * change))
 
     @torch.no_grad()
     def folded(self) -> nn.Linear:
@@ -90,4 +97,8 @@ class Adapted(nn.Module):
 
 def _places(vit: VisionTransformer) -> list[tuple[Any, str]]:
     """The modules that hold a layer which reads normalised tokens, with its name in them."""
-    return [place for block in vit.blocks for place in ((block.attn, "qkv"), (block.mlp, "fc1"))]
+    return [place for block in vit.blocks for place in _in_block(block)]
+
+
+def _in_block(block: Block) -> list[tuple[Any, str]]:
+    return [(block.attn, "qkv"), (block.mlp, "fc1")]

@@ -12,6 +12,7 @@ depth, which is drawn once a step for them instead of once an image.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
+from ship.models.noise import quiet
 from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_kv, project_qkv
 
 
@@ -36,13 +38,16 @@ class Prompts(NamedTuple):
 
 
 class SHIP(Method):
-    """Tuned: D (P M + shared + A x attribute levels) for M levels, and the head.
+    """Tuned: D (P M + shared + A x attribute levels) for M levels, M H more for gates of H heads, and the head.
 
     Ablations are options: `prompt_length`, `shared_length`, `attribute_length` or `matching_weight` 0 switches that
-    part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level.
+    part off, `decoupled=False` joins the two softmaxes, `threshold=2` makes every block a level. Not in the paper:
+    `gated` weighs what the heads of a level gather from prompts by a tuned gate in place of `prompt_weight`, and the
+    rest by 1 in place of `image_weight`; gates start at 0, so that the model starts as the backbone.
     """
 
     statistics = ("affinity", "prototypes")
+    takes_noise = True
     affinity: Tensor
     prototypes: Tensor
 
@@ -64,11 +69,15 @@ class SHIP(Method):
         matching_weight: Rate = 0.5,
         matching_tokens: Positive = 10,
         decoupled: bool = True,
+        gated: bool = False,
     ) -> None:
         super().__init__()
         width, depth = vit.embed_dim, len(vit.blocks)
         _require(vit, affinity, prototypes, max(attribute_length, matching_tokens))
+        if gated and not decoupled:
+            raise BadInput("ship: gated: expected decoupled attention, which it weighs, got decoupled false")
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.image_weight, self.prompt_weight, self.decoupled = image_weight, prompt_weight, decoupled
         self.prototype_weight, self.matching_weight = prototype_weight, matching_weight
         self.matching_tokens = matching_tokens
@@ -76,6 +85,7 @@ class SHIP(Method):
         self.register_buffer("prototypes", prototypes)
         starts = first_blocks(affinity, threshold)
         self.level_at = {block: level for level, block in enumerate(starts)}
+        self.gates = nn.ParameterList(torch.zeros(vit.blocks[0].attn.num_heads) for _ in starts if gated)
         # an attribute needs the class attention of a block before, which block 0 has not
         mixing = [block for block in starts[len(starts) - min(attribute_levels, len(starts)) :] if block > 0]
         self.attribute_at = {block: t for t, block in enumerate(mixing if attribute_length else [])}
@@ -103,7 +113,7 @@ class SHIP(Method):
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
             normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
             image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
-            z = finish_block(block, z, self._gather(image, prompt))
+            z = finish_block(block, z, self._gather(i, image, prompt))
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
             if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
@@ -139,7 +149,7 @@ class SHIP(Method):
                 _, *own = project_qkv(block, normed)
                 kv = [torch.cat(pair, dim=2) for pair in zip(kv, own, strict=True)]
                 attribute = finish_block(block, attribute, normed)
-            z = finish_block(block, z, self._gather(image, QKV(image.q, *kv)))  # no prompt asks here
+            z = finish_block(block, z, self._gather(i, image, QKV(image.q, *kv)))  # no prompt asks here
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
         return z
@@ -152,14 +162,17 @@ class SHIP(Method):
         mixed = similarity.softmax(dim=-1) @ self.prototypes
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
-    def _gather(self, image: QKV, prompt: QKV) -> Tensor:
-        """What image tokens gather, (B, N, D): from themselves and from the prompts, in two softmaxes or in one."""
+    def _gather(self, i: int, image: QKV, prompt: QKV) -> Tensor:
+        """What image tokens gather in block i, (B, N, D): from themselves and the prompts, in two softmaxes or one."""
         if not prompt.k.shape[2]:
             return attend(*image)
         if not self.decoupled:
-            return _attend_jointly(image.q, image, prompt)
-        own = self.image_weight * attend(*image)
-        return torch.add(own, attend(image.q, prompt.k, prompt.v), alpha=self.prompt_weight)
+            return self.noise[i].beyond(_attend_jointly(image.q, image, prompt), partial(attend, *image))
+        own, added = attend(*image), self.noise[i](attend(image.q, prompt.k, prompt.v))
+        if self.gates:
+            gate = self.gates[sum(start <= i for start in self.level_at) - 1]
+            return own + gate.repeat_interleave(added.shape[-1] // len(gate)) * added
+        return torch.add(self.image_weight * own, added, alpha=self.prompt_weight)
 
 
 def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:

@@ -7,17 +7,22 @@ away, so only their keys and values are computed: exact, and cheaper than the pa
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
-from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_kv, project_qkv
+from ship.models.noise import quiet
+from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, project_kv, project_qkv
 
 
 class VPT(Method):
     """Tuned: P D (shallow) or L P D (deep), and the head."""
+
+    takes_noise = True
 
     def __init__(
         self,
@@ -30,6 +35,7 @@ class VPT(Method):
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        self.noise = quiet(vit)
         self.deep = deep
         patch_height, patch_width = vit.patch_embed.patch_size
         bound = glorot(3 * patch_height * patch_width + vit.embed_dim)
@@ -50,8 +56,10 @@ class VPT(Method):
 
     def _shallow(self, z: Tensor) -> Tensor:
         joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
-        for block in self.vit.blocks:
-            joined = pass_block(block, joined)
+        for block, noise in zip(self.vit.blocks, self.noise, strict=True):
+            qkv = project_qkv(block, block.norm1(joined))
+            gathered = attend(*qkv)
+            joined = finish_block(block, joined, noise.beyond(gathered, partial(_alone, z.shape[1], qkv, gathered)))
         return joined[:, : z.shape[1]]
 
     def _deep(self, z: Tensor, folded: list[KV] | None) -> Tensor:
@@ -62,9 +70,16 @@ class VPT(Method):
             else:
                 prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
-            z = finish_block(block, z, attend(image.q, keys, values))
+            gathered = self.noise[i].beyond(attend(image.q, keys, values), partial(attend, *image))
+            z = finish_block(block, z, gathered)
         return z
 
     def _drawn(self, i: int, batch: int) -> Tensor:
         """The prompts of block i for every image, (B, P, D), with dropout drawn for each element."""
         return self.dropout(self.prompts[i].expand(batch, -1, -1))
+
+
+def _alone(tokens: int, qkv: QKV, gathered: Tensor) -> Tensor:
+    """What the first `tokens` gather from each other alone, and the prompts behind them what they `gathered`."""
+    image = QKV(*(part[:, :, :tokens] for part in qkv))
+    return torch.cat([attend(*image), gathered[:, tokens:]], dim=1)

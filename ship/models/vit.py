@@ -56,31 +56,6 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     return vit.requires_grad_(False)
 
 
-class Noise(nn.Module):
-    """In training, every image's channels (B, N, D) scaled by factors (B, 1, D) drawn from N(1, deviation^2)."""
-
-    def __init__(self, deviation: float) -> None:
-        super().__init__()
-        self.deviation = deviation
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Tokens (B, N, D); as they are in evaluation."""
-        if not self.training:
-            return z
-        return z * (1 + self.deviation * torch.randn(len(z), 1, z.shape[-1], dtype=z.dtype, device=z.device))
-
-
-def perturb(vit: VisionTransformer, deviation: float) -> None:
-    """Put noise on what each half of each block adds, where stochastic depth acts.
-
-    What a method adds beside that (AdaptFormer, CVPT) stays without noise.
-    """
-    blocks: Any = vit.blocks
-    for block in blocks:
-        block.drop_path1 = nn.Sequential(Noise(deviation), block.drop_path1)
-        block.drop_path2 = nn.Sequential(Noise(deviation), block.drop_path2)
-
-
 def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
     """Image tokens (B, N, D) that enter the first block, of normalised images (B, 3, S, S)."""
     return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))

@@ -97,7 +97,7 @@ def of_these_runs(params: Params, root: Path = Path()) -> bool:
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per backbone, task and method, in the order of `results`: mean, deviation, 95 % interval over images."""
+    """A row per backbone, task and method, in the order of `results`: mean, deviation, 95 % interval."""
     rows = []
     for names, runs in results.groupby(["backbone", "task", "method"], sort=False):
         backbone, task, method = map(str, names)
@@ -119,7 +119,11 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
 
 
 def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per backbone, task and pair of methods with the same seeds; p corrected over all rows after Holm."""
+    """A row per backbone, task and pair of methods with the same seeds; `p_holm` is corrected over its family.
+
+    A family is what is said of one baseline: on a backbone, every later method of the grid against the `first`, on all
+    tasks. So a method that is added to the end of the grid adds a row a task to a family, not one for every pair.
+    """
     seeds: dict[tuple[str, str], dict[str, list[int]]] = {}
     for run in hits:
         seeds.setdefault((run.backbone, run.task), {}).setdefault(run.method, []).append(run.seed)
@@ -133,7 +137,8 @@ def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
             about = {"backbone": backbone, "task": task, "first": first, "second": second}
             rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
     table = pd.DataFrame(rows, columns=["backbone", "task", "first", "second", *Comparison._fields, "seeds"])
-    return table.assign(p_holm=holm([float(p) for p in table["p"]]))
+    corrected = table.groupby(["backbone", "first"])["p"].transform(lambda family: holm(list(family)))
+    return table.assign(p_holm=corrected.astype(float))
 
 
 def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str = "accuracy") -> dict[str, Any]:

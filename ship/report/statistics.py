@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ship.errors import BadInput
 
 RESAMPLES = 10_000
+ENOUGH = 3  # seeds from which others are drawn; of fewer, a deviation says next to nothing
 NEGLIGIBLE = 1e-300  # no smaller chance is told from 0
 GROUPS = ("natural", "specialized", "structured", "own")
 
@@ -59,14 +60,11 @@ def task_mean(accuracies: Mapping[str, float]) -> float:
 def interval(hits: npt.NDArray[np.bool_]) -> Interval:
     """95 % bootstrap percentile interval of the mean accuracy over S seeds, from their hits (S, n) on the same images.
 
-    Images are resampled, seeds are not: an image keeps its hits of all seeds. So the interval says what another test
-    split would change, not what other seeds would; the deviation over seeds says that. An image counts k/S, k of S
-    seeds being right, so resampling n images is one multinomial draw over the S + 1 values of k. Where all images
-    agree the interval has no width: a percentile bootstrap sees no variance there.
+    Images are resampled, and from ENOUGH seeds on seeds too, so that the interval says what another test split and
+    other seeds would change; of fewer seeds, it speaks of the test split alone. Where all images agree the interval has
+    no width: a percentile bootstrap sees no variance there.
     """
-    seeds = hits.shape[0]
-    counts = np.bincount(hits.sum(axis=0), minlength=seeds + 1)
-    return _bootstrap(counts, np.arange(seeds + 1) / seeds)
+    return _bootstrap(hits.astype(np.int64), least=0)
 
 
 def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
@@ -74,15 +72,15 @@ def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Compa
 
     An image's difference is the number of seeds that are right with the first method less that with the second. The
     test is that of random signs: were the methods alike, each image's difference would as likely be its negative.
-    With one seed it is McNemar's exact test. As for the interval, images are drawn and seeds are given.
+    With one seed it is McNemar's exact test. It speaks of other images and takes the seeds as given; the interval draws
+    seeds too where there are enough, a seed of the first with the same of the second.
     """
     if first.shape != second.shape or not first.size:
         raise BadInput(f"paired test: expected hits of the same seeds and images, got {first.shape}, {second.shape}")
-    seeds = first.shape[0]
-    differences = first.sum(axis=0, dtype=np.int64) - second.sum(axis=0, dtype=np.int64)
-    counts = np.bincount(differences + seeds, minlength=2 * seeds + 1)
-    found = _bootstrap(counts, np.arange(-seeds, seeds + 1) / seeds)
-    return Comparison(float(differences.mean()) / seeds, found.low, found.high, _random_signs(differences))
+    by_seed = first.astype(np.int64) - second.astype(np.int64)
+    differences = by_seed.sum(axis=0)
+    found = _bootstrap(by_seed, least=-1)
+    return Comparison(float(differences.mean()) / len(first), found.low, found.high, _random_signs(differences))
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -94,11 +92,24 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _bootstrap(counts: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> Interval:
-    """95 % percentile interval of the mean over images, of which `counts` have each of the `values`."""
-    images = counts.sum()
-    draws = np.random.default_rng(0).multinomial(images, counts / images, size=RESAMPLES)
-    low, high = np.quantile(draws @ values / images, [0.025, 0.975])
+def _bootstrap(values: npt.NDArray[np.int64], least: int) -> Interval:
+    """95 % percentile interval of the mean of values (S, n) from `least` to 1, over images and, if enough, over seeds.
+
+    Given how often each seed is drawn, an image's sum over them has few values, so resampling n images is a multinomial
+    draw over these; so many resamples as draw the same seeds are made at once.
+    """
+    seeds, images = values.shape
+    random = np.random.default_rng(0)
+    often, times = np.ones((1, seeds), dtype=np.int64), np.array([RESAMPLES])
+    if seeds >= ENOUGH:
+        drawn = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
+        often, times = np.unique(drawn, axis=0, return_counts=True)
+    support = np.arange(least * seeds, seeds + 1)
+    means = []
+    for weights, size in zip(often, times, strict=True):
+        counts = np.bincount(weights @ values - least * seeds, minlength=len(support))
+        means.append(random.multinomial(images, counts / images, size=size) @ (support / seeds) / images)
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return Interval(float(low), float(high))
 
 

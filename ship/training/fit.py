@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.artifacts import (
@@ -29,12 +30,14 @@ from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, predict
 from ship.methods import build
 from ship.methods.base import Output
-from ship.methods.options import check_images
+from ship.methods.options import check_recipe
 from ship.models import backbones
-from ship.models.vit import perturb
+from ship.models.noise import perturb, share_depth
 from ship.training.augment import augmentation
-from ship.training.loop import Epoch, balanced, epochs, make_optimiser
+from ship.training.loop import Epoch, epochs, make_optimiser
+from ship.training.objective import Batch, Objective, balanced
 from ship.training.resume import Keeper, Origin, Progress, identity
+from ship.training.ridge import start_head
 
 TRAINING = ("train", "val")
 PREDICTION_BATCH = 64
@@ -76,48 +79,62 @@ class Prepared(NamedTuple):
     origin: Origin
     model: nn.Module
     forward: Callable[[Tensor], Output]
-    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    batches: Callable[[int], Iterator[Batch]]
+    objective: Objective
     steps: int
     preprocessing: backbones.Preprocessing
     classes: list[str]
-    weights: Tensor | None
-    """(C,), of the classes, where they do not count as they come"""
 
 
 def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
-    check_images(setup.method, recipe, setup.method)
+    check_recipe(setup.method, recipe, setup.method)
     vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
-    if recipe.noise:
-        perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
-    torch.manual_seed(setup.seed)
-    model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
-    model.to(compute.device)
     splits = [folder / f"{name}.parquet" for name in setup.splits]
-    targets = read_labels(*splits)
+    labels = torch.from_numpy(read_labels(*splits))
+    model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
-    if model.trains_on == "pooled":  # features are those of train, then val
-        examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
+    if model.trains_on == "pooled":
+        examples = _pooled(setup, origin, len(labels))
         forward, normalise = model.on_pooled, nn.Identity()
     else:
         examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
-    examples, labels = examples.to(place), torch.from_numpy(targets).to(place)
+    examples, labels = examples.to(place), labels.to(place)
     augment = augmentation(recipe.augment, size, interpolation)
 
-    def epoch_batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for x, y in batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device):
-            yield normalise(augment(x)), y
+    def epoch_batches(epoch: int) -> Iterator[Batch]:
+        order = batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device)
+        for inputs, *others in order:
+            yield Batch(normalise(augment(inputs)), *others)
 
     weights = balanced(labels, len(classes)).to(compute.device) if recipe.class_weights == "balanced" else None
+    objective = Objective(recipe, len(labels), len(classes), weights)
     steps = recipe.steps_an_epoch(len(labels))
-    return Prepared(origin, model, forward, epoch_batches, steps, preprocessing, classes, weights)
+    return Prepared(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
+
+
+def _fresh(setup: Setup, origin: Origin, vit: VisionTransformer, labels: Tensor, classes: int) -> Any:
+    """The method around `vit` as it starts, with noise and head as the recipe asks; `labels` are of training images."""
+    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
+    torch.manual_seed(setup.seed)
+    model: Any = build(setup.method, vit, classes, setup.options, statistics)
+    if setup.recipe.noise:
+        perturb(model.noise, setup.recipe.noise)
+        share_depth(model.vit)
+    if setup.recipe.head == "ridge":
+        start_head(model.head, _pooled(setup, origin, len(labels)), labels)
+    return model
+
+
+def _pooled(setup: Setup, origin: Origin, count: int) -> Tensor:
+    """What a head reads of the first `count` training images, (count, D): those of train, then those of val."""
+    return _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][:count]
 
 
 def fit(
@@ -133,19 +150,19 @@ def fit(
     What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
     """
     model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
-    keeper = Keeper(path, model, optimiser, identity([*setup, watch is not None], prepared.origin, compute))
+    mark = identity([*setup, watch is not None], prepared.origin, compute)
+    keeper = Keeper(path, model, optimiser, mark, kept=prepared.objective.kept)
     progress = keeper.resume()
     records = epochs(
         model,
         prepared.forward,
         prepared.batches,
         optimiser,
-        setup.recipe,
+        prepared.objective,
         seed=setup.seed,
         steps=prepared.steps,
         autocast=compute.autocast,
         first_epoch=len(progress.log),
-        weights=prepared.weights,
     )
     for record in records:
         progress.log.append(record)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.data.seeds import derive_seed
 from ship.errors import Unfit
 from ship.experiment.rows import Train
 from ship.methods.base import Output, tuned_parameters
+from ship.training.objective import Batch, Objective
 
-Batches = Iterable[tuple[Tensor, Tensor]]
 MOMENTUM = 0.9  # of SGD
 
 
@@ -46,11 +46,19 @@ def learning_rate(step: int, steps_an_epoch: int, recipe: Train) -> float:
 
 
 def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
-    """The recipe's optimiser of the tuned parameters; vectors (biases, scales) do not decay."""
-    tuned = tuned_parameters(model).values()
+    """The recipe's optimiser of the tuned parameters.
+
+    Vectors (biases, scales) do not decay, nor does what a ViT holds itself: position embedding, class token, registers.
+    """
+    vits = (module for module in model.modules() if isinstance(module, VisionTransformer))
+    held = {id(p) for vit in vits for p in vit.parameters(recurse=False)}
+    decaying: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for p in tuned_parameters(model).values():
+        (decaying if p.ndim > 1 and id(p) not in held else others).append(p)
     groups = [
-        {"params": [p for p in tuned if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in tuned if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": decaying, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": 0.0},
     ]
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM)
@@ -60,70 +68,41 @@ def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
 def epochs(
     model: nn.Module,
     forward: Callable[[Tensor], Output],
-    batches: Callable[[int], Batches],
+    batches: Callable[[int], Iterable[Batch]],
     optimiser: torch.optim.Optimizer,
-    recipe: Train,
+    objective: Objective,
     *,
     seed: int,
     steps: int,
     autocast: torch.autocast,
     first_epoch: int = 0,
-    weights: Tensor | None = None,
 ) -> Iterator[Epoch]:
     """Train epoch by epoch from `first_epoch`, yielding a record after each; in between the model may be saved.
 
-    `batches(epoch)` gives `steps` pairs (inputs, labels) on the model's device. Everything random in an epoch follows
-    from the seed and the epoch alone, so a run that goes on gives the same bits as one that never stopped. An image
-    counts as much as the `weights` (C,) say of its class.
+    `batches(epoch)` gives `steps` batches on the model's device. Everything random in an epoch follows from the seed
+    and the epoch alone, so a run that goes on, with what the objective had kept, gives the same bits as one that never
+    stopped.
 
     Raises:
         Unfit: The loss is not finite; names epoch and step.
     """
+    recipe = objective.recipe
     for epoch in range(first_epoch, recipe.epochs):
         torch.manual_seed(derive_seed(seed, epoch))
         model.train()
         seen = []  # (loss, penalty, hits) of each step, left on the device: reading them would make it wait
-        for step, (inputs, labels) in enumerate(batches(epoch)):
-            rate = learning_rate(epoch * steps + step, steps, recipe)
+        for step, batch in enumerate(batches(epoch), start=epoch * steps):
+            rate = learning_rate(step, steps, recipe)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             with autocast:
-                logits, loss, penalty = objective(forward, inputs, labels, recipe, weights)
+                logits, loss, penalty = objective(model, forward, batch, step)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
-            hits = (logits.detach().argmax(dim=1) == labels).float().mean()
+            hits = (logits.detach().argmax(dim=1) == batch.labels[: len(logits)]).float().mean()
             seen.append(torch.stack([loss.detach(), (loss.new_zeros(()) + penalty).detach(), hits]))
         yield _record(epoch, rate, torch.stack(seen).double().cpu(), recipe)
-
-
-def objective(
-    forward: Callable[[Tensor], Output], inputs: Tensor, labels: Tensor, recipe: Train, weights: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor | float]:
-    """Logits (B, C), the loss to minimise, and the penalty in it.
-
-    Cross-entropy is the mean over images, weighted by class where there are `weights` (C,), of smoothed labels. With
-    `consistency` there are two passes, each with noise of its own: cross-entropy and penalty are means of both,
-    and the penalty has `consistency` times the squared distance of their logits, mean over images. After PACE (Ni et
-    al., NeurIPS 2024), which puts the noise on what adapters add; here it is on what the halves of a block add
-    (`models.vit.perturb`), so that every method that sees images can take it.
-    """
-    consistency, smoothing = recipe.consistency, recipe.label_smoothing
-    passes = [forward(inputs) for _ in range(2 if consistency else 1)]
-    logits = [output.logits.float() for output in passes]
-    losses = [F.cross_entropy(each, labels, weights, label_smoothing=smoothing) for each in logits]
-    loss = torch.stack(losses).mean()
-    penalty = sum(output.penalty for output in passes) / len(passes)
-    if consistency:
-        penalty = penalty + consistency * (logits[0] - logits[1]).square().sum(dim=1).mean()
-    return logits[0], loss + penalty, penalty
-
-
-def balanced(labels: Tensor, classes: int) -> Tensor:
-    """Weights (C,) with which every class that is among the `labels` (n,) counts the same, and a mean image 1."""
-    counts = torch.bincount(labels, minlength=classes)
-    present = counts.clamp(max=1)
-    return present * len(labels) / (present.sum() * counts.clamp(min=1))
 
 
 def _record(epoch: int, rate: float, seen: Tensor, recipe: Train) -> Epoch:

@@ -51,6 +51,7 @@ def identity(settings: Sequence[object], origin: Origin, compute: Compute) -> st
 class Keeper:
     """Keeps in the file `path` how far the fit of that `mark` has come, so that it goes on to the same bits.
 
+    `kept` are tensors by name that the fit changes beside the model; they are saved and put back with it.
     It saves the first epoch, and then as often as a share of the time allows: the clock decides only what a kill costs.
     """
 
@@ -61,8 +62,10 @@ class Keeper:
         optimiser: torch.optim.Optimizer,
         mark: str,
         clock: Callable[[], float] = time.monotonic,
+        kept: dict[str, Tensor] | None = None,
     ) -> None:
         self.path, self.model, self.optimiser, self.mark, self.clock = path, model, optimiser, mark, clock
+        self.kept = {} if kept is None else kept
         self.due = -math.inf
 
     def resume(self) -> Progress:
@@ -74,6 +77,7 @@ class Keeper:
             _log.info("%s: left by a run with other settings, inputs or code: starting anew", self.path)
             return Progress([], [])
         slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}
+        self.kept.update({name: state.pop(f"kept.{name}") for name in self.kept})
         load_tuned(self.model, state, str(self.path))
         for name, parameter in tuned_parameters(self.model).items():
             prefix = f"optimiser.{name}."
@@ -89,7 +93,8 @@ class Keeper:
         begin = self.clock()
         if begin < self.due:
             return
-        state = {**tuned_state(self.model), **_optimiser_state(self.model, self.optimiser)}
+        kept = {f"kept.{name}": tensor for name, tensor in self.kept.items()}
+        state = {**tuned_state(self.model), **_optimiser_state(self.model, self.optimiser), **kept}
         write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
         end = self.clock()
         self.due = end + (end - begin) * (1 / SHARE - 1)

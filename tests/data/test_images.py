@@ -110,9 +110,9 @@ def test_order_follows_from_seed_and_epoch():
     """The same pair gives the same order whatever was drawn before; another one another order."""
     orders = {}
     for pair in [(0, 0), (0, 1), (1, 0), (1, 1)]:
-        orders[pair] = torch.cat([labels for _, labels in epoch(*pair)]).tolist()
+        orders[pair] = torch.cat([labels for _, labels, _ in epoch(*pair)]).tolist()
         torch.rand(3)
-        assert torch.cat([labels for _, labels in epoch(*pair)]).tolist() == orders[pair]
+        assert torch.cat([labels for _, labels, _ in epoch(*pair)]).tolist() == orders[pair]
     assert len({tuple(order) for order in orders.values()}) == 4
 
 
@@ -120,14 +120,15 @@ def test_order_follows_from_seed_and_epoch():
 def test_last_batch(size, sizes):
     """A short last batch is left out, unless it is the only one; no image comes twice."""
     found = epoch(0, 0, size=size)
-    assert [len(labels) for _, labels in found] == sizes
-    assert len(set(torch.cat([labels for _, labels in found]).tolist())) == sum(sizes)
+    assert [len(labels) for _, labels, _ in found] == sizes
+    assert len(set(torch.cat([labels for _, labels, _ in found]).tolist())) == sum(sizes)
+    assert all(torch.equal(rows, labels) for _, labels, rows in found)  # labels here are places
 
 
 @pytest.mark.parametrize("inputs", [torch.rand(10, 3), torch.randint(0, 256, (10, 3, 2, 2), dtype=torch.uint8)])
 def test_inputs_stay_beside_their_labels(inputs):
     """Features and images alike."""
-    for x, y in epoch(3, 1, inputs):
+    for x, y, _ in epoch(3, 1, inputs):
         assert x.dtype == inputs.dtype
         assert torch.equal(x, inputs[y])
 

@@ -58,7 +58,9 @@ BAD = [
     ("tasks.digits", {"source": "vtab1k", "seed": 1}, r"tasks\.digits: expected no seed with source 'vtab1k', whose"),
     ("tasks.digits", {"source": "fgvc", "val": 9}, r"tasks\.digits: expected no val with source 'fgvc', whose splits"),
     ("train.optimiser", "adam", r"train\.optimiser: expected 'adamw' or 'sgd', got 'adam'"),
-    ("train.consistency", 0.1, r"train: expected noise above 0 beside consistency 0\.1, got 0"),
+    ("train.consistency", "fast", r"train: expected noise above 0 beside consistency fast, got 0"),
+    ("train.consistency", 0.1, r"train\.consistency: expected 0, fast, lazy, two-pass, got 0\.1 .*consistency_weight"),
+    ("train.consistency", False, r"train\.consistency: expected 0, fast, lazy, two-pass, got False"),
     ("protocol", "best-epoch", r"protocol: expected 'last-epoch' or 'best-test-epoch', got 'best-epoch'"),
     ("methods.ship.search", {}, r"methods\.ship\.search: expected choices or ranges, found neither"),
     ("methods.ship.search", {"trial": 3}, r"methods\.ship\.search\.trial: expected one of .*'trials'"),
@@ -136,7 +138,7 @@ def test_a_bad_value_names_file_and_key(key, value, message):
 
 def test_settings_that_go_together_only_with_each_other_may_be_searched():
     """Combinations are checked, not values alone."""
-    together = {"trials": 2, "choices": {"train.noise": [0.5, 1.0], "train.consistency": [0.1, 1.0]}}
+    together = {"trials": 2, "choices": {"train.noise": [0.5, 1.0], "train.consistency": ["fast", "lazy"]}}
     assert parse_params(changed("methods.ship.search", together)).methods["ship"].search.total == 2
 
 

@@ -11,12 +11,14 @@ from project import EXPERIMENTS
 
 from ship.errors import BadInput
 from ship.experiment.params import read_params
+from ship.experiment.rows import Train
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
-from ship.methods.options import check_options
+from ship.methods.options import check_options, check_recipe
 from ship.models.features import features
 from ship.models.hierarchy import affinity, first_blocks
-from ship.models.vit import perturb
+from ship.models.noise import Noise, perturb
+from ship.models.vit import encode
 
 CLASSES = 7
 OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
@@ -31,6 +33,12 @@ OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
 OPTIONS["repadapter"] = [{"bottleneck": 6, "groups": 3}]
 OPTIONS |= {"fact_tk": [{"rank": 5}], "fact_tt": [{"rank": 5}]}
 OPTIONS["convpass"] = [{"bottleneck": 5}]
+OPTIONS["shared_adapter"] = [
+    {"rank": 5},
+    {"rank": 5, "level_rank": 7, "threshold": 2.0},
+    {"rank": 0, "level_rank": 4, "threshold": 2.0, "grouping": "uniform"},
+    {"rank": 2, "level_rank": 3, "threshold": -1.0, "grouping": "random"},
+]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
     {"prompt_length": 3, "threshold": -1.0},
@@ -39,6 +47,7 @@ OPTIONS["ship"] = [
     {"attribute_length": 0},
     {"matching_weight": 0.0},
     {"decoupled": False},
+    {"prompt_length": 3, "threshold": 2.0, "gated": True},
     {"prompt_length": 0, "shared_length": 0, "attribute_length": 0},
 ]
 
@@ -94,17 +103,27 @@ class TestContract:
             assert logits.shape == (3, CLASSES)
             assert logits.isfinite().all()
 
-    def test_it_passes_where_noise_is_put(self, make, tiny_vit, name, options):
-        """Two passes in training differ; in evaluation nothing does. Those that train on features see none."""
-        images, plain = torch.randn(3, 3, 16, 16), make(name, options).eval()
-        if plain.trains_on == "pooled":
+    def test_noise_acts_on_what_it_adds_alone(self, make, tiny_vit, name, options):
+        """Where that is nothing yet, noise changes nothing; a step later it does, in training and from block 1 on."""
+        images, model = torch.randn(3, 3, 16, 16), make(name, options)
+        if not model.takes_noise:
+            assert not any(isinstance(module, Noise) for module in model.children())
             return
-        perturb(tiny_vit, 0.3)
-        model = make(name, options)
-        load_tuned(model, tuned_state(plain), "here")
-        assert torch.equal(model.eval()(images).logits, plain(images).logits)
-        model.train()
-        assert not torch.equal(model(images).logits, model(images).logits)
+        perturb(model.noise, 0.3)
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):  # which draws too
+                module.p = 0.0
+        frozen = model.head(encode(tiny_vit, images))
+        if torch.allclose(model.eval()(images).logits, frozen, atol=1e-6):
+            torch.testing.assert_close(model.train()(images).logits, frozen, rtol=0, atol=1e-6)
+        step(model, images, torch.arange(3))
+        adds = not torch.allclose(model.eval()(images).logits, model.head(encode(tiny_vit, images)), atol=1e-6)
+        for block, noise in enumerate(model.noise):
+            perturb(model.noise, 0.0)
+            noise.deviation = 0.3 if block else 0.0
+            still = torch.equal(model.train()(images).logits, model(images).logits)
+            assert still == (block == 0 or not adds), f"block {block}"
+            assert torch.equal(model.eval()(images).logits, model(images).logits)
 
     def test_a_step_leaves_the_backbone_alone(self, make, name, options):
         """Training changes tuned tensors and no frozen one."""
@@ -169,6 +188,15 @@ class TestDeclaration:
         assert set(kind.statistics) <= {"affinity", "prototypes"}
         assert (kind.trains_on == "pooled") == issubclass(kind, Probe)
 
+    def test_it_takes_noise_or_refuses_it(self, name):
+        """A recipe with noise is refused where there is nothing that it could act on, before anything is built."""
+        recipe = Train(noise=0.5)
+        if method_class(name).takes_noise:
+            check_recipe(name, recipe, "row")
+        else:
+            with pytest.raises(BadInput, match=rf"row: expected train\.noise 0, since {name} adds nothing"):
+                check_recipe(name, recipe, "row")
+
     def test_its_keyword_arguments_are_its_options(self, name):
         """Each has a type and, unless it is a statistic, a default that has this type."""
         kind = method_class(name)
@@ -212,6 +240,13 @@ def ship_prompts(options, statistics):
     return options.get("prompt_length", 50) * len(starts) + options.get("shared_length", 10) + attribute
 
 
+def shared_adapter(options, statistics):
+    """2 D (R + level_rank), and D + R + the rank of its level for each of 4 blocks; here levels are blocks, or one."""
+    rank, levels = options["rank"], options.get("level_rank", 0)
+    own = levels if options.get("threshold") == 2.0 else 4 * levels
+    return 2 * 24 * (rank + levels) + 4 * (24 + rank) + own
+
+
 BLOCK = 12 * 24**2 + 13 * 24  # weights, biases and norms of a block
 TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
@@ -231,7 +266,10 @@ TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "partial": lambda options, statistics: options["blocks"] * BLOCK + 2 * 24,
     "pfeiffer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "repadapter": lambda options, statistics: 2 * 4 * (24 * 6 + 6 + 24 * 6 // options["groups"] + 24),
-    "ship": lambda options, statistics: 24 * ship_prompts(options, statistics),
+    "shared_adapter": shared_adapter,
+    "ship": lambda options, statistics: (
+        24 * ship_prompts(options, statistics) + 3 * 4 * options.get("gated", False)  # levels are blocks there
+    ),
     "ssf": lambda options, statistics: 22 * 24 * 4 + 4 * 24,
     "vera": lambda options, statistics: 2 * 4 * (options["rank"] + 24),
     "vpt": lambda options, statistics: 24 * options["prompt_length"] * (4 if options["deep"] else 1),

@@ -21,7 +21,7 @@ FAMILIES = {
 IMAGES = (4, 3, 16, 16)
 STARTS_AS_BACKBONE = [
     *["adaptformer", "bitfit", "convpass", "fact_tk", "fact_tt", "full", "houlsby", "layernorm", "lora", "oft"],
-    *["partial", "pfeiffer", "repadapter", "vera"],
+    *["partial", "pfeiffer", "repadapter", "shared_adapter", "vera"],
 ]
 MERGING = [(name, {}) for name in METHODS if hasattr(method_class(name), "merged")] + [("lora", {"dora": True})]
 TUNED = {  # without the head, with default options, for depth 3 and width 24
@@ -32,6 +32,7 @@ TUNED = {  # without the head, with default options, for depth 3 and width 24
     "lora": 4 * 24 * 8 * 3,
     "oft": 2 * 3 * 24 * (8 - 1),
     "repadapter": 2 * 3 * (24 * 8 + 8 + 24 * 8 // 2 + 24),
+    "shared_adapter": 2 * 24 * 55 + 3 * (24 + 55),
     "vera": 2 * 3 * (256 + 24),
 }
 

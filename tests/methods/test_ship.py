@@ -1,5 +1,7 @@
 """SHIP equals the authors' implementation, and its cheap form equals the plain one."""
 
+import copy
+
 import oracle
 import pytest
 import torch
@@ -8,6 +10,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
 from ship.methods.ship import SHIP, matching_loss
+from ship.models.vit import encode
 
 
 def affinity_of(starts, depth):
@@ -46,6 +49,26 @@ def test_matching_loss_is_the_least_distance():
     prompts, targets = torch.randn(2, 3, 5), torch.randn(2, 4, 5)
     plain = [min(1 - F.cosine_similarity(p, t, dim=0) for t in targets[b]) for b in range(2) for p in prompts[b]]
     torch.testing.assert_close(matching_loss(prompts, targets), torch.stack(plain).mean())
+
+
+def test_gates_of_0_leave_the_backbone_as_it_is(tiny_vit):
+    """Prompts enter by the gate of each head and level alone; a gate of 0.1 beside 1 is the weighted sum."""
+    affinity, prototypes, images = affinity_of([0, 2], 4), torch.randn(5, 24), torch.randn(2, 3, 16, 16)
+    options = {"affinity": affinity, "prototypes": prototypes, "threshold": 0.5, "prompt_length": 3}
+    torch.manual_seed(1)
+    gated = SHIP(copy.deepcopy(tiny_vit), 3, gated=True, **options).eval()
+    torch.manual_seed(1)
+    fixed = SHIP(copy.deepcopy(tiny_vit), 3, image_weight=1.0, **options).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(gated(images).logits, gated.head(encode(tiny_vit, images)))
+        assert [tuple(gate.shape) for gate in gated.gates] == [(3,), (3,)]
+        for gate in gated.gates:
+            gate.fill_(0.1)
+        torch.testing.assert_close(gated(images).logits, fixed(images).logits)
+        gated.gates[1][2] = 5.0
+        assert not torch.allclose(gated(images).logits, fixed(images).logits)
+    with pytest.raises(BadInput, match="ship: gated: expected decoupled attention"):
+        SHIP(tiny_vit, 3, gated=True, decoupled=False, **options)
 
 
 def test_a_single_level_has_no_attribute_prompts(tiny_vit):

@@ -13,6 +13,7 @@ from ship.artifacts import Run, read_json, write_json
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
+from ship.report.statistics import holm
 from ship.report.text import table_cells, text_table
 
 FILES = (
@@ -71,6 +72,15 @@ def test_every_pair_of_methods_is_compared_on_every_task(finished):
         assert row.difference == pytest.approx(table[row.task, row.first] - table[row.task, row.second], abs=3e-6)
         assert row.low <= row.difference <= row.high
     assert (found["p_holm"] >= found["p"]).all()
+
+
+def test_p_is_corrected_within_the_family_of_a_baseline(finished):
+    """All tasks and all methods that are compared with the same first one, and no others."""
+    found = pd.read_csv(finished.root / "results/paired.csv")
+    for baseline, size in (("linear", 6), ("vpt", 3)):
+        family = found[found["first"] == baseline]
+        assert len(family) == size
+        assert list(family["p_holm"]) == pytest.approx(holm(list(family["p"])), rel=1e-4)
 
 
 def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):

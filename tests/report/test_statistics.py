@@ -60,7 +60,7 @@ def test_interval_is_that_of_a_share():
 
 
 def test_seeds_that_agree_do_not_narrow_the_interval():
-    """Images are resampled, seeds are not: the same predictions five times are no new evidence."""
+    """The same predictions five times are no new evidence."""
     assert interval(hits(0.6, 500, seeds=5)) == pytest.approx(interval(hits(0.6, 500)), abs=0.005)
 
 
@@ -70,6 +70,27 @@ def test_seeds_that_err_on_other_images_narrow_the_interval():
     other = np.stack([same[0], ~same[0]])
     assert interval(other) == (0.5, 0.5)
     assert interval(same).low < 0.5 < interval(same).high
+
+
+def test_seeds_that_differ_widen_the_interval_from_three_on():
+    """To the square root of both variances, that of a mean over drawn seeds and that over drawn images."""
+    random = np.random.default_rng(5)
+    levels = np.array([0.5, 0.6, 0.7])
+    found = interval(random.random((3, 20_000)) < levels[:, None])
+    spread = np.sqrt(levels.var() / 3 + 0.6 * 0.4 / 3 / 20_000)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
+    two = interval(random.random((2, 20_000)) < levels[:2, None])
+    assert (two.high - two.low) / 2 == pytest.approx(1.96 * np.sqrt(0.55 * 0.45 / 2 / 20_000), rel=0.1)
+
+
+def test_two_methods_share_the_seeds_that_are_drawn():
+    """A deviation that both have from seed to seed is none of their difference."""
+    random = np.random.default_rng(6)
+    shared = random.random((3, 5000)) < np.array([[0.3], [0.5], [0.7]])
+    better = shared | (random.random((3, 5000)) < 0.05)
+    found = paired(better, shared)
+    assert found.low > 0.01
+    assert found.high - found.low < 0.03 < interval(shared).high - interval(shared).low
 
 
 def test_interval_is_the_same_every_time():

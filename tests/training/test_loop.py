@@ -4,15 +4,17 @@ import copy
 
 import pytest
 import torch
-import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
 
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 from ship.experiment.params import Train
-from ship.methods.base import Output, load_tuned, tuned_parameters, tuned_state
+from ship.methods.base import tuned_parameters
+from ship.methods.selective import Full
 from ship.methods.vpt import VPT
-from ship.models.vit import perturb
-from ship.training.loop import balanced, epochs, learning_rate, make_optimiser, objective
+from ship.models.noise import perturb, share_depth
+from ship.training.loop import epochs, learning_rate, make_optimiser
+from ship.training.objective import Batch, Objective
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
 OFF = torch.autocast("cpu", enabled=False)
@@ -22,13 +24,13 @@ def batches(epoch):
     """Two batches that follow from the epoch alone."""
     generator = torch.Generator().manual_seed(epoch)
     for _ in range(2):
-        yield torch.randn(2, 3, 16, 16, generator=generator), torch.tensor([0, 1])
+        yield Batch(torch.randn(2, 3, 16, 16, generator=generator), torch.tensor([0, 1]), torch.tensor([0, 1]))
 
 
-def run(model, first_epoch=0, optimiser=None, recipe=RECIPE, feed=batches):
+def run(model, first_epoch=0, optimiser=None, recipe=RECIPE, feed=batches, objective=None):
     """Train `model`; its records."""
-    optimiser = optimiser or make_optimiser(model, recipe)
-    return epochs(model, model, feed, optimiser, recipe, seed=0, steps=2, autocast=OFF, first_epoch=first_epoch)
+    optimiser, objective = optimiser or make_optimiser(model, recipe), objective or Objective(recipe, 2, 3)
+    return epochs(model, model, feed, optimiser, objective, seed=0, steps=2, autocast=OFF, first_epoch=first_epoch)
 
 
 def test_the_first_step_is_not_lost():
@@ -63,12 +65,33 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tiny_vit):
         assert torch.equal(a, b), name
 
 
+@pytest.mark.parametrize("kind", ["fast", "lazy", "two-pass"])
+def test_a_stopped_run_with_two_views_goes_on_with_the_same_bits(kind):
+    """What the objective has kept goes over too: with `fast`, the logits of the epoch before."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, drop_path_rate=0.3)
+    recipe = RECIPE.model_copy(update={"noise": 0.5, "consistency": kind})
+    model = VPT(vit, 3, prompt_length=2, dropout=0.3)
+    perturb(model.noise, recipe.noise)
+    share_depth(model.vit)
+    other = copy.deepcopy(model)
+    whole = list(run(model, recipe=recipe))
+    assert all(record.penalty > 0 for record in whole[1:])
+    optimiser, first, second = make_optimiser(other, recipe), Objective(recipe, 2, 3), Objective(recipe, 2, 3)
+    records = run(other, optimiser=optimiser, objective=first)
+    done = [next(records), next(records)]
+    second.kept.update(first.kept)
+    torch.manual_seed(99)  # whatever happened in between
+    assert whole == done + list(run(other, first_epoch=2, optimiser=optimiser, objective=second))
+    for (name, a), b in zip(tuned_parameters(model).items(), tuned_parameters(other).values(), strict=True):
+        assert torch.equal(a, b), name
+
+
 def test_a_broken_loss_names_epoch_and_step(tiny_vit):
     """NaN stops the run at the end of its epoch, with the step at which it came."""
 
     def poisoned(epoch):
-        for step, (images, labels) in enumerate(batches(epoch)):
-            yield images * (float("nan") if (epoch, step) == (1, 1) else 1), labels
+        for step, (images, *others) in enumerate(batches(epoch)):
+            yield Batch(images * (float("nan") if (epoch, step) == (1, 1) else 1), *others)
 
     with pytest.raises(BadInput, match=r"expected a finite loss, got nan at epoch 2, step 2 .*now 0.01"):
         list(run(VPT(tiny_vit, 3, prompt_length=2), feed=poisoned))
@@ -92,6 +115,15 @@ def test_vectors_do_not_decay(tiny_vit):
     }
 
 
+def test_tokens_and_position_embedding_do_not_decay():
+    """Where they are tuned, as in `full`; matrices of the blocks do."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, reg_tokens=2)
+    decaying, others = (group["params"] for group in make_optimiser(Full(vit, 3), Train(weight_decay=0.1)).param_groups)
+    assert {id(p) for p in (vit.pos_embed, vit.cls_token, vit.reg_token)} <= {id(p) for p in others}
+    assert {id(vit.blocks[0].attn.qkv.weight), id(vit.patch_embed.proj.weight)} <= {id(p) for p in decaying}
+    assert all(p.ndim > 1 for p in decaying)
+
+
 def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
     """Two steps by hand: v <- 0.9 v + g + decay w, w <- w - rate v."""
     model = VPT(tiny_vit, 3, prompt_length=2)
@@ -108,62 +140,3 @@ def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
 def test_seeds_differ_for_every_pair():
     """(1, 23) and (12, 3) are different streams."""
     assert len({derive_seed(a, b) for a in range(30) for b in range(30)}) == 900
-
-
-def test_without_consistency_the_objective_is_cross_entropy_and_penalty():
-    """To the bit, gradient included, in one pass."""
-    logits, labels, passes = torch.randn(4, 3, requires_grad=True), torch.tensor([0, 1, 2, 0]), []
-
-    def forward(inputs):
-        passes.append(inputs)
-        return Output(logits * 1.5, logits.square().sum() * 0.1)
-
-    _, loss, penalty = objective(forward, torch.zeros(4), labels, RECIPE)
-    found = torch.autograd.grad(loss, logits)[0]
-    plain = F.cross_entropy(logits * 1.5, labels) + logits.square().sum() * 0.1
-    assert torch.equal(loss, plain)
-    assert torch.equal(found, torch.autograd.grad(plain, logits)[0])
-    assert torch.equal(penalty, logits.square().sum() * 0.1)
-    assert len(passes) == 1
-
-
-def test_consistency_is_the_squared_distance_of_two_passes():
-    """Mean over images; cross-entropy and penalty are means of both passes."""
-    first, second = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 0.0], [0.0, 5.0]])
-    outputs = iter([Output(first, 0.5), Output(second, 1.5)])
-    labels = torch.tensor([0, 1])
-    recipe = RECIPE.model_copy(update={"noise": 0.5, "consistency": 0.2})
-    logits, loss, penalty = objective(lambda _: next(outputs), torch.zeros(2), labels, recipe)
-    assert torch.equal(logits, first)
-    assert penalty == pytest.approx(1.0 + 0.2 * (1 + 9) / 2)
-    assert loss == pytest.approx((F.cross_entropy(first, labels) + F.cross_entropy(second, labels)) / 2 + penalty)
-
-
-def test_a_noisy_method_trains_on_and_predicts_without_noise(tiny_vit):
-    """The penalty is positive in training; in evaluation the model is the same as without."""
-    plain, images = VPT(copy.deepcopy(tiny_vit), 3, prompt_length=2).eval(), torch.randn(2, 3, 16, 16)
-    perturb(tiny_vit, 0.5)
-    model = VPT(tiny_vit, 3, prompt_length=2).eval()
-    load_tuned(model, tuned_state(plain), "here")
-    assert torch.equal(model(images).logits, plain(images).logits)
-    records = list(run(model, recipe=RECIPE.model_copy(update={"noise": 0.5, "consistency": 1.0})))
-    assert all(record.penalty > 0 for record in records)
-
-
-def test_balanced_classes_count_the_same():
-    """Whatever their sizes; a mean image counts 1, and a class without images nothing."""
-    labels = torch.tensor([0] * 19 + [2])
-    weights = balanced(labels, 4)
-    assert weights.tolist() == pytest.approx([20 / (2 * 19), 0, 20 / 2, 0])
-    assert weights[labels].mean() == pytest.approx(1)
-    assert torch.equal(balanced(torch.tensor([1, 0]), 2), torch.ones(2))
-
-
-def test_the_objective_weighs_classes_and_smooths_labels():
-    """As the definitions say: a mean with weights, of a target that has a share for every class."""
-    logits, labels, weights = torch.randn(4, 3), torch.tensor([0, 1, 2, 0]), torch.tensor([0.5, 1.0, 3.0])
-    recipe = RECIPE.model_copy(update={"label_smoothing": 0.3})
-    _, loss, _ = objective(lambda _: Output(logits), torch.zeros(4), labels, recipe, weights)
-    target = 0.7 * F.one_hot(labels, 3) + 0.3 / 3
-    each = -(target * weights * logits.log_softmax(dim=1)).sum(dim=1)
-    assert loss == pytest.approx((each.sum() / weights[labels].sum()).item())

@@ -25,10 +25,15 @@ from project import (
 )
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
+from ship.compute import set_up
+from ship.data.images import read_labels
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params
-from ship.methods.options import check_row
+from ship.experiment.rows import Train
+from ship.methods.options import check_recipe, check_row
+from ship.training.fit import Setup, origin_of, prepare
+from ship.training.ridge import fit_ridge
 from ship.training.train import train_run
 
 LEFT = ("runs/**/*",)
@@ -265,6 +270,24 @@ def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatc
     assert all(others[path] == files[path] for path in files if not path.endswith("run.json"))
 
 
+@pytest.mark.parametrize("kind", ["fast", "lazy", "two-pass"])
+def test_an_interrupted_run_with_two_views_ends_in_the_same_bits(tmp_path, monkeypatch, kind):
+    """After a stop in every epoch, the logits that `fast` compares with are those of the epoch before."""
+    recipe = {"train.noise": 0.5, "train.consistency": kind, "train.consistency_weight": 1.0}
+    params, run = prepare_all(tmp_path, monkeypatch, recipe), Run(BACKBONE, TASK, "vpt", 0)
+    train_run(params, run, quiet)
+    whole = (run.folder / "tuned.safetensors").read_bytes()
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    for _ in range(params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            train_run(params, run, interrupt)
+    train_run(params, run, interrupt)
+    assert (run.folder / "tuned.safetensors").read_bytes() == whole
+
+
 def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypatch):
     """The best test epoch may lie before a kill."""
     params = prepare_all(tmp_path, monkeypatch, {"protocol": "best-test-epoch"})
@@ -282,16 +305,36 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
     assert (run.folder / "run.json").read_bytes() == whole
 
 
-def test_noise_needs_a_method_that_sees_images(tmp_path, monkeypatch):
-    """Features were computed once, without noise. It is said before anything is computed."""
-    params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": 0.1})
+def test_noise_needs_a_method_that_adds_something(tmp_path, monkeypatch):
+    """It is said before anything is computed."""
+    params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": "two-pass"})
     train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
-    with pytest.raises(BadInput, match=r"linear: expected train\.noise and train\.consistency 0"):
+    with pytest.raises(BadInput, match=r"linear: expected train\.noise 0, since linear adds nothing"):
         train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
     with pytest.raises(BadInput, match=r"params\.yaml: methods\.linear: expected train\.noise"):
         check_row(params, "linear", TASK)
     with pytest.raises(BadInput, match=r"methods\.linear: expected train\.augment=none, since .*, got flip"):
         check_row(parse_params(changed({"train.augment": "flip"})), "linear", TASK)
+
+
+@pytest.mark.parametrize(("method", "splits"), [("ship", ("train", "val")), ("linear", ("train",))])
+def test_a_ridge_head_starts_on_the_images_that_are_trained_on(tmp_path, monkeypatch, method, splits):
+    """All of a run, those of train in a trial of a search."""
+    compute = set_up(prepare_all(tmp_path, monkeypatch).compute)
+    setup = Setup(BACKBONE, TASK, method, {}, Train(head="ridge"), 0, splits)
+    model = prepare(setup, origin_of(BACKBONE, TASK, {}), compute).model
+    files = [data_folder(TASK) / f"{split}.parquet" for split in splits]
+    labels = torch.from_numpy(read_labels(*files))
+    pooled = read_tensors(features_file(BACKBONE, TASK))[0]["pooled"][: len(labels)]
+    found = fit_ridge(pooled, labels, 10)
+    torch.testing.assert_close(model.head.weight.detach(), found.weight.float())
+    torch.testing.assert_close(model.head.bias.detach(), found.bias.float())
+
+
+def test_a_head_that_reads_no_features_starts_at_random():
+    """That of the MLP head reads its hidden layer."""
+    with pytest.raises(BadInput, match=r"row: expected train\.head=random, since the head of mlp reads no features"):
+        check_recipe("mlp", Train(head="ridge"), "row")
 
 
 def test_every_key_of_a_recipe_for_real_folders_decides_bits(tmp_path, monkeypatch):
