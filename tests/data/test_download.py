@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from threading import Thread
 
 import pytest
