@@ -25,12 +25,12 @@ def download(
 ) -> None:
     """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
     from ship.data.download import check_disk, fetch, write_record
-    from ship.data.inventory import mirrored, needed
+    from ship.data.inventory import needed, served
     from ship.data.sources.catalogue import ARCHIVES
 
     read = read_params(params)
     folder = Path(read.archives)
-    known = {name: mirrored(one, read.mirrors) for name, one in {**ARCHIVES, **needed(read.tasks)}.items()}
+    known = served({**ARCHIVES, **needed(read.tasks)}.values(), read.mirrors)
     if archive not in known:
         raise unknown("archive", archive, known)
     wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
@@ -50,7 +50,7 @@ def data(
 ) -> None:
     """Show which archives the tasks need, and what is lacking or wrong; exit code 1 where it needs a person."""
     from ship.data import status
-    from ship.data.inventory import mirrored, needs
+    from ship.data.inventory import needs, served
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
 
     read = read_params(params)
@@ -59,9 +59,7 @@ def data(
     if everything:
         named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
         needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
-    mirrors = read.mirrors
-    served = {task: [mirrored(archive, mirrors) for archive in archives] for task, archives in needing.items()}
-    found = status.states(served, folder)
+    found = status.states({task: [*served(some, read.mirrors).values()] for task, some in needing.items()}, folder)
     print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
     if any(one.state in ("wrong", "by hand") for one in found):
         raise typer.Exit(1)
@@ -89,10 +87,10 @@ def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one
 
 def _fetched(task: str, params: Params) -> dict[str, Path]:
     """The verified archives of a task, by name; whatever is lacking is downloaded."""
-    from ship.data.inventory import mirrored, needs
+    from ship.data.inventory import needs, served
 
     folder = Path(params.archives)
-    if not (archives := [mirrored(archive, params.mirrors) for archive in needs(task, params.tasks[task])]):
+    if not (archives := [*served(needs(task, params.tasks[task]), params.mirrors).values()]):
         return {}
     from ship.data.download import check_disk, fetch
 

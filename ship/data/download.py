@@ -45,7 +45,7 @@ def fetch(archive: Archive, folder: Path, tell: Tell = quiet, patience: Patience
     if (found := usable(archive, folder)) is not None:
         return found
     if not archive.urls:
-        raise BadInput(f"{archive.name}: expected it in {folder}, found none: {by_hand(archive, folder)}")
+        raise BadInput(f"{archive.name}: expected it in {folder}, found none: {by_hand([archive], folder)}")
     check = check_of(archive)
     if check is None:
         raise BadInput(f"{archive.name}: expected a checksum of what is downloaded, found none in the catalogue")

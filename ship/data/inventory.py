@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
@@ -67,6 +67,11 @@ def mirrored(archive: Archive, mirrors: Sequence[str]) -> Archive:
     return archive._replace(urls=(*(f"{at.rstrip('/')}/{quote(archive.name)}" for at in mirrors), *archive.urls))
 
 
+def served(archives: Iterable[Archive], mirrors: Sequence[str]) -> dict[str, Archive]:
+    """Archives by name, each with its address at each mirror."""
+    return {archive.name: mirrored(archive, mirrors) for archive in archives}
+
+
 def needed(tasks: Mapping[str, Task]) -> dict[str, Archive]:
     """The archives that tasks come from, each once, by name."""
     return {archive.name: archive for name, task in tasks.items() for archive in needs(name, task)}
@@ -97,12 +102,16 @@ def lacking(archive: Archive, folder: Path) -> int:
     return max(0, (archive.size or 0) - (draft.stat().st_size if draft.is_file() else 0))
 
 
-def by_hand(archive: Archive, folder: Path) -> str:
-    """Which file goes where, how it is had, and how it is verified."""
-    check = check_of(archive)
-    proof = [f"{archive.size:,} bytes"] if archive.size is not None else []
-    proof += [" ".join(check)] if check is not None else ["what is in it, when it is prepared"]
-    return f"{folder / archive.name}: {archive.how or 'put the file there'} (verified by {' and '.join(proof)})"
+def by_hand(archives: Iterable[Archive], folder: Path) -> str:
+    """Which file goes where, how it is had, and how it is verified; files that have all that in common are together."""
+    ways: dict[str, list[str]] = {}
+    for archive in archives:
+        check = check_of(archive)
+        proof = [f"{archive.size:,} bytes"] if archive.size is not None else []
+        proof += [" ".join(check)] if check is not None else ["what is in it, when it is prepared"]
+        way = f"{archive.how or 'put the file there'} (verified by {' and '.join(proof)})"
+        ways.setdefault(way, []).append(str(folder / archive.name))
+    return "\n".join(f"{', '.join(places)}: {way}" for way, places in ways.items())
 
 
 def _candidates(archive: Archive, folder: Path) -> Iterator[Path]:

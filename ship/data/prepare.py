@@ -37,6 +37,7 @@ DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed ...
 GROUP_BYTES = 2**25  # ... and their bytes, for large photos
 STEP = 8  # images that are read at once
+LONG = 20  # classes that a person reads line by line
 
 
 def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Files = NONE) -> list[str]:
@@ -134,13 +135,23 @@ def check_classes(name: str, listing: Listing) -> None:
 
 
 def summary(listing: Listing) -> list[str]:
-    """What was used: images of each split and class, and files that were passed over, by suffix and reason."""
+    """What was used: images of each split and class, and files that were passed over, by suffix and reason.
+
+    Of many classes, the fewest and the most images are told.
+    """
     labels = {part: np.array([item.label for item in items], dtype=int) for part, items in listing.splits.items()}
     counts = {part: np.bincount(found, minlength=len(listing.classes)) for part, found in labels.items()}
     said = [f"{sum(map(len, labels.values()))} images of {len(listing.classes)} classes ({', '.join(counts)})"]
-    for label, title in enumerate(listing.classes):
-        numbers = [count[label] for count in counts.values()]
-        said.append(f"  {title}: {sum(numbers)} ({', '.join(map(str, numbers))})")
+    table = np.array([*counts.values()])  # (splits, classes)
+    if len(listing.classes) > LONG:
+        whole = table.sum(axis=0)
+        few, many = (f"{whole[row]} ({listing.classes[row]})" for row in (whole.argmin(), whole.argmax()))
+        said.append(f"  of a class: {few} to {many}")
+    else:
+        said += [
+            f"  {title}: {sum(numbers)} ({', '.join(map(str, numbers))})"
+            for title, numbers in zip(listing.classes, table.T.tolist(), strict=True)
+        ]
     return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
 
 
@@ -203,10 +214,10 @@ def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[
 
 
 def _checked(item: Item) -> bytes:
-    """The image's bytes, after they have been decoded to the end, now or when they were inspected."""
+    """The image's bytes, after they have been decoded to the end, now or before."""
     data = read_image(item)
-    if not item.digest:
+    if not item.digest and not callable(item.content):
         decoding.check(data, titled(item))
-    elif hashlib.sha256(data).digest() != item.digest:
+    elif item.digest and hashlib.sha256(data).digest() != item.digest:
         raise BadInput(f"{titled(item)}: expected the bytes that were inspected, got others (let them be meanwhile)")
     return data

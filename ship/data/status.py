@@ -39,9 +39,9 @@ def table(found: Sequence[State], folder: Path) -> str:
         return "no task of this experiment needs an archive"
     rows = [("task", "archive", "size", "state")]
     for one in found:
-        shown = str(one.path) if one.path and one.path.name != one.archive.name else one.archive.name
+        state = one.state if one.path is None or one.path.name == one.archive.name else f"{one.state}: {one.path}"
         size = "" if one.archive.size is None else amount(one.archive.size)
-        rows += [(task, shown, size, one.state) for task in one.tasks]
+        rows += [(task, one.archive.name, size, state) for task in one.tasks]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
         f"{task:{widths[0]}}  {name:{widths[1]}}  {size:>{widths[2]}}  {state}".rstrip()
@@ -86,7 +86,8 @@ def _summary(found: Sequence[State], folder: Path) -> list[str]:
     for one in found:
         way = "" if one.state != "wrong" else " (delete or move it)"
         lines += [f"wrong: {fault}{way}" for fault in one.faults]
-    return lines + [f"by hand: {by_hand(one.archive, folder)}" for one in found if _needs_person(one)]
+    left = by_hand((one.archive for one in found if _needs_person(one)), folder)
+    return lines + [f"by hand: {line}" for line in left.splitlines()]
 
 
 def _needs_person(one: State) -> bool:

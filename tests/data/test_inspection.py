@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from ship.data.images import read_labels, read_pixels
-from ship.data.prepare import prepare
+from ship.data.prepare import prepare, summary
+from ship.data.sources.splits import Item, Listing
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
@@ -104,6 +105,13 @@ def test_what_was_used_is_said(tmp_path, pets):
     assert said[:3] == ["40 images of 2 classes (train, val, test)", "  cat: 20 (12, 4, 4)", "  dog: 20 (12, 4, 4)"]
     assert about["passed_over"] == {".db: no image": 1, ".txt: no image": 1}
     assert "passed over: 1 .txt: no image" in said
+
+
+def test_many_classes_are_one_line():
+    """From 21 on: those with the fewest and the most images."""
+    items = [Item(f"{n}.png", n % 29, str(n), b"") for n in range(60)]
+    said = summary(Listing({"train": items, "val": items[:1], "test": []}, [f"kind {n}" for n in range(30)]))
+    assert said == ["61 images of 30 classes (train, val, test)", "  of a class: 0 (kind 29) to 4 (kind 0)"]
 
 
 def turned(file):

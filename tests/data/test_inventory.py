@@ -86,7 +86,7 @@ def test_without_a_digest_the_name_and_size_tell(tmp_path):
 
 def test_what_a_person_must_do(tmp_path):
     """Which file goes where, how it is had, how it is verified: in the refusal, too."""
-    said = by_hand(ONE, tmp_path)
+    said = by_hand([ONE], tmp_path)
     for word in (str(tmp_path / "a.bin"), ONE.how, "10 bytes", str(ONE.sha256)):
         assert word in said
     with pytest.raises(BadInput, match=r"^a.bin: expected it in .*, found none: .*ask for it at"):

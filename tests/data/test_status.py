@@ -45,6 +45,21 @@ def test_each_state_is_told(folder):
     assert f"by hand: {folder / 'manual.bin'}: ask its authors (verified by 10 bytes and sha256 " in text
 
 
+def test_what_one_way_brings_is_one_line(tmp_path):
+    """The files of a page that a person must go to are named together, each at its place."""
+    parts = [Archive(f"part.{number}", (), how="get it from the page") for number in range(3)]
+    lines = [line for line in table(states({"one": parts}, tmp_path), tmp_path).splitlines() if "by hand:" in line]
+    places = ", ".join(str(tmp_path / part.name) for part in parts)
+    assert lines == [f"by hand: {places}: get it from the page (verified by what is in it, when it is prepared)"]
+
+
+def test_a_file_of_another_name_is_shown_with_its_archive(folder):
+    """Both names stand in the row."""
+    (folder / "there.bin").rename(folder / "mine.bin")
+    (row,) = (line for line in table(states(NEEDS, folder), folder).splitlines() if line.startswith("one    there.bin"))
+    assert row.endswith(f"found: {folder / 'mine.bin'}")
+
+
 def test_machines_read_the_same(folder):
     """Valid JSON, sizes in bytes, tasks with each archive."""
     said = json.loads(json.dumps(as_json(states(NEEDS, folder), folder)))

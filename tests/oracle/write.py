@@ -49,7 +49,7 @@ def main(root):
         source = SOURCES[task]
         content = source.read({name: folder / name for name in source.archives})
         wanted = {split: set(labels) for split, labels in content.labels.items()}
-        images = {(split, key): data for split, key, data in content.images(wanted)}
+        images = {(split, key): make() for split, key, make in content.images(wanted)}
         ours = {}
         for split, labels in content.labels.items():
             ours[split] = [[key, labels[key]] for key in draw.stored(split, labels)]

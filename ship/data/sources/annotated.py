@@ -95,7 +95,7 @@ def dmlab(files: Files) -> Content:
     def images(wanted: Wanted) -> Images:
         for split, key, found in passed([split for split, keys in wanted.items() if keys]):
             if key in wanted[split]:
-                yield split, key, found["image"]
+                yield split, key, partial(bytes, found["image"])
 
     rows: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
     for split, key, found in passed(list(rows)):

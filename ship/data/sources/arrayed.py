@@ -34,7 +34,7 @@ def cifar(files: Files) -> Content:
     def images(wanted: Wanted) -> Images:
         for split, keys in wanted.items():
             for row in sorted(map(int, keys)):
-                yield split, str(row), png(records[split][row, 2:].reshape(3, 32, 32).transpose(1, 2, 0))
+                yield split, str(row), partial(png, records[split][row, 2:].reshape(3, 32, 32).transpose(1, 2, 0))
 
     labels = {split: _numbered(rows[:, 1].tolist()) for split, rows in records.items()}
     return Content(labels, images, lines(found[FINE], FINE))
@@ -66,7 +66,7 @@ def patch_camelyon(files: Files) -> Content:
         for split, keys in wanted.items():
             numbers = sorted(int(key.rpartition("_")[2]) for key in keys)
             for row, pixels in arrays.hdf5_rows(files[name(split, "x")], "x", numbers):
-                yield split, f"{PCAM[split]}_{row}", png(pixels)
+                yield split, f"{PCAM[split]}_{row}", partial(png, pixels)
 
     labels = {}
     for split, part in PCAM.items():
@@ -123,7 +123,7 @@ def _png(rows: Callable[[str, Sequence[int]], Rows], wanted: Wanted) -> Images:
     """Rows of arrays as images, where keys are the numbers of rows."""
     for split, keys in wanted.items():
         for row, pixels in rows(split, sorted(map(int, keys))) if keys else ():
-            yield split, str(row), png(pixels)
+            yield split, str(row), partial(png, pixels)
 
 
 def _numbered(labels: Sequence[int]) -> dict[str, int]:

@@ -5,10 +5,10 @@ Each reader goes through the file once, from its start, and gives the rows that 
 
 from __future__ import annotations
 
-import gzip
 import io
+import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ship.data.sources.archives import BROKEN
-from ship.data.sources.gzipped import Gzipped
+from ship.data.sources.gzipped import Gzipped, lacking
 from ship.data.sources.packed import broken
 from ship.errors import BadInput
 
 Array = NDArray[Any]
 Rows = Iterator[tuple[int, Array]]
 BLOCK = 32 * 2**20  # bytes of an array in memory at once
+BUFFER = 2**18  # bytes of a file that are read ahead
 # by the number that a NORB file starts with
 MATRICES: dict[int, np.dtype[Any]] = {
     507333717: np.dtype("u1"),
@@ -46,7 +47,7 @@ def hdf5(path: Path, name: str) -> Iterator[Any]:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise _lacking("h5py") from None
+        raise lacking("h5py") from None
     try:
         with _plain(path) as file, h5py.File(file, "r", rdcc_nbytes=2 * BLOCK) as bundle:
             if name not in bundle:
@@ -57,11 +58,13 @@ def hdf5(path: Path, name: str) -> Iterator[Any]:
 
 
 def hdf5_rows(path: Path, name: str, wanted: Sequence[int]) -> Rows:
-    """Rows of an array, in ascending order, read by blocks of whole chunks."""
+    """Rows of an array, in ascending order; a chunk is read once, and chunks without a row are passed over."""
     with hdf5(path, name) as array:
         chunk = array.chunks[0] if array.chunks else 1
-        whole = max(1, BLOCK // (array.dtype.itemsize * int(np.prod(array.shape[1:])) * chunk)) * chunk
-        yield from _from_blocks(wanted, whole, lambda start, stop: array[start:stop])
+        most = max(1, BLOCK // (array.dtype.itemsize * int(np.prod(array.shape[1:])) * chunk))
+        for run in _runs(wanted, chunk, most):
+            rows = array[run[0] : run[-1] + 1]
+            yield from ((row, rows[row - run[0]]) for row in run)
 
 
 def matlab(place: Path | IO[bytes], name: str, shown: str = "") -> Array:
@@ -71,7 +74,7 @@ def matlab(place: Path | IO[bytes], name: str, shown: str = "") -> Array:
         from scipy.io import loadmat
         from scipy.io.matlab import MatReadError
     except ModuleNotFoundError:
-        raise _lacking("scipy") from None
+        raise lacking("scipy") from None
     try:
         found = loadmat(place, variable_names=[name], squeeze_me=True)
     except (MatReadError, NotImplementedError, TypeError, KeyError, *BROKEN) as error:
@@ -97,7 +100,7 @@ def matrix_rows(path: Path, wanted: Sequence[int]) -> Rows:
             stop = min(stop, shape[0])
             return np.frombuffer(_exactly(file, (stop - start) * size, path), kind).reshape(-1, *shape[1:])
 
-        yield from _from_blocks(wanted, whole, block, skip=False)
+        yield from _from_blocks(wanted, whole, block)
 
 
 def cifar_records(data: bytes, shown: str) -> Array:
@@ -107,13 +110,24 @@ def cifar_records(data: bytes, shown: str) -> Array:
     return np.frombuffer(data, np.uint8).reshape(-1, CIFAR)
 
 
-def _from_blocks(wanted: Sequence[int], whole: int, block: Any, skip: bool = True) -> Rows:
-    """The rows `wanted`, ascending, out of blocks of `whole` rows; `skip` those that have none."""
+def _runs(wanted: Sequence[int], chunk: int, most: int) -> Iterator[list[int]]:
+    """Ascending rows in runs of at most `most` chunks of `chunk` rows, between which no chunk is left out."""
+    run: list[int] = []
+    for row in wanted:
+        if run and (row // chunk > run[-1] // chunk + 1 or row // chunk >= run[0] // chunk + most):
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
+
+
+def _from_blocks(wanted: Sequence[int], whole: int, block: Callable[[int, int], Array]) -> Rows:
+    """The rows `wanted`, ascending, out of blocks of `whole` rows, which are read one after the other."""
     left = iter(wanted)
     row = next(left, None)
     start = 0
     while row is not None:
-        start = row // whole * whole if skip else start
         rows = block(start, start + whole)
         while row is not None and row < start + whole:
             yield row, rows[row - start]
@@ -122,10 +136,10 @@ def _from_blocks(wanted: Sequence[int], whole: int, block: Any, skip: bool = Tru
 
 
 @contextmanager
-def _matrix(path: Path) -> Iterator[tuple[gzip.GzipFile, tuple[int, ...], np.dtype[Any]]]:
+def _matrix(path: Path) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any]]]:
     """Behind the header of a NORB matrix: kind, number of sizes, and the sizes, of which at least three are written."""
     try:
-        with gzip.open(path) as file:
+        with io.BufferedReader(Gzipped(path, step=math.inf), BUFFER) as file:
             magic, dimensions = struct.unpack("<ii", _exactly(file, 8, path))
             if magic not in MATRICES or not 1 <= dimensions <= 8:
                 raise BadInput(f"{path.name}: expected a NORB matrix, got the numbers {magic}, {dimensions} first")
@@ -136,7 +150,7 @@ def _matrix(path: Path) -> Iterator[tuple[gzip.GzipFile, tuple[int, ...], np.dty
         raise broken(path.name, error) from None
 
 
-def _exactly(file: gzip.GzipFile, count: int, path: Path) -> bytes:
+def _exactly(file: IO[bytes], count: int, path: Path) -> bytes:
     data = file.read(count)
     if len(data) < count:
         raise BadInput(f"{path.name}: expected {count} bytes more, got {len(data)} (remove it, and get it again)")
@@ -148,9 +162,9 @@ def _plain(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             return path.open("rb")
-    with gzip.open(path) as unpacked:
+    with io.BufferedReader(Gzipped(path), BUFFER) as unpacked:
         start = unpacked.read(48)
-    return io.BufferedReader(Gzipped(path, _hdf5_size(start)), 2**18)
+    return io.BufferedReader(Gzipped(path, _hdf5_size(start)), BUFFER)
 
 
 def _hdf5_size(start: bytes) -> int | None:
@@ -161,7 +175,3 @@ def _hdf5_size(start: bytes) -> int | None:
         if start[8] in (2, 3) and start[9] == 8:
             return int.from_bytes(start[28:36], "little")
     return None
-
-
-def _lacking(package: str) -> BadInput:
-    return BadInput(f"{package}: expected the package, found none (pip install 'ship-tuning[vtab]')")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from bisect import bisect_right
+from gzip import BadGzipFile
 from pathlib import Path
+from typing import Any
 
 from ship.data.sources.seeking import Computed
+from ship.errors import BadInput
 
 STEP = 8 * 2**20  # bytes of content between two places to go on from; each holds some 40 KB in memory
 BLOCK = 2**18  # compressed bytes that are read at once
@@ -21,10 +23,15 @@ class Gzipped(Computed):
     """
 
     def __init__(self, path: Path, size: int | None = None, step: float = STEP) -> None:
+        try:
+            from zlib_ng import zlib_ng
+        except ModuleNotFoundError:
+            raise lacking("zlib-ng") from None
+        self._zlib: Any = zlib_ng  # whose types lack `copy`
         self._file = path.open("rb")
         self._size, self._step = size, step
         # content passed, compressed bytes used, and what unpacks from there
-        self._places = [(0, 0, zlib.decompressobj(31))]
+        self._places = [(0, 0, self._zlib.decompressobj(31))]
         self._go_to(0)
 
     def end(self) -> int:
@@ -60,7 +67,7 @@ class Gzipped(Computed):
         self._file.seek(used)
 
     def _next(self) -> bool:
-        """Unpack the next piece; whether there was one. Raises EOFError and zlib.error for a broken file."""
+        """Unpack the next piece; whether there was one. Raises EOFError and BadGzipFile for a broken one."""
         self._start += len(self._piece)
         self._piece = b""
         if self._start >= self._places[-1][0] + self._step and not self._unpacker.unconsumed_tail:
@@ -71,8 +78,16 @@ class Gzipped(Computed):
             if last.eof:  # a gzip file may hold several, one after the other
                 if not data.strip(b"\0"):
                     return False
-                self._unpacker = zlib.decompressobj(31)
-            self._piece = self._unpacker.decompress(data, PIECE)
+                self._unpacker = self._zlib.decompressobj(31)
+            try:
+                self._piece = self._unpacker.decompress(data, PIECE)
+            except self._zlib.error as error:
+                raise BadGzipFile(str(error)) from None
             if not (data or self._piece or self._unpacker.eof):
                 raise EOFError("the compressed file ends before its end-of-stream mark")
         return True
+
+
+def lacking(package: str) -> BadInput:
+    """An error for a package that is not installed."""
+    return BadInput(f"{package}: expected the package, found none (pip install 'ship-tuning[vtab]')")

@@ -45,7 +45,7 @@ def caltech101(files: Files) -> Content:
     }
 
     def images(wanted: Wanted) -> Images:
-        return ((split, key, kept[key]) for split, keys in wanted.items() for key in sorted(keys))
+        return ((split, key, partial(bytes, kept[key])) for split, keys in wanted.items() for key in sorted(keys))
 
     return Content(labels, images, classes)
 

@@ -101,7 +101,7 @@ def pictures(
     for member in opened() if sought else ():
         if (found := sought.pop(member.name, None)) is not None:
             data = read(member, shown)
-            yield (*found, change(data, f"{shown}: {member.name}") if change else data)
+            yield (*found, partial(change, data, f"{shown}: {member.name}") if change else partial(bytes, data))
             if not sought:
                 return
     if sought:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ship.data.decoding import rgb
+from ship.data.sources.gzipped import lacking
 from ship.errors import BadInput
 
 Pixels = NDArray[np.uint8]
@@ -26,7 +27,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ModuleNotFoundError:
-        raise BadInput("opencv: expected the package, found none (pip install 'ship-tuning[vtab]')") from None
+        raise lacking("opencv") from None
     return cv2
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
@@ -27,15 +26,14 @@ from ship.data.sources.strata import stratified
 from ship.errors import BadInput, unknown
 from ship.experiment.task import Task
 
-AHEAD = 32  # images that wait to be checked
+AHEAD = 32  # images that wait to be made and checked
 
 
 class Place(NamedTuple):
-    """Where the bytes of an image lie in the spill, and their sha256."""
+    """Where the bytes of an image lie in the spill."""
 
     start: int
     length: int
-    digest: bytes
 
 
 Chosen = dict[str, list[tuple[str, str]]]  # official split and key of each image of train, val and test
@@ -45,7 +43,7 @@ Chosen = dict[str, list[tuple[str, str]]]  # official split and key of each imag
 def published(name: str, task: Task, archives: Files, scratch: Path, pool: Executor) -> Iterator[Listing]:
     """The task `name` of SOURCES, of its `archives` by name; the images that it has lie in `scratch` for a while.
 
-    Images are decoded in the `pool`, as a check, while the next ones are read.
+    Images are encoded, or decoded as a check, in the `pool`, while the next ones are read.
     Raises BadInput for archives that are missing or others, and for contents that are not as published.
     """
     if name not in SOURCES or SOURCES[name].family != task.source:
@@ -63,7 +61,8 @@ def published(name: str, task: Task, archives: Files, scratch: Path, pool: Execu
         wanted: dict[str, set[str]] = {split: set() for split in content.labels}
         for split, key in (image for part in chosen.values() for image in part):
             wanted[split].add(key)
-        places = _spilled(name, content.images(wanted), spill.fileno(), pool)
+        made = _made(name, source, content.images(wanted), pool)
+        places = _spilled(made, spill.fileno())
         splits = {part: _items(name, images, content, places, spill.fileno()) for part, images in chosen.items()}
         holes = source.family == "vtab1k"  # its draws are made without regard to the classes
         yield Listing(splits, list(content.classes), holes, _about(source, digests))
@@ -126,18 +125,31 @@ def members(name: str, source: Source, labels: Mapping[str, Mapping[str, int]], 
     return chosen
 
 
-def _spilled(name: str, images: Images, spill: int, pool: Executor) -> dict[tuple[str, str], Place]:
+def _made(name: str, source: Source, images: Images, pool: Executor) -> Iterator[tuple[str, str, bytes]]:
+    """Split, key and bytes of each image; those that are not encoded here are decoded once, as a check."""
+
+    def stored(make: Callable[[], bytes], shown: str) -> bytes:
+        data = make()
+        if source.stored == "source bytes":
+            check_image(data, shown)
+        return data
+
+    waiting = deque[tuple[str, str, Future[bytes]]]()
+    for split, key, make in images:
+        waiting.append((split, key, pool.submit(stored, make, _titled(name, split, key))))
+        if len(waiting) > AHEAD:
+            first, title, data = waiting.popleft()
+            yield first, title, data.result()
+    yield from ((split, key, data.result()) for split, key, data in waiting)
+
+
+def _spilled(images: Iterator[tuple[str, str, bytes]], spill: int) -> dict[tuple[str, str], Place]:
     """Write images one behind the other: they come in the order of their archive and are wanted in another."""
-    places, end, checks = {}, 0, deque[Future[None]]()
+    places, end = {}, 0
     for split, key, data in images:
-        checks.append(pool.submit(check_image, data, _titled(name, split, key)))
         os.pwrite(spill, data, end)
-        places[split, key] = Place(end, len(data), hashlib.sha256(data).digest())
+        places[split, key] = Place(end, len(data))
         end += len(data)
-        if len(checks) > AHEAD:
-            checks.popleft().result()
-    for left in checks:
-        left.result()
     return places
 
 
@@ -152,9 +164,9 @@ def _items(
         raise BadInput(f"tasks.{name}: expected the image {lacking[0]} in its archives, found none")
     items = []
     for split, key in images:
-        start, length, digest = places[split, key]
+        start, length = places[split, key]
         read = partial(os.pread, spill, length, start)
-        items.append(Item(key, content.labels[split][key], _titled(name, split, key), read, digest=digest))
+        items.append(Item(key, content.labels[split][key], _titled(name, split, key), read))
     return items
 
 

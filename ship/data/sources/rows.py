@@ -10,7 +10,8 @@ Stored = Literal["source bytes", "PNG of equal pixels", "own processing"]
 Checked = Literal["official builder, keys", "official builder", "sizes"]
 Files = Mapping[str, Path]  # archives by their names
 Wanted = Mapping[str, Set[str]]  # keys by official split
-Images = Iterator[tuple[str, str, bytes]]  # official split, key and encoded image, in the order of the archive
+# official split, key, and what makes the encoded image in any thread, in the order of the archive
+Images = Iterator[tuple[str, str, Callable[[], bytes]]]
 
 
 class Content(NamedTuple):

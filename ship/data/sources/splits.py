@@ -26,8 +26,8 @@ class Item(NamedTuple):
     """An image that is not read yet.
 
     `key` is its relative path with `/`, `place` names it in errors, `content` is its file, the encoded bytes, or what
-    reads them. Images with the same `group` stay on one side of a random split, as those with the same `digest` of
-    their bytes do.
+    reads those that have been checked. Images with the same `group` stay on one side of a random split, as those with
+    the same `digest` of their bytes do.
     """
 
     key: str
