@@ -8,6 +8,7 @@ from torch import nn
 from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
 from ship.methods.repadapter import Adapted, RepAdapter
+from ship.models.noise import Noise
 from ship.models.vit import attend, embed, pool
 
 
@@ -35,7 +36,7 @@ def test_the_adapters_stand_after_the_norms(tiny_vit):
 
 def test_a_layer_without_bias_gets_one():
     """The adapter's biases, when it is folded."""
-    adapted = Adapted(nn.Linear(4, 6, bias=False), bottleneck=2, groups=2, scale=2.0, dropout=0.0)
+    adapted = Adapted(nn.Linear(4, 6, bias=False), bottleneck=2, groups=2, scale=2.0, dropout=0.0, noise=Noise())
     with torch.no_grad():
         for parameter in adapted.parameters():
             parameter.normal_()
