@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import HFValidationError, HTTPError  # the first is of whichever client it has
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[attr-defined]  # of the client it has
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from ship.errors import BadInput
 
