@@ -64,13 +64,22 @@ def export(
     folder: Annotated[Path, typer.Argument(help="what is written; not there yet")],
     images: Annotated[int, typer.Option(min=1, help="test images on which each file is compared with the run")] = 1000,
     onnx: Annotated[bool, typer.Option(help="model.onnx, which needs ship-tuning[export]")] = True,
+    push: Annotated[
+        str | None, typer.Option(help="a repository of the Hugging Face Hub that gets the files; a new one is private")
+    ] = None,
     threads: Threads = 2,
 ) -> None:
     """Write a run's model as a folder to take away: weights, ONNX, torch.export, model card. Each file is checked."""
     from ship.inference.export import export as write
 
+    if push is not None:
+        from ship.inference import hub
+
+        hub.check_push(push)
     write(run, folder, print, images=images, onnx=onnx, threads=threads)
     print(f"{folder}: done")
+    if push is not None:
+        print(f"{hub.push(folder, push)}: done")
 
 
 @app.command()

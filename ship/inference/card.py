@@ -7,6 +7,21 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+RULES = {
+    "orientation": "Turn photos upright, as their EXIF says.",
+    "alpha": "Put transparent images on {}.",
+    "bits": "Of images of 16 bits a channel, {} are used: divide their values by {}, and cut off above 255.",
+    "frames": "Of several frames or pages, take the {} one.",
+    "pixels": "Images of more than {} pixels are shrunk while they are decoded.",
+}
+REFUSED = {("frames", "refuse"): "Images of several frames or pages are none.", ("alpha", "drop"): "Drop alpha."}
+
+
+def rules(reading: dict[str, Any]) -> list[str]:
+    """What the task says of reading image files, in sentences; empty where it reads them plainly."""
+    more = {"bits": 2 ** (reading.get("bits", 16) - 8)}
+    return [REFUSED.get((key, value), RULES[key].format(value, more.get(key))) for key, value in reading.items()]
+
 
 def card(title: str, about: dict[str, Any]) -> str:
     """README.md of an export, Markdown with the front matter that the Hugging Face Hub reads; `about` is its ship.json.
@@ -16,8 +31,10 @@ def card(title: str, about: dict[str, Any]) -> str:
     text = files("ship.inference").joinpath("card.md").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701  # Markdown
     environment.filters["plain"] = _plain
-    run = about["run"]
-    return environment.from_string(text).render(title=title, about=about, run=run, result=run["result"]) + "\n"
+    run, told = about["run"], rules(about["reading"])
+    return (
+        environment.from_string(text).render(title=title, about=about, run=run, result=run["result"], rules=told) + "\n"
+    )
 
 
 def _plain(value: object) -> str:

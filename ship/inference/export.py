@@ -132,14 +132,14 @@ def _write(
         "classes": model.classes,
         "preprocessing": made._asdict(),
         "reading": subject.about.get("reading", {}),
-        "input": "uint8, RGB, (batch, 3, image_size, image_size), resized as a whole; normalisation is within",
+        "input": "uint8, RGB, (batch, 3, image_size, image_size), read as `reading` says and resized as a whole",
     }
     write_json(draft / ABOUT, about)
     check("model.safetensors" if weights == "merged" else TUNED, network(load(draft), made))
     program = formats.trace(whole, made.image_size)
     check(formats.PROGRAM, formats.write_program(program, draft / formats.PROGRAM))
     if onnx:
-        facts = {"classes": model.classes, "preprocessing": made._asdict()}
+        facts = {key: about[key] for key in ("classes", "preprocessing", "reading")}
         check(formats.ONNX, formats.write_onnx(program, draft / formats.ONNX, facts))
     return about, [one._asdict() for one in checks]
 
@@ -148,7 +148,7 @@ def _write_weights(subject: Subject, whole: Network, draft: Path) -> str:
     """A plain ViT of timm where there is one ("merged"), else the backbone and what is tuned beside it ("tuned")."""
     tuned = subject.run / TUNED
     source = backbone_of(read_tensors(tuned)[1], tuned)
-    described = read_tensors(source)[1]["model"]
+    described = read_tensors(source)[1]
     config = formats.timm_config(described, subject.model.classes, subject.preprocessing)
     if isinstance(whole.model, VisionTransformer) and formats.fits_timm(whole.model, config):
         formats.write_timm(whole.model, config, draft)

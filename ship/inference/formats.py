@@ -17,7 +17,7 @@ from torch import Tensor
 from ship.artifacts import write_json
 from ship.errors import BadInput
 from ship.inference.network import Network
-from ship.models.backbones import Preprocessing
+from ship.models.backbones import Preprocessing, pooling
 
 PROGRAM, ONNX = "program.pt2", "model.onnx"
 EXTRA = ("onnx", "onnxruntime", "onnxscript")
@@ -64,11 +64,12 @@ def write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[st
     return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
 
 
-def timm_config(model: str | dict[str, Any], classes: list[str], made: Preprocessing) -> dict[str, Any]:
-    """config.json of a folder that `timm.create_model("local-dir:FOLDER")` reads; `model` describes the backbone.
+def timm_config(backbone: dict[str, Any], classes: list[str], made: Preprocessing) -> dict[str, Any]:
+    """config.json of a folder that `timm.create_model("local-dir:FOLDER")` reads; `backbone` is what its file says.
 
     Images are resized as a whole, which timm calls squash.
     """
+    model = backbone["model"]
     name, sizes = (model, {}) if isinstance(model, str) else ("vit_tiny_patch16_224", model)
     size = [3, made.image_size, made.image_size]
     look = {"interpolation": made.interpolation, "mean": list(made.mean), "std": list(made.std)}
@@ -78,7 +79,7 @@ def timm_config(model: str | dict[str, Any], classes: list[str], made: Preproces
         "architecture": name.split(".")[0],
         "num_classes": len(classes),
         "label_names": classes,
-        "model_args": {**sizes, "img_size": made.image_size},
+        "model_args": {**sizes, **pooling(backbone), "img_size": made.image_size},
         "pretrained_cfg": {**inputs, **look, **places, "custom_load": False},
     }
 

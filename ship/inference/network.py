@@ -7,12 +7,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.inference.model import Model
-from ship.methods.base import Foldable, Mergeable, Method
+from ship.methods.base import Foldable, Folded, Mergeable, Method
 from ship.models.backbones import Preprocessing
 
 
 class Network(nn.Module):
-    """Logits (B, C) of RGB images (B, 3, S, S), uint8: it normalises them, and has the keys and values of prompts."""
+    """Logits (B, C) of RGB images (B, 3, S, S), uint8: it normalises them, and has what is constant of prompts."""
 
     def __init__(self, model: Method | VisionTransformer, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -20,10 +20,10 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(preprocessing.mean).view(-1, 1, 1))
         self.register_buffer("std", torch.tensor(preprocessing.std).view(-1, 1, 1))
         folded = model.fold() if isinstance(model, Foldable) else []
-        self.folded = len(folded)
-        for block, (keys, values) in enumerate(folded):
-            self.register_buffer(f"keys_{block}", keys.contiguous().clone())
-            self.register_buffer(f"values_{block}", values.contiguous().clone())
+        self.folded = [len(constants) for constants in folded]
+        for block, constants in enumerate(folded):
+            for part, constant in enumerate(constants):
+                self.register_buffer(f"folded_{block}_{part}", constant.contiguous().clone())
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) of RGB images (B, 3, S, S), uint8."""
@@ -31,11 +31,13 @@ class Network(nn.Module):
         if not isinstance(self.model, Method):
             logits: Tensor = self.model(x)
         elif self.folded:
-            pairs = [(self.get_buffer(f"keys_{i}"), self.get_buffer(f"values_{i}")) for i in range(self.folded)]
-            logits = self.model(x, pairs).logits
+            logits = self.model(x, [*map(self._constants, range(len(self.folded)))]).logits
         else:
             logits = self.model(x).logits
         return logits
+
+    def _constants(self, block: int) -> Folded:
+        return tuple(self.get_buffer(f"folded_{block}_{part}") for part in range(self.folded[block]))
 
 
 @torch.no_grad()

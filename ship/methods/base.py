@@ -22,8 +22,8 @@ It may rely on:
 
 It may offer:
     `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`);
-    `fold()`, where it has prompts that are the same for every image: then their keys and values are computed once for
-    inference (`Foldable`).
+    `fold()`, where it has prompts that are the same for every image: then what only depends on them is computed once
+    for inference (`Foldable`).
 
 `tests/methods/test_contract.py` holds every method to it.
 """
@@ -45,6 +45,7 @@ from ship.models.noise import Noise
 from ship.models.vit import encode
 
 KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
+Folded = tuple[Tensor, ...]  # what one block needs of its prompts at inference: keys and values, or more
 
 
 class Output(NamedTuple):
@@ -99,10 +100,10 @@ class Mergeable(Protocol):
 class Foldable(Protocol):
     """A method with prompts that are the same for every image, below the blocks that read them."""
 
-    def fold(self) -> list[KV]:
-        """Keys and values of the prompts of every block."""
+    def fold(self) -> list[Folded]:
+        """What every block needs of its prompts, as constants."""
 
-    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+    def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' own way at inference."""
 
 

@@ -5,17 +5,20 @@ no weights of its own: it uses the query, key, value and output projections of t
 reference. Neither z nor the prompts are normalised for it; it has no LayerScale, no gate and no stochastic depth.
 
 Keys and values of the prompts do not depend on the image: they are computed once a step at batch 1, so dropout on the
-prompts is drawn once a step, for all images. `fold` computes them once for all for inference.
+prompts is drawn once a step, for all images. For inference `fold` also takes the frozen query and output projections
+into them, exactly: a token then meets H P numbers instead of D, twice.
 """
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, uniform
 from ship.models.noise import Noise, quiet
 from ship.models.vit import (
     add_attention,
@@ -24,6 +27,7 @@ from ship.models.vit import (
     embed,
     freeze,
     pool,
+    pooled_tokens,
     project_kv,
     project_out,
     project_q,
@@ -60,23 +64,31 @@ class CVPT(Method):
         self.dropout = nn.Dropout(dropout)
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+    def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        for block, prompts, noise in zip(self.vit.blocks, folded or self.fold(), self.noise, strict=True):
-            z = self._through(block, z, prompts, noise)
+        last = len(self.vit.blocks) - 1
+        for i, (block, prompts) in enumerate(zip(self.vit.blocks, folded or self._keys_values(), strict=True)):
+            asking = pooled_tokens(self.vit) if folded and i == last else slice(None)
+            z = self._through(block, z, prompts, asking, self.noise[i])
         return Output(self.head(pool(self.vit, z)))
 
-    def fold(self) -> list[KV]:
+    def fold(self) -> list[Folded]:
+        """What every block needs of its prompts: two layers, or keys and values where these are cheaper."""
+        return [_layers(block, kv) for block, kv in zip(self.vit.blocks, self._keys_values(), strict=True)]
+
+    def _keys_values(self) -> list[KV]:
         """Keys and values of the prompts of every block."""
         prompts = self.dropout(self.prompts)
         return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
 
-    def _through(self, block: Block, z: Tensor, prompts: KV, noise: Noise) -> Tensor:
-        """Tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
+    def _through(self, block: Block, z: Tensor, prompts: Folded, asking: slice, noise: Noise) -> Tensor:
+        """The `asking` ones of tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
         if self.position == 1:
             z = z + noise(cross_attention(block, z, prompts))
-        whole = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+        q, k, v = project_qkv(block, block.norm1(z))
+        z = z[:, asking]
+        whole = add_attention(block, z, attend(q[:, :, asking], k, v))
         if self.position in (2, 3):
             whole = whole + noise(cross_attention(block, z if self.position == 2 else whole, prompts))
         z, whole = whole, add_mlp(block, whole)
@@ -85,7 +97,32 @@ class CVPT(Method):
         return whole
 
 
-def cross_attention(block: Block, z: Tensor, prompts: KV) -> Tensor:
+def cross_attention(block: Block, z: Tensor, prompts: Folded) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
+    if len(prompts) > 2:  # more than keys and values
+        return _through_layers(block, z, *prompts)
     keys, values = (part.expand(z.shape[0], *part.shape[1:]) for part in prompts)
     return project_out(block, attend(project_q(block, z), keys, values))
+
+
+def _layers(block: Block, prompts: KV) -> Folded:
+    """Weight (H P, D) and bias of queries that have met the keys, weight (D, H P) and bias of values projected out.
+
+    Keys and values as they are, where a norm stands between, or P > D / H.
+    """
+    attn, (keys, values) = block.attn, (part[0] for part in prompts)
+    heads, length, size = keys.shape
+    if length > size or not all(isinstance(norm, nn.Identity) for norm in (attn.q_norm, attn.norm)):
+        return prompts
+    queries = attn.qkv.weight[: heads * size].unflatten(0, (heads, size))
+    reading = torch.einsum("hpd,hdw->hpw", keys, queries).flatten(0, 1) * size**-0.5
+    bias = keys.new_zeros(heads * size) if attn.qkv.bias is None else attn.qkv.bias[: heads * size]
+    shift = torch.einsum("hpd,hd->hp", keys, bias.unflatten(0, (heads, size))).flatten() * size**-0.5
+    writing = torch.einsum("whd,hpd->whp", attn.proj.weight.unflatten(1, (heads, size)), values).flatten(1)
+    return reading, shift, writing
+
+
+def _through_layers(block: Block, z: Tensor, reading: Tensor, shift: Tensor, writing: Tensor) -> Tensor:
+    """Cross-attention by its `_layers`, with a softmax over the P prompts of each head between them."""
+    weights = F.linear(z, reading, shift).unflatten(-1, (block.attn.num_heads, -1)).softmax(dim=-1)
+    return F.linear(weights.flatten(-2), writing, block.attn.proj.bias)

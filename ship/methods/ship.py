@@ -22,10 +22,21 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
-from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_kv, project_qkv
+from ship.models.vit import (
+    QKV,
+    attend,
+    class_attention,
+    embed,
+    finish_block,
+    freeze,
+    pool,
+    pooled_tokens,
+    project_kv,
+    project_qkv,
+)
 
 
 class Prompts(NamedTuple):
@@ -99,7 +110,7 @@ class SHIP(Method):
         self.head = linear_head(vit.num_features, num_classes)
         self.last = depth - 1
 
-    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+    def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) and the matching loss of images (B, 3, S, S); `fold` spares the common prompts at inference."""
         z = embed(self.vit, images)
         if folded is not None:
@@ -125,9 +136,9 @@ class SHIP(Method):
                 attribute = finish_block(block, attribute, normed.attribute)
         return Output(self.head(pool(self.vit, z)), matching)
 
-    def fold(self) -> list[KV]:
+    def fold(self) -> list[Folded]:
         """Keys and values of the prompts of every block that are the same for every image."""
-        found: list[KV] = []
+        found: list[Folded] = []
         independent = self.sip[0][None]
         for i, block in enumerate(self.vit.blocks):
             if i in self.level_at:
@@ -137,7 +148,7 @@ class SHIP(Method):
             independent = finish_block(block, independent, normed[:, : independent.shape[1]])
         return found
 
-    def _infer(self, z: Tensor, folded: list[KV]) -> Tensor:
+    def _infer(self, z: Tensor, folded: list[Folded]) -> Tensor:
         """Image tokens (B, N, D) after the last block; of the prompts, only those that see the image are carried."""
         attribute = attended = z[:, :0]
         for i, block in enumerate(self.vit.blocks):
@@ -146,10 +157,12 @@ class SHIP(Method):
             image, kv = project_qkv(block, block.norm1(z)), [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
-                _, *own = project_qkv(block, normed)
-                kv = [torch.cat(pair, dim=2) for pair in zip(kv, own, strict=True)]
-                attribute = finish_block(block, attribute, normed)
-            z = finish_block(block, z, self._gather(i, image, QKV(image.q, *kv)))  # no prompt asks here
+                kv = [torch.cat(pair, dim=2) for pair in zip(kv, project_kv(block, normed), strict=True)]
+                if i < self.last and i + 1 not in self.level_at:
+                    attribute = finish_block(block, attribute, normed)
+            asking = pooled_tokens(self.vit) if i == self.last else slice(None)
+            own = image._replace(q=image.q[:, :, asking])
+            z = finish_block(block, z[:, asking], self._gather(i, own, QKV(own.q, *kv)))  # no prompt asks here
             if i + 1 in self.attribute_at:
                 attended = _most_attended(block, image, z, self.ap.shape[1])
         return z

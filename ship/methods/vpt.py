@@ -14,9 +14,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
 from ship.models.noise import quiet
-from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, project_kv, project_qkv
+from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, pooled_tokens, project_kv, project_qkv
 
 
 class VPT(Method):
@@ -43,13 +43,13 @@ class VPT(Method):
         self.dropout = nn.Dropout(dropout)
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
+    def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
         z = self._deep(z, folded) if self.deep else self._shallow(z)
         return Output(self.head(pool(self.vit, z)))
 
-    def fold(self) -> list[KV]:
+    def fold(self) -> list[Folded]:
         """Keys and values of every block's prompts; in the shallow form none, since those prompts see the image."""
         blocks = self.vit.blocks if self.deep else []
         return [project_kv(block, block.norm1(own[None])) for block, own in zip(blocks, self.prompts, strict=False)]
@@ -62,7 +62,7 @@ class VPT(Method):
             joined = finish_block(block, joined, noise.beyond(gathered, partial(_alone, z.shape[1], qkv, gathered)))
         return joined[:, : z.shape[1]]
 
-    def _deep(self, z: Tensor, folded: list[KV] | None) -> Tensor:
+    def _deep(self, z: Tensor, folded: list[Folded] | None) -> Tensor:
         for i, block in enumerate(self.vit.blocks):
             image = project_qkv(block, block.norm1(z))
             if folded is None:
@@ -70,8 +70,10 @@ class VPT(Method):
             else:
                 prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
-            gathered = self.noise[i].beyond(attend(image.q, keys, values), partial(attend, *image))
-            z = finish_block(block, z, gathered)
+            asking = pooled_tokens(self.vit) if folded and i == len(folded) - 1 else slice(None)
+            own = image._replace(q=image.q[:, :, asking])
+            gathered = self.noise[i].beyond(attend(own.q, keys, values), partial(attend, *own))
+            z = finish_block(block, z[:, asking], gathered)
         return z
 
     def _drawn(self, i: int, batch: int) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
-from ship.models.checkpoints import recipe, unwrapped
+from ship.models.checkpoints import averages, recipe, unwrapped
 from ship.models.vit import require_plain
 
 MANY = 600  # image tokens: a ViT-B/16 at 384 px has 576
@@ -74,7 +74,12 @@ def fetch(settings: Backbone, out: Path) -> None:
             f"backbone {settings.name}: images of {about['image_size']} px are {tokens} tokens a block, against 196 of "
             "a ViT-B/16: hours and memory in proportion (backbone.image_size=224 resizes the positions)"
         )
-    _put(model, state, settings)
+    if (state := _fitted(_given(state, model, settings), model, settings)) is not None:
+        if averages(state):
+            about["global_pool"] = "avg"
+            model = _architecture(about, settings.name)
+        _check(model, state, settings)
+        model.load_state_dict(state)
     named = {"name": settings.name, **({"weights": "random"} if settings.weights == "random" else {})}
     write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, **named})
 
@@ -90,7 +95,7 @@ def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preproc
 
 def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> VisionTransformer:
     """The ViT that `about` describes, without head: by timm's name, or by the arguments of a VisionTransformer."""
-    sizes = {"img_size": about["image_size"], "num_classes": 0, "drop_path_rate": drop_path}
+    sizes = {"img_size": about["image_size"], "num_classes": 0, "drop_path_rate": drop_path, **pooling(about)}
     torch.manual_seed(0)  # random weights are the same everywhere
     if isinstance(about["model"], dict):
         return VisionTransformer(**{**about["model"], **sizes})
@@ -100,6 +105,11 @@ def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> V
         raise BadInput(
             f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}"
         ) from None
+
+
+def pooling(about: dict[str, Any]) -> dict[str, str]:
+    """The argument of timm that says how tokens are pooled, where weights were trained with another than their name."""
+    return {key: about[key] for key in ("global_pool",) if key in about}
 
 
 def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
@@ -166,19 +176,16 @@ def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, T
     return about, state if settings.weights == "pretrained" else None
 
 
-def _put(model: VisionTransformer, state: dict[str, Tensor] | None, settings: Backbone) -> None:
-    """Load `state`, or the file that the settings name, into `model`; neither: leave the random weights."""
-    if settings.weights not in ("pretrained", "random"):
-        path = expanded(settings.weights)
-        if not path.is_file():
-            raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
-        if settings.sha256:
-            _compared(path, settings.sha256, str(path))
-        state = _read(path, model)
-    if state is not None:
-        state = _fitted(state, model, settings)
-        _check(model, state, settings)
-        model.load_state_dict(state)
+def _given(state: dict[str, Tensor] | None, model: VisionTransformer, settings: Backbone) -> dict[str, Tensor] | None:
+    """`state`, or what the file that the settings name holds; None: the random weights stay."""
+    if settings.weights in ("pretrained", "random"):
+        return state
+    path = expanded(settings.weights)
+    if not path.is_file():
+        raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
+    if settings.sha256:
+        _compared(path, settings.sha256, str(path))
+    return _read(path, model)
 
 
 def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
@@ -196,8 +203,10 @@ def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
     return read_tensors(path)[0]
 
 
-def _fitted(state: dict[str, Tensor], model: VisionTransformer, settings: Backbone) -> dict[str, Tensor]:
+def _fitted(state: dict[str, Tensor] | None, model: VisionTransformer, settings: Backbone) -> dict[str, Tensor] | None:
     """Weights under timm's names, without head; position embedding resized where it must be."""
+    if state is None:
+        return None
     try:
         state = checkpoint_filter_fn(unwrapped(state), model)
     except (KeyError, RuntimeError, ValueError) as error:

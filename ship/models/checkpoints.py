@@ -36,6 +36,11 @@ def unwrapped(state: State) -> State:
     return {re.sub(r"\.gamma_([12])$", r".ls\1.gamma", name): tensor for name, tensor in kept.items()}
 
 
+def averages(state: State) -> bool:
+    """Whether the head read the mean of the patches: then the last norm stands after it, and timm calls it fc_norm."""
+    return "fc_norm.weight" in state and "norm.weight" not in state
+
+
 def recipe(path: Path) -> str:
     """Three lines of Python that make a .safetensors file of one that is pickled, and run none of its code."""
     return f"""in Python:

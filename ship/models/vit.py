@@ -130,6 +130,11 @@ def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
     return vit.forward_head(vit.norm(z), pre_logits=True)
 
 
+def pooled_tokens(vit: VisionTransformer) -> slice:
+    """Which tokens after the last block `pool` reads: the others need no output of that block."""
+    return slice(1) if vit.global_pool == "token" and vit.attn_pool is None else slice(None)
+
+
 def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
     """What the head reads, (B, D), of normalised images (B, 3, S, S), through the blocks as they are."""
     z = embed(vit, images)

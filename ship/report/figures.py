@@ -148,7 +148,8 @@ def affinity(
         axes = figure.subplots()
         depth = len(matrix)
         colours = mpl.colormaps["cividis"].resampled(32)  # from 50 on, the bar would be a bitmap
-        image = axes.pcolormesh(np.asarray(matrix), cmap=colours, vmin=floor, vmax=1, edgecolors="face", linewidth=0.3)
+        look: dict[str, Any] = {"cmap": colours, "edgecolors": "face", "linewidth": 0.3, "clip_on": False}
+        image = axes.pcolormesh(np.asarray(matrix), vmin=floor, vmax=1, **look)
         for start, stop in zip(first_blocks, [*first_blocks[1:], depth], strict=True):
             size = stop - start
             axes.add_patch(Rectangle((start, start), size, size, fill=False, edgecolor="#ffffff", linewidth=3.2))
@@ -162,7 +163,7 @@ def affinity(
             spine.set_visible(False)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=22, pad=0.03)
         bar.outline.set_visible(False)
-        bar.ax.collections[-1].set_edgecolor("face")  # no seams
+        bar.ax.collections[-1].set(edgecolor="face", clip_on=False)  # no seams
         return svg(figure, f"Affinity of the blocks of {backbone} on {task}")
 
 

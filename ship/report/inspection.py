@@ -16,7 +16,7 @@ from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.outcomes import Outcomes, read_outcomes
 from ship.report.quality import confusion, reliability
-from ship.report.thumbnails import thumbnails
+from ship.report.thumbnails import ROOM, thumbnails
 
 MISTAKES = 12  # that are shown
 PAIRS = 15  # of confused classes
@@ -46,12 +46,13 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
         if runs and all((root / run.folder / "predictions.parquet").exists() for run in runs):
             own = classes[(classes[list(place)] == pd.Series(place)).all(axis=1)].to_dict("records")
             measures = {measure: float(best[measure]) for measure in ("accuracy", *MEASURES)}
-            parts.append({**place, "measures": measures, "classes": own, **_seen(root, str(task), runs)})
+            seen = _seen(root, str(task), runs, ROOM // (MISTAKES * table["task"].nunique()))
+            parts.append({**place, "measures": measures, "classes": own, **seen})
     return parts
 
 
-def _seen(root: Path, task: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """What the predictions of all seeds, and those of the first, show."""
+def _seen(root: Path, task: str, runs: Sequence[Run], room: int) -> dict[str, Any]:
+    """What the predictions of all seeds, and those of the first, show; pictures of at most `room` characters."""
     found = [read_outcomes(root, run) for run in runs]
     names, every = found[0].classes, len(found[0].classes)
     counts = np.sum([confusion(one.labels, one.predicted, every) for one in found], axis=0)
@@ -63,7 +64,7 @@ def _seen(root: Path, task: str, runs: Sequence[Run]) -> dict[str, Any]:
         "pairs": pairs(counts, names),
         "matrix": matrix(counts, names),
         "reliability": Markup(figures.reliability(trust, task)),  # noqa: S704  # matplotlib has escaped its texts
-        "mistakes": mistakes(found[0], split) if split.exists() else [],
+        "mistakes": mistakes(found[0], split, room) if split.exists() else [],
     }
 
 
@@ -97,11 +98,11 @@ def matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any
     return {"names": [names[i] for i in chosen], "rows": rows, "all": len(chosen) == len(counts)}
 
 
-def mistakes(found: Outcomes, split: Path) -> list[Mistake]:
-    """The most confident of a run's mistakes, with their pictures from the prepared test images."""
+def mistakes(found: Outcomes, split: Path, room: int = ROOM) -> list[Mistake]:
+    """The most confident of a run's mistakes, with pictures of `room` characters from the prepared test images."""
     (wrong,) = np.nonzero(~found.hits)
     worst = wrong[np.argsort(-found.confidences[wrong], kind="stable")[:MISTAKES]].tolist()
-    pictures = thumbnails(split, [found.keys[i] for i in worst])
+    pictures = thumbnails(split, [found.keys[i] for i in worst], room)
     return [
         Mistake(
             found.classes[found.labels[i]],

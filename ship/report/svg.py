@@ -19,6 +19,8 @@ MARKERS = "osD^vPX*"
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = ((0, ()), (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.6, 1.2, 1.6)))
 
 # a reader's style sheet may set --ink ... --c7; without one the colours above are seen
+FONT = "font-family=\"'DejaVu Sans', sans-serif\""
+_NUMBER = re.compile(r"\d+\.\d+")
 _VARIABLES = {INK: "--ink", FAINT: "--faint", LINE: "--line"} | {c: f"--c{i}" for i, c in enumerate(SERIES)}
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -89,15 +91,35 @@ def svg(figure: Figure, title: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'(<svg [^>]*?) width="[^"]*pt"', r"\1", text)
     text = re.sub(r'(<svg [^>]*?) height="[^"]*pt"', r"\1", text)
-    text = re.sub(r"\n\s+", "\n", re.sub(r' (?:d|x|y|transform)="[^"]+"', _short, text))  # without indents
-    text = re.sub(r"(font-family: [^,;\"]+)[^;\"]*", r"\1, sans-serif", text)
+    text = re.sub(r' d="([^"]+)"', lambda path: f' d="{_path(path[1])}"', text)
+    text = re.sub(r' (?:x|y|transform)="[^"]+"', lambda place: _NUMBER.sub(_hundredth, place[0]), text)
+    text = re.sub(r' style="[^"]+"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), text)
+    text = re.sub(r"font-family:[^;\"]*;?", "", re.sub(r"\n\s+", "\n", text).replace("<g/>\n", ""))
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" stroke-linejoin="round" ', 1)
+    return text.replace("<svg ", f'<svg role="img" aria-label="{label}" stroke-linejoin="round" {FONT} ', 1)
 
 
-def _short(attribute: re.Match[str]) -> str:
-    """Coordinates to a hundredth of a point, which nobody sees, on one line: they are most of a large page."""
-    rounded = re.sub(r"\d+\.\d+", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
-    return re.sub(r"\s*([A-Za-z])\s+(?=[-\d])|\s+(?=[z\"])", r"\1", rounded)
+def _path(d: str) -> str:
+    """The path with tenths of a point, relative to each other where they are of lines: most of a large page is paths.
+
+    Nobody sees less. A path with curves, a marker, keeps hundredths, since it is small.
+    """
+    if not re.fullmatch(r"[MLz\d\s.-]+", d):
+        return re.sub(r"\s*([A-Za-z])\s+(?=[-\d])|\s+(?=z|$)", r"\1", _NUMBER.sub(_hundredth, d)).strip()
+    short = ""
+    for line in re.findall(r"M[^M]+", d):
+        points = np.rint(10 * np.array(re.findall(r"-?[\d.]+", line), dtype=float)).astype(int).reshape(-1, 2)
+        steps = np.diff(points, axis=0).ravel().tolist()
+        short += "M" + _joined(points[0].tolist()) + ("l" + _joined(steps) if steps else "") + "z" * line.count("z")
+    return short
+
+
+def _joined(tenths: Sequence[int]) -> str:
+    """Numbers as a path has them: a minus separates as well as a space."""
+    return re.sub(r" (?=-)", "", " ".join(f"{number / 10:g}" for number in tenths))
+
+
+def _hundredth(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")

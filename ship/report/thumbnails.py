@@ -13,11 +13,22 @@ from PIL import Image
 from ship.data.decoding import PLAIN, Reading, rgb, told
 
 SIDE = 96  # pixels at most
-QUALITY = 70  # of JPEG: some 3 KB each
+ROOM = 600_000  # characters of all pictures of a page
+LOOKS = (
+    (SIDE, 75),
+    (SIDE, 55),
+    (SIDE, 35),
+    (72, 35),
+    (64, 20),
+    (48, 10),
+)  # side and quality of WebP; the first that fits
 
 
-def thumbnails(split: Path, keys: Collection[str]) -> dict[str, str]:
-    """The images of the prepared `split` that have these keys, as URLs that hold a JPEG; as the task reads them."""
+def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str, str]:
+    """The images of the prepared `split` that have these keys, as the task reads them: URLs of `room` characters each.
+
+    A picture that does not get so small is as small as it gets.
+    """
     found = {}
     with pq.ParquetFile(split) as file:
         reading = Reading(**told(file.schema_arrow.metadata))
@@ -26,16 +37,20 @@ def thumbnails(split: Path, keys: Collection[str]) -> dict[str, str]:
             if places := [place for place, key in enumerate(named) if key in keys]:  # else its images are not read
                 rows = file.read_row_group(group, columns=["key", "image"]).take(places)
                 for key, data in zip(rows["key"].to_pylist(), rows["image"].to_pylist(), strict=True):
-                    found[key] = _url(data, reading)
+                    found[key] = _url(data, room, reading)
     return found
 
 
-def _url(data: bytes, reading: Reading = PLAIN) -> str:
+def _url(data: bytes, room: int, reading: Reading = PLAIN) -> str:
     """A picture of at most SIDE pixels; smaller ones are enlarged by whole pixels, not blurred."""
-    image = rgb(data, reading=reading)
-    if (times := SIDE // max(image.size)) > 1:
-        image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
-    image.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+    whole = rgb(data, reading=reading)
+    if (times := SIDE // max(whole.size)) > 1:
+        whole = whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
+    for side, quality in LOOKS:
+        image, file = whole.copy(), io.BytesIO()
+        image.thumbnail((side, side))
+        image.save(file, "WebP", quality=quality)
+        url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+        if len(url) <= room:
+            break
+    return url

@@ -2,16 +2,20 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import timm
 import torch
+from PIL import Image
 from project import BACKBONE, command, measured, settle
 from timm.models.vision_transformer import VisionTransformer
 
 import ship
 from ship.artifacts import Run
+from ship.data.decoding import Reading
+from ship.data.images import decode
 from ship.errors import BadInput
 from ship.inference import export as exporting
 from ship.inference import formats
@@ -75,7 +79,12 @@ def test_every_format_says_what_the_method_says(tmp_path, method, options):
 @pytest.fixture
 def run(tmp_path, monkeypatch, request):
     """The folder of a finished run of the method on digits, in a project that is the working directory."""
-    params = measured(tmp_path / "project", monkeypatch, "digits", {"methods": ROWS, "grid.methods": [*ROWS]})
+    params = measured(
+        tmp_path / "project",
+        monkeypatch,
+        "digits",
+        {"methods": ROWS, "grid.methods": [*ROWS], "tasks.digits.orientation": "exif"},
+    )
     settle(params, "digits")
     place = Run(BACKBONE, "digits", request.param, 0)
     train_run(params, place, lambda record: None)
@@ -102,11 +111,15 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     photos.mkdir()
     for i, image in enumerate(test.image):
         (photos / f"{i:02}.png").write_bytes(image)
+    note = Image.Exif()
+    note[0x0112] = 6  # the top is to the right
+    Image.open(photos / "00.png").rotate(90).save(photos / "lying.png", exif=note)
     shutil.rmtree(tmp_path / "project")
     monkeypatch.chdir(tmp_path)
     done = command("ship", "predict", "exported", "photos", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = [line.split(",") for line in done.stdout.splitlines()[1:]]
+    assert rows.pop()[1:] == rows[0][1:]  # it was turned upright, as the task says
     assert [int(row[1]) for row in rows] == predicted.prediction.tolist()
     (photos / "00.png").write_text("no image")
     arguments = ["--device", "cpu", "--top", "2", "--all", "--out", "rows.parquet"]
@@ -147,6 +160,15 @@ def test_what_export_refuses(run, tmp_path):
     refused("expected the folder of a finished run")
 
 
+def test_a_backbone_that_pools_by_the_mean_is_plain_too():
+    """Its fc_norm and its pooling come back with timm's own model."""
+    vit = timm.create_model("test_vit", num_classes=3, img_size=16, global_pool="avg")
+    assert formats.fits_timm(
+        vit, formats.timm_config({"model": "test_vit", "global_pool": "avg"}, ["a", "b", "c"], MADE)
+    )
+    assert not formats.fits_timm(vit, formats.timm_config({"model": "test_vit"}, ["a", "b", "c"], MADE))
+
+
 def test_another_model_is_found_out(tiny_vit):
     """Logits that differ by more than the bound; nan."""
     images, model = some_images(), wrapped(tiny_vit, "linear")
@@ -168,11 +190,30 @@ def test_a_name_cannot_break_the_card():
         "weights": "tuned",
         "classes": ["a|b", "<script>", "c\nd"],
         "preprocessing": MADE._asdict(),
+        "reading": {},
         "checks": [],
     }
     text = card("x", {**about, "run": {**run, "result": result}})
     assert "0. a\\|b\n1. \\<script\\>\n2. c d\n" in text
     assert text.count("vit (random weights)") == 2
+
+
+@pytest.mark.parametrize(("reading", "rule"), [({}, ""), ({"orientation": "exif", "bits": 12}, "by 16, and cut off")])
+def test_the_code_of_the_card_prepares_a_photo_as_ship_does(tmp_path, monkeypatch, reading, rule):
+    """It gives the same pixels when it is run as it is printed; other settings of the task are told."""
+    monkeypatch.chdir(tmp_path)
+    note = Image.Exif()
+    note[0x0112] = 6
+    Image.effect_noise((40, 30), 80).convert("RGB").save("photo.jpg", exif=note)
+    about = {"task": "own", "weights": "tuned", "classes": ["a"], "preprocessing": MADE._asdict(), "checks": []}
+    result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
+    backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
+    run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}, "result": result}
+    text, made = card("x", {**about, "reading": reading, "run": run}), {}
+    exec(text.split("## Images")[1].split("```python\n")[1].split("```")[0], made)
+    expected = decode(Path("photo.jpg").read_bytes(), 16, "bicubic", reading=Reading(**reading)).copy()
+    assert torch.equal(made["images"][0], torch.from_numpy(expected))
+    assert rule in text
 
 
 def test_the_extra_is_asked_for(monkeypatch):

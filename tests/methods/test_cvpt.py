@@ -65,11 +65,16 @@ def test_a_position_is_the_figure_written_out(tiny_vit, position):
     torch.testing.assert_close(model(images).logits, model.head(pool(model.vit, z)))
 
 
-def test_folding_changes_no_bit(tiny_vit):
-    """Keys and values that were computed once give the same logits as those computed anew."""
-    model = CVPT(tiny_vit, 3, prompt_length=4).eval()
-    images = torch.randn(2, 3, 16, 16)
-    assert torch.equal(model(images, model.fold()).logits, model(images).logits)
+@pytest.mark.parametrize("length", [4, 9])
+@pytest.mark.parametrize("position", PLAIN)
+def test_folding_takes_the_cheaper_form(tiny_vit, position, length):
+    """Up to D / H prompts become two layers of H P; more stay keys and values. The logits are the same."""
+    model = CVPT(tiny_vit, 3, prompt_length=length, position=position).eval()
+    images, folded = torch.randn(2, 3, 16, 16), model.fold()
+    heads = tiny_vit.blocks[0].attn.num_heads
+    assert next(part.shape for part in folded[0]) == ((heads * 4, 24) if length == 4 else (1, heads, 9, 24 // heads))
+    with torch.no_grad():
+        torch.testing.assert_close(model(images, folded).logits, model(images).logits, rtol=0, atol=1e-5)
 
 
 def test_weights_are_shared_not_copied(tiny_vit):

@@ -5,6 +5,7 @@ import timm
 import torch
 from timm.layers import QuickGELU
 
+import ship
 from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.errors import BadInput
 from ship.experiment.params import Backbone
@@ -177,6 +178,37 @@ def test_layer_scale_by_its_old_name():
     """DeiT-III's authors call it gamma_1."""
     state = {"blocks.0.gamma_1": torch.ones(2), "blocks.0.norm1.weight": torch.ones(2)}
     assert [*unwrapped(state)] == ["blocks.0.ls1.gamma", "blocks.0.norm1.weight"]
+
+
+@pytest.mark.parametrize("method", ["linear", "ship"])
+def test_weights_that_pool_by_the_mean(tmp_path, method):
+    """With fc_norm, as masked autoencoders are tuned: timm's own features, before and after a method is around them."""
+    model = timm.create_model("test_vit", num_classes=10, img_size=SIZE, global_pool="avg").eval()
+    with torch.no_grad():
+        model.fc_norm.weight.add_(torch.rand(64))
+    write_tensors(tmp_path / "w.safetensors", model.state_dict())
+    vit, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
+    images = torch.randn(12, 3, SIZE, SIZE)
+    with torch.no_grad():
+        features = model.forward_head(model.forward_features(images), pre_logits=True)
+        assert torch.equal(vit(images), features)
+        tuned = ship.wrap(vit, method, num_classes=3, images=images).eval()
+        if method == "linear":
+            torch.testing.assert_close(tuned(images), tuned.method.head(features))
+        else:
+            torch.testing.assert_close(tuned.method(images, tuned.method.fold()).logits, tuned(images))
+
+
+def test_norms_in_both_places_are_refused(tmp_path):
+    """No ViT of timm has them: the message names the tensor."""
+    state = timm.create_model("test_vit", num_classes=0, img_size=SIZE).state_dict()
+    write_tensors(
+        tmp_path / "w.safetensors", state | {"fc_norm.weight": torch.ones(64), "fc_norm.bias": torch.ones(64)}
+    )
+    with pytest.raises(
+        BadInput, match="expected the tensors of this architecture, got a file that has .* fc_norm.bias"
+    ):
+        fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
 
 
 def test_two_encoders_are_not_chosen_between():

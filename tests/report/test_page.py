@@ -62,7 +62,7 @@ def section(page: str, name: str) -> str:
 def test_page_loads_nothing(page):
     """Every reference stays within the page, and finds its target there."""
     found = check(page)
-    links = [link for link in found.loads if not link.startswith("data:image/jpeg;base64,")]
+    links = [link for link in found.loads if not link.startswith("data:image/webp;base64,")]
     assert all(link.startswith("#") for link in links)
     assert {link[1:] for link in links} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
@@ -149,7 +149,7 @@ def test_every_task_shows_its_classes_and_surest_mistakes(page):
     """Of its best row: a matrix, the figures of each class, twelve pictures; names are escaped."""
     classes = section(page, "classes")
     assert classes.count('<table class="matrix">') == 3
-    assert classes.count('<img src="data:image/jpeg;base64,') == 3 * 12
+    assert classes.count('<img src="data:image/webp;base64,') == 3 * 12
     assert "two &amp; more" in classes
     assert "two & more" not in classes
 

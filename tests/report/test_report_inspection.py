@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from ship.report.inspection import MISTAKES, SQUARE, matrix, mistakes, pairs
 from ship.report.outcomes import Outcomes
-from ship.report.thumbnails import thumbnails
+from ship.report.thumbnails import ROOM, thumbnails
 
 COUNTS = np.array([[8, 2, 0], [3, 4, 1], [0, 0, 5]])
 
@@ -77,3 +78,17 @@ def test_the_surest_mistakes_come_first(split):
 def test_pictures_are_small(split):
     """A few kilobytes each, whatever the image: nineteen tasks fit on a page."""
     assert all(len(url) < 8000 for url in thumbnails(split, ["k3", "k30"]).values())
+
+
+def test_pictures_keep_to_their_room(tmp_path, png):
+    """Even noise, of which no picture is small: those of 19 tasks together stay in the room of a page."""
+    noise = Image.effect_noise((300, 200), 90).convert("RGB")
+    noise.save(tmp_path / "noise.png")
+    table = pa.table({"key": ["a"], "image": [(tmp_path / "noise.png").read_bytes()]})
+    pq.write_table(table, tmp_path / "n.parquet")
+    room = ROOM // (19 * MISTAKES)
+    assert (
+        len(thumbnails(tmp_path / "n.parquet", ["a"], room)["a"])
+        <= room
+        < len(thumbnails(tmp_path / "n.parquet", ["a"])["a"])
+    )
