@@ -22,11 +22,12 @@ from ship.models.vit import (
     attend,
     embed,
     freeze,
+    gather,
     pool,
     project_kv,
     project_out,
     project_q,
-    project_qkv,
+    read_after,
 )
 
 
@@ -59,8 +60,8 @@ class CVPT(Method):
     def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        for block, prompts in zip(self.vit.blocks, folded or self.fold(), strict=True):
-            z = self._through(block, z, prompts)
+        for block, read, prompts in zip(self.vit.blocks, read_after(self.vit), folded or self.fold(), strict=True):
+            z = self._through(block, z, prompts, read)
         return Output(self.head(pool(self.vit, z)))
 
     def fold(self) -> list[KV]:
@@ -68,11 +69,12 @@ class CVPT(Method):
         prompts = self.dropout(self.prompts)
         return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
 
-    def _through(self, block: Block, z: Tensor, prompts: KV) -> Tensor:
-        """Tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
+    def _through(self, block: Block, z: Tensor, prompts: KV, read: slice) -> Tensor:
+        """The tokens `read` of z (B, N, D) after the block, with cross-attention where `position` puts it."""
         if self.position == 1:
             z = z + cross_attention(block, z, prompts)
-        whole = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+        gathered, z = gather(block, z, read), z[:, read]
+        whole = add_attention(block, z, gathered)
         if self.position in (2, 3):
             whole = whole + cross_attention(block, z if self.position == 2 else whole, prompts)
         z, whole = whole, add_mlp(block, whole)

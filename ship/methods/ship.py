@@ -12,6 +12,8 @@ depth, which is drawn once a step for them instead of once an image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -23,7 +25,20 @@ from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
-from ship.models.vit import QKV, attend, class_attention, embed, finish_block, freeze, pool, project_kv, project_qkv
+from ship.models.vit import (
+    ALL,
+    QKV,
+    attend,
+    class_attention,
+    embed,
+    finish_block,
+    freeze,
+    pool,
+    project_kv,
+    project_q,
+    project_qkv,
+    read_after,
+)
 
 
 class Prompts(NamedTuple):
@@ -92,27 +107,42 @@ class SHIP(Method):
     def forward(self, images: Tensor, folded: list[KV] | None = None) -> Output:
         """Logits (B, C) and the matching loss of images (B, 3, S, S); `fold` spares the common prompts at inference."""
         z = embed(self.vit, images)
-        if folded is not None:
-            return Output(self.head(pool(self.vit, self._infer(z, folded))))
+        if folded is not None or not self.training:
+            return Output(self.head(pool(self.vit, self._infer(z, folded or self.fold()))))
         independent, attribute = self.sip[0][None], z[:, :0]
         attended = z[:, :0]  # tokens of z that the class token attends to most, where they are asked for
-        matching: Tensor | float = 0.0
         for i, block in enumerate(self.vit.blocks):
             if i in self.level_at:
                 independent, attribute = self.sip[self.level_at[i]][None], self._attribute(i, attended)
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
-            normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
-            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
-            z = finish_block(block, z, self._gather(image, prompt))
+            normed = Prompts(*(_where_any(block.norm1, part) for part in prompts))
+            image, kv = project_qkv(block, block.norm1(z)), _project_kv(block, normed, z.shape[0])
+            if i == self.last:
+                return self._finish(block, z, prompts, normed, image, kv)
+            z = finish_block(block, z, self._gather(image, kv))
             if i + 1 in self.attribute_at:
-                attended = _most_attended(block, image, z, self.ap.shape[1])
-            if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
-                seen = finish_block(block, _whole(prompts, z.shape[0]), _attend_jointly(prompt.q, image, prompt))
-                targets = _most_attended(block, image, z, self.matching_tokens)
-                matching = self.matching_weight * matching_loss(seen, targets)
-            elif i < self.last and i + 1 not in self.level_at:  # of the last block nobody reads them
+                attended = _take(z, _most_attended(block, image, self.ap.shape[1]))
+            if i + 1 not in self.level_at:
                 independent = finish_block(block, independent, normed.common[:, : independent.shape[1]])
-                attribute = finish_block(block, attribute, normed.attribute)
+                attribute = _where_any(partial(finish_block, block), attribute, normed.attribute)
+        raise AssertionError("a ViT has blocks")
+
+    def _finish(self, block: Block, z: Tensor, prompts: Prompts, normed: Prompts, image: QKV, kv: KV) -> Output:
+        """Logits and matching loss in training, after the last block; of tokens z (B, N, D), those that are read."""
+        read = read_after(self.vit)[-1]
+        if not (self.matching_weight and kv[0].shape[2]):
+            image, z = image._replace(q=image.q[:, :, read]), z[:, read]
+            return Output(self.head(pool(self.vit, finish_block(block, z, self._gather(image, kv)))))
+        q = _whole(Prompts(*(project_q(block, part) for part in normed)), z.shape[0])
+        seen = finish_block(block, _whole(prompts, z.shape[0]), _attend_jointly(image._replace(q=q), kv))
+        chosen = _most_attended(block, image, self.matching_tokens)
+        if read != ALL:  # the class token and the targets
+            pooled = torch.arange(z.shape[1], device=z.device)[read].expand(z.shape[0], -1)
+            rows = torch.cat([pooled, chosen], dim=1)
+            image, z = image._replace(q=_take(image.q.transpose(1, 2), rows).transpose(1, 2)), _take(z, rows)
+            chosen = torch.arange(pooled.shape[1], rows.shape[1], device=z.device).expand_as(chosen)
+        z = finish_block(block, z, self._gather(image, kv))
+        matching = self.matching_weight * matching_loss(seen, _take(z, chosen))
         return Output(self.head(pool(self.vit, z)), matching)
 
     def fold(self) -> list[KV]:
@@ -124,24 +154,25 @@ class SHIP(Method):
                 independent = self.sip[self.level_at[i]][None]
             normed = block.norm1(torch.cat([independent, self.ssp[None]], dim=1))
             found.append(project_kv(block, normed))
-            independent = finish_block(block, independent, normed[:, : independent.shape[1]])
+            if i < self.last and i + 1 not in self.level_at:
+                independent = finish_block(block, independent, normed[:, : independent.shape[1]])
         return found
 
     def _infer(self, z: Tensor, folded: list[KV]) -> Tensor:
-        """Image tokens (B, N, D) after the last block; of the prompts, only those that see the image are carried."""
+        """Image tokens (B, n, D) that are read after the last block; of the prompts, those that see the image go on."""
         attribute = attended = z[:, :0]
-        for i, block in enumerate(self.vit.blocks):
+        for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             if i in self.level_at:
                 attribute = self._attribute(i, attended)
-            image, kv = project_qkv(block, block.norm1(z)), [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+            image, kv = project_qkv(block, block.norm1(z)), _expanded(folded[i], z.shape[0])
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
-                _, *own = project_qkv(block, normed)
-                kv = [torch.cat(pair, dim=2) for pair in zip(kv, own, strict=True)]
-                attribute = finish_block(block, attribute, normed)
-            z = finish_block(block, z, self._gather(image, QKV(image.q, *kv)))  # no prompt asks here
+                kv = _joined(kv, project_kv(block, normed))
+                if i < self.last and i + 1 not in self.level_at:
+                    attribute = finish_block(block, attribute, normed)
+            z = finish_block(block, z[:, read], self._gather(image._replace(q=image.q[:, :, read]), kv))
             if i + 1 in self.attribute_at:
-                attended = _most_attended(block, image, z, self.ap.shape[1])
+                attended = _take(z, _most_attended(block, image, self.ap.shape[1]))
         return z
 
     def _attribute(self, i: int, attended: Tensor) -> Tensor:
@@ -152,14 +183,14 @@ class SHIP(Method):
         mixed = similarity.softmax(dim=-1) @ self.prototypes
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
-    def _gather(self, image: QKV, prompt: QKV) -> Tensor:
+    def _gather(self, image: QKV, prompts: KV) -> Tensor:
         """What image tokens gather, (B, N, D): from themselves and from the prompts, in two softmaxes or in one."""
-        if not prompt.k.shape[2]:
+        if not prompts[0].shape[2]:
             return attend(*image)
         if not self.decoupled:
-            return _attend_jointly(image.q, image, prompt)
+            return _attend_jointly(image, prompts)
         own = self.image_weight * attend(*image)
-        return torch.add(own, attend(image.q, prompt.k, prompt.v), alpha=self.prompt_weight)
+        return torch.add(own, attend(image.q, *prompts), alpha=self.prompt_weight)
 
 
 def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:
@@ -168,20 +199,37 @@ def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:
     return (1 - cosine.amax(dim=-1)).mean()
 
 
-def _attend_jointly(q: Tensor, image: QKV, prompt: QKV) -> Tensor:
-    return attend(q, torch.cat([image.k, prompt.k], dim=2), torch.cat([image.v, prompt.v], dim=2))
+def _attend_jointly(image: QKV, prompts: KV) -> Tensor:
+    return attend(image.q, *_joined((image.k, image.v), prompts))
 
 
-def _most_attended(block: Block, image: QKV, z: Tensor, count: int) -> Tensor:
-    """The `count` tokens of z (B, N, D) with the largest class attention in the block that made z: (B, count, D)."""
-    chosen = class_attention(block, image).topk(count).indices
+def _joined(some: KV, more: KV) -> KV:
+    return torch.cat([some[0], more[0]], dim=2), torch.cat([some[1], more[1]], dim=2)
+
+
+def _expanded(common: KV, batch: int) -> KV:
+    return common[0].expand(batch, -1, -1, -1), common[1].expand(batch, -1, -1, -1)
+
+
+def _most_attended(block: Block, image: QKV, count: int) -> Tensor:
+    """Which `count` of the image tokens have the largest class attention in the block: (B, count)."""
+    return class_attention(block, image).topk(count).indices
+
+
+def _take(z: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen ones (B, n) of the tokens z (B, N, ...): (B, n, ...)."""
     return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
 
 
-def _project(block: Block, normed: Prompts, batch: int) -> QKV:
-    """Queries, keys and values of all prompts, (B, H, P, D/H): the common ones are projected once."""
-    common, attribute = project_qkv(block, normed.common), project_qkv(block, normed.attribute)
-    return QKV(*(_whole(Prompts(*pair), batch) for pair in zip(common, attribute, strict=True)))
+def _project_kv(block: Block, normed: Prompts, batch: int) -> KV:
+    """Keys and values of all prompts, (B, H, P, D/H) each: the common ones are projected once."""
+    common = _expanded(project_kv(block, normed.common), batch)
+    return _joined(common, project_kv(block, normed.attribute)) if normed.attribute.shape[1] else common
+
+
+def _where_any(change: Callable[..., Tensor], prompts: Tensor, *more: Tensor) -> Tensor:
+    """The prompts (B, P, D) changed; none stay none, without the cost of operations on them."""
+    return change(prompts, *more) if prompts.shape[1] else prompts
 
 
 def _whole(prompts: Prompts, batch: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
-from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_kv, project_qkv
+from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_kv, project_qkv, read_after
 
 
 class VPT(Method):
@@ -50,19 +50,19 @@ class VPT(Method):
 
     def _shallow(self, z: Tensor) -> Tensor:
         joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
-        for block in self.vit.blocks:
-            joined = pass_block(block, joined)
+        for block, read in zip(self.vit.blocks, read_after(self.vit), strict=True):
+            joined = pass_block(block, joined, read)
         return joined[:, : z.shape[1]]
 
     def _deep(self, z: Tensor, folded: list[KV] | None) -> Tensor:
-        for i, block in enumerate(self.vit.blocks):
+        for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             image = project_qkv(block, block.norm1(z))
             if folded is None:
-                _, *prompt = project_qkv(block, block.norm1(self._drawn(i, z.shape[0])))
+                prompt = project_kv(block, block.norm1(self._drawn(i, z.shape[0])))
             else:
                 prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
-            z = finish_block(block, z, attend(image.q, keys, values))
+            z = finish_block(block, z[:, read], attend(image.q[:, :, read], keys, values))
         return z
 
     def _drawn(self, i: int, batch: int) -> Tensor:
