@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Method, Output, for_all, glorot, linear_head, uniform
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -85,5 +85,4 @@ class CVPT(Method):
 
 def cross_attention(block: Block, z: Tensor, prompts: KV) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
-    keys, values = (part.expand(z.shape[0], *part.shape[1:]) for part in prompts)
-    return project_out(block, attend(project_q(block, z), keys, values))
+    return project_out(block, attend(project_q(block, z), *for_all(prompts, z.shape[0])))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Method, Output, for_all, glorot, linear_head, uniform
 from ship.models.hierarchy import first_blocks
 from ship.models.vit import (
     ALL,
@@ -164,7 +164,7 @@ class SHIP(Method):
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             if i in self.level_at:
                 attribute = self._attribute(i, attended)
-            image, kv = project_qkv(block, block.norm1(z)), _expanded(folded[i], z.shape[0])
+            image, kv = project_qkv(block, block.norm1(z)), for_all(folded[i], z.shape[0])
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
                 kv = _joined(kv, project_kv(block, normed))
@@ -207,10 +207,6 @@ def _joined(some: KV, more: KV) -> KV:
     return torch.cat([some[0], more[0]], dim=2), torch.cat([some[1], more[1]], dim=2)
 
 
-def _expanded(common: KV, batch: int) -> KV:
-    return common[0].expand(batch, -1, -1, -1), common[1].expand(batch, -1, -1, -1)
-
-
 def _most_attended(block: Block, image: QKV, count: int) -> Tensor:
     """Which `count` of the image tokens have the largest class attention in the block: (B, count)."""
     return class_attention(block, image).topk(count).indices
@@ -223,7 +219,7 @@ def _take(z: Tensor, chosen: Tensor) -> Tensor:
 
 def _project_kv(block: Block, normed: Prompts, batch: int) -> KV:
     """Keys and values of all prompts, (B, H, P, D/H) each: the common ones are projected once."""
-    common = _expanded(project_kv(block, normed.common), batch)
+    common = for_all(project_kv(block, normed.common), batch)
     return _joined(common, project_kv(block, normed.attribute)) if normed.attribute.shape[1] else common
 
 

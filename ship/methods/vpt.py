@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Method, Output, for_all, glorot, linear_head, uniform
 from ship.models.vit import attend, embed, finish_block, freeze, pass_block, pool, project_kv, project_qkv, read_after
 
 
@@ -60,7 +60,7 @@ class VPT(Method):
             if folded is None:
                 prompt = project_kv(block, block.norm1(self._drawn(i, z.shape[0])))
             else:
-                prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+                prompt = for_all(folded[i], z.shape[0])
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
             z = finish_block(block, z[:, read], attend(image.q[:, :, read], keys, values))
         return z

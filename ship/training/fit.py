@@ -26,7 +26,7 @@ from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_labels, read_pixels, stream
 from ship.errors import BadInput
 from ship.experiment.rows import Train
-from ship.inference.predict import Predictions, predict
+from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
 from ship.methods.base import Output
 from ship.methods.options import check_images
@@ -37,7 +37,6 @@ from ship.training.loop import Epoch, balanced, epochs, make_optimiser
 from ship.training.resume import Keeper, Origin, Progress, identity
 
 TRAINING = ("train", "val")
-PREDICTION_BATCH = 64
 RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
 
 
@@ -74,7 +73,7 @@ class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 
     origin: Origin
-    model: nn.Module
+    model: Any
     forward: Callable[[Tensor], Output]
     batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
     steps: int
@@ -170,16 +169,27 @@ def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
 
 def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:
     """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
-    prepared.model.eval()
     keys: list[str] = []
     size, mean, std, interpolation = prepared.preprocessing
     normalise = normaliser(mean, std, compute.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        batch = batch_size(compute.device)
         for names, images, labels in stream(
-            path, size=size, interpolation=interpolation, batch_size=PREDICTION_BATCH, threads=compute.threads
+            path, size=size, interpolation=interpolation, batch_size=batch, threads=compute.threads
         ):
             keys.extend(names)
             yield normalise(images), labels.to(compute.device)
 
-    return predict(prepared.model, pairs(), compute.autocast), keys
+    return predict(readied(prepared.model, compute.autocast), pairs(), compute.autocast), keys
+
+
+def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:
+    """What the model says of the images of val; a probe, of what is known of them without a pass through the ViT."""
+    if prepared.model.trains_on != "pooled":
+        return predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)[0]
+    labels = torch.from_numpy(read_labels(data_folder(setup.task) / f"{TRAINING[1]}.parquet"))
+    features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
+    batches = [(features["pooled"][-len(labels) :].to(compute.device), labels.to(compute.device))]
+    prepared.model.eval()
+    return predict(prepared.model.on_pooled, batches, compute.autocast)
