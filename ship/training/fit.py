@@ -6,6 +6,7 @@ It knows the training splits by name and no other: whoever wants another split p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ from ship.training.loop import Epoch, balanced, epochs, make_optimiser
 from ship.training.resume import Keeper, Origin, Progress, identity
 
 TRAINING = ("train", "val")
+Timed = Callable[[str], AbstractContextManager[object]]  # of what a block does
 RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
 
 
@@ -83,18 +85,21 @@ class Prepared(NamedTuple):
     """(C,), of the classes, where they do not count as they come"""
 
 
-def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
+def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullcontext) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
     check_images(setup.method, recipe, setup.method)
-    vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
+    with part("backbone"):
+        vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     if recipe.noise:
         perturb(vit, recipe.noise)
     classes = read_json(folder / "task.json")["classes"]
-    statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
+    with part("statistics"):
+        statistics = _measured(hierarchy_file(setup.backbone, setup.task), setup, origin)
     torch.manual_seed(setup.seed)
-    model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
-    model.to(compute.device)
+    with part("model"):
+        model: Any = build(setup.method, vit, len(classes), setup.options, statistics)
+        model.to(compute.device)
     splits = [folder / f"{name}.parquet" for name in setup.splits]
     targets = read_labels(*splits)
     size, mean, std, interpolation = preprocessing
@@ -103,7 +108,8 @@ def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
         examples = _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][: len(targets)]
         forward, normalise = model.on_pooled, nn.Identity()
     else:
-        examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
+        with part("images"):
+            examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
