@@ -9,7 +9,7 @@ from ship.cli.app import PARAMS, BackboneName, BackboneTask, Row, RunName, Setti
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import read_params
-from ship.training.progress import epoch_line, progress
+from ship.training.progress import Phases, epoch_line, progress
 
 if TYPE_CHECKING:
     from ship.training.loop import Epoch
@@ -76,13 +76,14 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     """Train on train and val, then predict test once. Goes on where a killed run stopped."""
     from ship.experiment.settings import read_settings
 
-    read = read_params(params)
+    phases, read = Phases(), read_params(params)
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     recipe = read_settings(read, name, task, method).recipe
     with unchanged("train", read.methods[method].method) as code:
-        from ship.methods.options import check_row
-        from ship.training.fit import images_of
-        from ship.training.train import train_run
+        with phases("imports"):
+            from ship.methods.options import check_row
+            from ship.training.fit import images_of
+            from ship.training.train import train_run
 
         check_row(read, method, task)
         epochs = recipe.for_images(images_of(task)).epochs
@@ -91,4 +92,5 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
             def tell(record: Epoch) -> None:
                 show(record.epoch + 1, epoch_line(record, epochs))
 
-            train_run(read, Run(name, task, method, int(seed)), tell, code)
+            train_run(read, Run(name, task, method, int(seed)), tell, code, phases)
+        print(f"{run}: {phases}")

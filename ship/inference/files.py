@@ -20,10 +20,8 @@ from ship.data.images import decode, normaliser
 from ship.errors import BadInput
 from ship.experiment.params import Compute
 from ship.inference.model import Model
-from ship.inference.predict import answer
+from ship.inference.predict import answer, batch_size, readied
 from ship.models.backbones import Preprocessing
-
-BATCH = 64
 
 
 class Answer(NamedTuple):
@@ -65,10 +63,10 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
     if model.preprocessing is None:
         raise BadInput(f"{model.name}: expected a model of a run or an export, which knows how images are prepared")
     compute, made = set_up(settings), model.preprocessing
-    model.to(compute.device).eval()
+    forward = readied(model.to(compute.device).method, compute.autocast)
     normalise, waiting = normaliser(made.mean, made.std, compute.device), iter(paths)
     with ThreadPoolExecutor(compute.threads) as pool:
-        while batch := list(islice(waiting, BATCH)):
+        while batch := list(islice(waiting, batch_size(compute.device))):
             good: list[tuple[Path, np.ndarray]] = []
             for path, pixels in zip(
                 batch, pool.map(lambda path: _pixels(path, made, model.reading), batch), strict=True
@@ -79,7 +77,7 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
                     good.append((path, pixels))
             if good:
                 images = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-                logits = answer(model.method, normalise(images), compute.autocast)
+                logits = answer(forward, normalise(images), compute.autocast)
                 yield from map(Answer, (path for path, _ in good), logits.softmax(dim=1).cpu())
 
 

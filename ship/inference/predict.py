@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ship.errors import Unfit
-from ship.methods.base import Output
+from ship.methods.base import Foldable, Method, Output
 
 
 class Predictions(NamedTuple):
@@ -39,6 +40,21 @@ class Predictions(NamedTuple):
         if not mean.isfinite():
             raise Unfit(f"train: expected finite losses on the images to predict, got {mean:g} (lower train.lr)")
         return round(mean.item(), 6)
+
+
+def batch_size(device: torch.device) -> int:
+    """How many images are predicted at once: on a GPU as many as fill it, on a CPU as few as stay in its caches."""
+    return 16 if device.type == "cpu" else 256
+
+
+@torch.inference_mode()
+def readied(method: Method, autocast: torch.autocast) -> Callable[[Tensor], Output]:
+    """The method's forward in evaluation mode, with what is the same for all images computed now, once."""
+    method.eval()
+    if not isinstance(method, Foldable):
+        return method
+    with autocast:
+        return partial(method, folded=method.fold())
 
 
 @torch.inference_mode()

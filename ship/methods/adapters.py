@@ -29,13 +29,13 @@ from ship.models.noise import quiet
 from ship.models.vit import (
     add_attention,
     add_mlp,
-    attend,
     embed,
     freeze,
+    gather,
     pass_block,
     pool,
     project_out,
-    project_qkv,
+    read_after,
 )
 
 
@@ -54,15 +54,17 @@ class Pfeiffer(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for i, (block, adapter) in enumerate(zip(self.vit.blocks, self.after_mlp, strict=True)):
-            z = self._attend(i, block, z)
+        for i, (block, read, adapter) in enumerate(
+            zip(self.vit.blocks, read_after(self.vit), self.after_mlp, strict=True)
+        ):
+            z = self._attend(i, block, z, read)
             out = block.mlp(block.norm2(z))
             z = z + block.drop_path2(block.ls2(out + self.noise[i](adapter(out))))
         return Output(self.head(pool(self.vit, z)))
 
-    def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:  # noqa: ARG002  # Houlsby's differ from block to block
-        """Tokens z (B, N, D) after the attention half of block i."""
-        return add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+    def _attend(self, i: int, block: Block, z: Tensor, read: slice) -> Tensor:  # noqa: ARG002  # Houlsby's differ by block
+        """The tokens `read` of z (B, N, D) after the attention half of block i."""
+        return add_attention(block, z[:, read], gather(block, z, read))
 
 
 class Houlsby(Pfeiffer):
@@ -72,9 +74,9 @@ class Houlsby(Pfeiffer):
         super().__init__(vit, num_classes, bottleneck=bottleneck)
         self.after_attention = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.GELU()) for _ in vit.blocks)
 
-    def _attend(self, i: int, block: Block, z: Tensor) -> Tensor:
-        out = project_out(block, attend(*project_qkv(block, block.norm1(z))))
-        return z + block.drop_path1(block.ls1(out + self.noise[i](self.after_attention[i](out))))
+    def _attend(self, i: int, block: Block, z: Tensor, read: slice) -> Tensor:
+        out = project_out(block, gather(block, z, read))
+        return z[:, read] + block.drop_path1(block.ls1(out + self.noise[i](self.after_attention[i](out))))
 
 
 class AdaptFormer(Method):
@@ -95,8 +97,10 @@ class AdaptFormer(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for block, adapter, noise in zip(self.vit.blocks, self.adapters, self.noise, strict=True):
-            z = add_attention(block, z, attend(*project_qkv(block, block.norm1(z))))
+        for block, read, adapter, noise in zip(
+            self.vit.blocks, read_after(self.vit), self.adapters, self.noise, strict=True
+        ):
+            z = add_attention(block, z[:, read], gather(block, z, read))
             z = add_mlp(block, z) + self.scale * noise(adapter(block.norm2(z)))
         return Output(self.head(pool(self.vit, z)))
 
@@ -120,9 +124,10 @@ class AdapterPlus(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for i, (block, adapter, scale) in enumerate(zip(self.vit.blocks, self.adapters, self.scales, strict=True)):
-            z = pass_block(block, z)
-            z = z + block.drop_path2(self.noise[i](scale * adapter(z)))
+        layers = zip(self.vit.blocks, read_after(self.vit), self.adapters, self.scales, self.noise, strict=True)
+        for block, read, adapter, scale, noise in layers:
+            z = pass_block(block, z, read)
+            z = z + block.drop_path2(noise(scale * adapter(z)))
         return Output(self.head(pool(self.vit, z)))
 
 

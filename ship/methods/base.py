@@ -120,6 +120,12 @@ def uniform(*shape: int, bound: float) -> nn.Parameter:
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
 
 
+def for_all(common: Folded, batch: int) -> KV:
+    """Keys and values (1, H, P, D/H) for every image of a batch, (B, H, P, D/H), without a copy."""
+    keys, values = common
+    return keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
+
+
 def glorot(fan: float) -> float:
     """sqrt(6 / fan), the bound of Glorot's uniform initialisation."""
     return math.sqrt(6 / fan)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Folded, Method, Output, for_all, glorot, linear_head, uniform
 from ship.models.noise import Noise, quiet
 from ship.models.vit import (
     add_attention,
@@ -26,12 +26,12 @@ from ship.models.vit import (
     attend,
     embed,
     freeze,
+    gather,
     pool,
-    pooled_tokens,
     project_kv,
     project_out,
     project_q,
-    project_qkv,
+    read_after,
 )
 
 
@@ -67,10 +67,9 @@ class CVPT(Method):
     def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        last = len(self.vit.blocks) - 1
-        for i, (block, prompts) in enumerate(zip(self.vit.blocks, folded or self._keys_values(), strict=True)):
-            asking = pooled_tokens(self.vit) if folded and i == last else slice(None)
-            z = self._through(block, z, prompts, asking, self.noise[i])
+        prompts = folded or self._keys_values()
+        for block, read, own, noise in zip(self.vit.blocks, read_after(self.vit), prompts, self.noise, strict=True):
+            z = self._through(block, z, own, read, noise)
         return Output(self.head(pool(self.vit, z)))
 
     def fold(self) -> list[Folded]:
@@ -82,13 +81,12 @@ class CVPT(Method):
         prompts = self.dropout(self.prompts)
         return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
 
-    def _through(self, block: Block, z: Tensor, prompts: Folded, asking: slice, noise: Noise) -> Tensor:
-        """The `asking` ones of tokens z (B, N, D) after the block, with cross-attention where `position` puts it."""
+    def _through(self, block: Block, z: Tensor, prompts: Folded, read: slice, noise: Noise) -> Tensor:
+        """The tokens `read` of z (B, N, D) after the block, with cross-attention where `position` puts it."""
         if self.position == 1:
             z = z + noise(cross_attention(block, z, prompts))
-        q, k, v = project_qkv(block, block.norm1(z))
-        z = z[:, asking]
-        whole = add_attention(block, z, attend(q[:, :, asking], k, v))
+        gathered, z = gather(block, z, read), z[:, read]
+        whole = add_attention(block, z, gathered)
         if self.position in (2, 3):
             whole = whole + noise(cross_attention(block, z if self.position == 2 else whole, prompts))
         z, whole = whole, add_mlp(block, whole)
@@ -101,8 +99,7 @@ def cross_attention(block: Block, z: Tensor, prompts: Folded) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
     if len(prompts) > 2:  # more than keys and values
         return _through_layers(block, z, *prompts)
-    keys, values = (part.expand(z.shape[0], *part.shape[1:]) for part in prompts)
-    return project_out(block, attend(project_q(block, z), keys, values))
+    return project_out(block, attend(project_q(block, z), *for_all(prompts, z.shape[0])))
 
 
 def _layers(block: Block, prompts: KV) -> Folded:

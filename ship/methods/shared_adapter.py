@@ -25,7 +25,7 @@ from ship.experiment.fields import Count
 from ship.methods.base import Method, Output, linear_head
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
-from ship.models.vit import embed, freeze, pass_block, pool
+from ship.models.vit import embed, freeze, pass_block, pool, read_after
 
 Grouping = Literal["hierarchy", "uniform", "random"]
 
@@ -80,8 +80,8 @@ class SharedAdapter(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z = embed(self.vit, images)
-        for i, block in enumerate(self.vit.blocks):
-            u = pass_block(block, z)
+        for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
+            u = pass_block(block, z, read)
             z = u + block.drop_path2(self.noise[i](self.scales[i] * self._update(i, u)))
         return Output(self.head(pool(self.vit, z)))
 

@@ -13,7 +13,6 @@ depth, which is drawn once a step for them instead of once an image.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,10 +21,12 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
-from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import KV, Folded, Method, Output, for_all, glorot, linear_head, uniform
+from ship.methods.prompts import Prompts, joined, keys_values, where_any, whole
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
 from ship.models.vit import (
+    ALL,
     QKV,
     attend,
     class_attention,
@@ -33,19 +34,11 @@ from ship.models.vit import (
     finish_block,
     freeze,
     pool,
-    pooled_tokens,
     project_kv,
+    project_q,
     project_qkv,
+    read_after,
 )
-
-
-class Prompts(NamedTuple):
-    """The prompts of a block: those that are the same for every image, and those that are not."""
-
-    common: Tensor
-    """(1, P + shared, D): semantic-independent, then semantic-shared"""
-    attribute: Tensor
-    """(B, A, D); A = 0 where a level has none"""
 
 
 class SHIP(Method):
@@ -113,27 +106,42 @@ class SHIP(Method):
     def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) and the matching loss of images (B, 3, S, S); `fold` spares the common prompts at inference."""
         z = embed(self.vit, images)
-        if folded is not None:
-            return Output(self.head(pool(self.vit, self._infer(z, folded))))
+        if folded is not None or not self.training:
+            return Output(self.head(pool(self.vit, self._infer(z, folded or self.fold()))))
         independent, attribute = self.sip[0][None], z[:, :0]
         attended = z[:, :0]  # tokens of z that the class token attends to most, where they are asked for
-        matching: Tensor | float = 0.0
         for i, block in enumerate(self.vit.blocks):
             if i in self.level_at:
                 independent, attribute = self.sip[self.level_at[i]][None], self._attribute(i, attended)
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
-            normed = Prompts(block.norm1(prompts.common), block.norm1(prompts.attribute))
-            image, prompt = project_qkv(block, block.norm1(z)), _project(block, normed, z.shape[0])
-            z = finish_block(block, z, self._gather(i, image, prompt))
+            normed = Prompts(*(where_any(block.norm1, part) for part in prompts))
+            image, kv = project_qkv(block, block.norm1(z)), keys_values(block, normed, z.shape[0])
+            if i == self.last:
+                return self._finish(block, z, prompts, normed, image, kv)
+            z = finish_block(block, z, self._gather(i, image, kv))
             if i + 1 in self.attribute_at:
-                attended = _most_attended(block, image, z, self.ap.shape[1])
-            if i == self.last and self.training and self.matching_weight and prompt.k.shape[2]:
-                seen = finish_block(block, _whole(prompts, z.shape[0]), _attend_jointly(prompt.q, image, prompt))
-                targets = _most_attended(block, image, z, self.matching_tokens)
-                matching = self.matching_weight * matching_loss(seen, targets)
-            elif i < self.last and i + 1 not in self.level_at:  # of the last block nobody reads them
+                attended = _take(z, _most_attended(block, image, self.ap.shape[1]))
+            if i + 1 not in self.level_at:
                 independent = finish_block(block, independent, normed.common[:, : independent.shape[1]])
-                attribute = finish_block(block, attribute, normed.attribute)
+                attribute = where_any(partial(finish_block, block), attribute, normed.attribute)
+        raise AssertionError("a ViT has blocks")
+
+    def _finish(self, block: Block, z: Tensor, prompts: Prompts, normed: Prompts, image: QKV, kv: KV) -> Output:
+        """Logits and matching loss in training, after the last block; of tokens z (B, N, D), those that are read."""
+        read = read_after(self.vit)[-1]
+        if not (self.matching_weight and kv[0].shape[2]):
+            image, z = image._replace(q=image.q[:, :, read]), z[:, read]
+            return Output(self.head(pool(self.vit, finish_block(block, z, self._gather(self.last, image, kv)))))
+        q = whole(Prompts(*(project_q(block, part) for part in normed)), z.shape[0])
+        seen = finish_block(block, whole(prompts, z.shape[0]), _attend_jointly(image._replace(q=q), kv))
+        chosen = _most_attended(block, image, self.matching_tokens)
+        if read != ALL:  # the class token and the targets
+            pooled = torch.arange(z.shape[1], device=z.device)[read].expand(z.shape[0], -1)
+            rows = torch.cat([pooled, chosen], dim=1)
+            image, z = image._replace(q=_take(image.q.transpose(1, 2), rows).transpose(1, 2)), _take(z, rows)
+            chosen = torch.arange(pooled.shape[1], rows.shape[1], device=z.device).expand_as(chosen)
+        z = finish_block(block, z, self._gather(self.last, image, kv))
+        matching = self.matching_weight * matching_loss(seen, _take(z, chosen))
         return Output(self.head(pool(self.vit, z)), matching)
 
     def fold(self) -> list[Folded]:
@@ -145,26 +153,25 @@ class SHIP(Method):
                 independent = self.sip[self.level_at[i]][None]
             normed = block.norm1(torch.cat([independent, self.ssp[None]], dim=1))
             found.append(project_kv(block, normed))
-            independent = finish_block(block, independent, normed[:, : independent.shape[1]])
+            if i < self.last and i + 1 not in self.level_at:
+                independent = finish_block(block, independent, normed[:, : independent.shape[1]])
         return found
 
     def _infer(self, z: Tensor, folded: list[Folded]) -> Tensor:
-        """Image tokens (B, N, D) after the last block; of the prompts, only those that see the image are carried."""
+        """Image tokens (B, n, D) that are read after the last block; of the prompts, those that see the image go on."""
         attribute = attended = z[:, :0]
-        for i, block in enumerate(self.vit.blocks):
+        for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             if i in self.level_at:
                 attribute = self._attribute(i, attended)
-            image, kv = project_qkv(block, block.norm1(z)), [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+            image, kv = project_qkv(block, block.norm1(z)), for_all(folded[i], z.shape[0])
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
-                kv = [torch.cat(pair, dim=2) for pair in zip(kv, project_kv(block, normed), strict=True)]
+                kv = joined(kv, project_kv(block, normed))
                 if i < self.last and i + 1 not in self.level_at:
                     attribute = finish_block(block, attribute, normed)
-            asking = pooled_tokens(self.vit) if i == self.last else slice(None)
-            own = image._replace(q=image.q[:, :, asking])
-            z = finish_block(block, z[:, asking], self._gather(i, own, QKV(own.q, *kv)))  # no prompt asks here
+            z = finish_block(block, z[:, read], self._gather(i, image._replace(q=image.q[:, :, read]), kv))
             if i + 1 in self.attribute_at:
-                attended = _most_attended(block, image, z, self.ap.shape[1])
+                attended = _take(z, _most_attended(block, image, self.ap.shape[1]))
         return z
 
     def _attribute(self, i: int, attended: Tensor) -> Tensor:
@@ -175,13 +182,13 @@ class SHIP(Method):
         mixed = similarity.softmax(dim=-1) @ self.prototypes
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
-    def _gather(self, i: int, image: QKV, prompt: QKV) -> Tensor:
+    def _gather(self, i: int, image: QKV, prompts: KV) -> Tensor:
         """What image tokens gather in block i, (B, N, D): from themselves and the prompts, in two softmaxes or one."""
-        if not prompt.k.shape[2]:
+        if not prompts[0].shape[2]:
             return attend(*image)
         if not self.decoupled:
-            return self.noise[i].beyond(_attend_jointly(image.q, image, prompt), partial(attend, *image))
-        own, added = attend(*image), self.noise[i](attend(image.q, prompt.k, prompt.v))
+            return self.noise[i].beyond(_attend_jointly(image, prompts), partial(attend, *image))
+        own, added = attend(*image), self.noise[i](attend(image.q, *prompts))
         if self.gates:
             gate = self.gates[sum(start <= i for start in self.level_at) - 1]
             return own + gate.repeat_interleave(added.shape[-1] // len(gate)) * added
@@ -194,26 +201,18 @@ def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:
     return (1 - cosine.amax(dim=-1)).mean()
 
 
-def _attend_jointly(q: Tensor, image: QKV, prompt: QKV) -> Tensor:
-    return attend(q, torch.cat([image.k, prompt.k], dim=2), torch.cat([image.v, prompt.v], dim=2))
+def _attend_jointly(image: QKV, prompts: KV) -> Tensor:
+    return attend(image.q, *joined((image.k, image.v), prompts))
 
 
-def _most_attended(block: Block, image: QKV, z: Tensor, count: int) -> Tensor:
-    """The `count` tokens of z (B, N, D) with the largest class attention in the block that made z: (B, count, D)."""
-    chosen = class_attention(block, image).topk(count).indices
+def _most_attended(block: Block, image: QKV, count: int) -> Tensor:
+    """Which `count` of the image tokens have the largest class attention in the block: (B, count)."""
+    return class_attention(block, image).topk(count).indices
+
+
+def _take(z: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen ones (B, n) of the tokens z (B, N, ...): (B, n, ...)."""
     return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
-
-
-def _project(block: Block, normed: Prompts, batch: int) -> QKV:
-    """Queries, keys and values of all prompts, (B, H, P, D/H): the common ones are projected once."""
-    common, attribute = project_qkv(block, normed.common), project_qkv(block, normed.attribute)
-    return QKV(*(_whole(Prompts(*pair), batch) for pair in zip(common, attribute, strict=True)))
-
-
-def _whole(prompts: Prompts, batch: int) -> Tensor:
-    """All prompts of every image, with the common ones repeated (without a copy where there are no others)."""
-    common = prompts.common.expand(batch, *prompts.common.shape[1:])
-    return torch.cat([common, prompts.attribute], dim=-2) if prompts.attribute.shape[-2] else common
 
 
 def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, tokens: int) -> None:

@@ -14,9 +14,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
+from ship.methods.base import Folded, Method, Output, for_all, glorot, linear_head, uniform
 from ship.models.noise import quiet
-from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, pooled_tokens, project_kv, project_qkv
+from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, project_kv, project_qkv, read_after
 
 
 class VPT(Method):
@@ -56,24 +56,25 @@ class VPT(Method):
 
     def _shallow(self, z: Tensor) -> Tensor:
         joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
-        for block, noise in zip(self.vit.blocks, self.noise, strict=True):
-            qkv = project_qkv(block, block.norm1(joined))
+        for block, read, noise in zip(self.vit.blocks, read_after(self.vit), self.noise, strict=True):
+            q, k, v = project_qkv(block, block.norm1(joined))
+            qkv = QKV(q[:, :, read], k, v)
             gathered = attend(*qkv)
-            joined = finish_block(block, joined, noise.beyond(gathered, partial(_alone, z.shape[1], qkv, gathered)))
+            alone = partial(_alone, z.shape[1], qkv, gathered)
+            joined = finish_block(block, joined[:, read], noise.beyond(gathered, alone))
         return joined[:, : z.shape[1]]
 
     def _deep(self, z: Tensor, folded: list[Folded] | None) -> Tensor:
-        for i, block in enumerate(self.vit.blocks):
+        for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             image = project_qkv(block, block.norm1(z))
             if folded is None:
-                _, *prompt = project_qkv(block, block.norm1(self._drawn(i, z.shape[0])))
+                prompt = project_kv(block, block.norm1(self._drawn(i, z.shape[0])))
             else:
-                prompt = [part.expand(z.shape[0], -1, -1, -1) for part in folded[i]]
+                prompt = for_all(folded[i], z.shape[0])
             keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
-            asking = pooled_tokens(self.vit) if folded and i == len(folded) - 1 else slice(None)
-            own = image._replace(q=image.q[:, :, asking])
+            own = image._replace(q=image.q[:, :, read])
             gathered = self.noise[i].beyond(attend(own.q, keys, values), partial(attend, *own))
-            z = finish_block(block, z[:, asking], gathered)
+            z = finish_block(block, z[:, read], gathered)
         return z
 
     def _drawn(self, i: int, batch: int) -> Tensor:

@@ -11,7 +11,7 @@ from ship.compute import set_up
 from ship.data.images import normaliser, read_labels, stream
 from ship.experiment.params import Params
 from ship.models import backbones
-from ship.models.vit import embed, pass_block, pool
+from ship.models.vit import embed, pass_block, pool, read_after
 
 BATCH = 64
 
@@ -49,7 +49,7 @@ def features(vit: VisionTransformer, images: Tensor) -> tuple[Tensor, Tensor]:
     """
     z = embed(vit, images)
     tokens = []
-    for block in vit.blocks:
-        z = pass_block(block, z)
+    for block, read in zip(vit.blocks, read_after(vit), strict=True):
+        z = pass_block(block, z, read)
         tokens.append(z[:, 0] if vit.has_class_token else z.mean(dim=1))
     return torch.stack(tokens), pool(vit, z)

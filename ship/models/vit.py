@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 
+ALL = slice(None)
+
 
 class QKV(NamedTuple):
     """Queries, keys and values, (B, H, N, D/H) each."""
@@ -120,26 +122,40 @@ def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
     return add_mlp(block, add_attention(block, z, attended))
 
 
-def pass_block(block: Block, z: Tensor) -> Tensor:
-    """Tokens z (B, N, D) after the block as it is: they attend to each other."""
-    return finish_block(block, z, attend(*project_qkv(block, block.norm1(z))))
+def gather(block: Block, z: Tensor, read: slice = ALL) -> Tensor:
+    """What the tokens `read` of z (B, N, D) gather from all of them in the block's attention as it is, (B, n, D)."""
+    q, k, v = project_qkv(block, block.norm1(z))
+    return attend(q[:, :, read], k, v)
+
+
+def pass_block(block: Block, z: Tensor, read: slice = ALL) -> Tensor:
+    """The tokens `read` of z (B, N, D) after the block as it is, (B, n, D): tokens attend to each other."""
+    return finish_block(block, z[:, read], gather(block, z, read))
+
+
+def read_after(vit: VisionTransformer) -> list[slice]:
+    """For every block the image tokens that somebody reads after it: all, but after the last those that are pooled.
+
+    Where the head reads the class token alone, the last block need not compute what becomes of the others: exact, and
+    a twelfth of the work.
+    """
+    alone = vit.attn_pool is None and vit.global_pool == "token"
+    return [ALL] * (len(vit.blocks) - 1) + [slice(0, 1) if alone else ALL]
 
 
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:
-    """What the head reads, (B, D): final norm and the backbone's own pooling of the last block's tokens."""
+    """What the head reads, (B, D): final norm and the backbone's own pooling of the last block's tokens.
+
+    Of z (B, n, D), only the tokens that `read_after` names for the last block count, at their places.
+    """
     return vit.forward_head(vit.norm(z), pre_logits=True)
-
-
-def pooled_tokens(vit: VisionTransformer) -> slice:
-    """Which tokens after the last block `pool` reads: the others need no output of that block."""
-    return slice(1) if vit.global_pool == "token" and vit.attn_pool is None else slice(None)
 
 
 def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
     """What the head reads, (B, D), of normalised images (B, 3, S, S), through the blocks as they are."""
     z = embed(vit, images)
-    for block in vit.blocks:
-        z = pass_block(block, z)
+    for block, read in zip(vit.blocks, read_after(vit), strict=True):
+        z = pass_block(block, z, read)
     return pool(vit, z)
 
 

@@ -6,6 +6,7 @@ It knows the training splits by name and no other: whoever wants another split p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_labels, read_pixels, stream
 from ship.errors import BadInput
 from ship.experiment.rows import Train
-from ship.inference.predict import Predictions, predict
+from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
 from ship.methods.base import Output
 from ship.methods.options import check_recipe
@@ -40,7 +41,7 @@ from ship.training.resume import Keeper, Origin, Progress, identity
 from ship.training.ridge import start_head
 
 TRAINING = ("train", "val")
-PREDICTION_BATCH = 64
+Timed = Callable[[str], AbstractContextManager[object]]  # of what a block does
 RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
 
 
@@ -77,7 +78,7 @@ class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 
     origin: Origin
-    model: nn.Module
+    model: Any
     forward: Callable[[Tensor], Output]
     batches: Callable[[int], Iterator[Batch]]
     objective: Objective
@@ -86,22 +87,25 @@ class Prepared(NamedTuple):
     classes: list[str]
 
 
-def prepare(setup: Setup, origin: Origin, compute: Compute) -> Prepared:
+def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullcontext) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe, folder = setup.recipe, data_folder(setup.task)
     check_recipe(setup.method, recipe, setup.method)
-    vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
+    with part("backbone"):
+        vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
     classes = read_json(folder / "task.json")["classes"]
     splits = [folder / f"{name}.parquet" for name in setup.splits]
     labels = torch.from_numpy(read_labels(*splits))
-    model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
+    with part("model"):
+        model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":
         examples = _pooled(setup, origin, len(labels))
         forward, normalise = model.on_pooled, nn.Identity()
     else:
-        examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
+        with part("images"):
+            examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
@@ -187,16 +191,27 @@ def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
 
 def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:
     """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
-    prepared.model.eval()
     keys: list[str] = []
     size, mean, std, interpolation = prepared.preprocessing
     normalise = normaliser(mean, std, compute.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
+        batch = batch_size(compute.device)
         for names, images, labels in stream(
-            path, size=size, interpolation=interpolation, batch_size=PREDICTION_BATCH, threads=compute.threads
+            path, size=size, interpolation=interpolation, batch_size=batch, threads=compute.threads
         ):
             keys.extend(names)
             yield normalise(images), labels.to(compute.device)
 
-    return predict(prepared.model, pairs(), compute.autocast), keys
+    return predict(readied(prepared.model, compute.autocast), pairs(), compute.autocast), keys
+
+
+def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:
+    """What the model says of the images of val; a probe, of what is known of them without a pass through the ViT."""
+    if prepared.model.trains_on != "pooled":
+        return predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)[0]
+    labels = torch.from_numpy(read_labels(data_folder(setup.task) / f"{TRAINING[1]}.parquet"))
+    features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
+    batches = [(features["pooled"][-len(labels) :].to(compute.device), labels.to(compute.device))]
+    prepared.model.eval()
+    return predict(prepared.model.on_pooled, batches, compute.autocast)

@@ -27,6 +27,27 @@ def progress(total: int, title: str) -> Iterator[Callable[[int, str], None]]:
         yield lambda done, text: bar.update(task, completed=done, description=f"{title}: {text}")
 
 
+class Phases:
+    """Seconds that the parts of a command take, for its log and nothing else: `with phases("imports"): ...`."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.seconds = {"start": time.process_time()}  # of the processor, until here
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Count the time of the block to the part `name`, which may have been counted before."""
+        begin = self.clock()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - begin
+
+    def __str__(self) -> str:
+        """Such as `start 0.4 s, imports 3.1 s`."""
+        return ", ".join(f"{name} {seconds:.1f} s" for name, seconds in self.seconds.items())
+
+
 @contextmanager
 def downloading(title: str, every: float = 30.0) -> Iterator[Callable[[int, int | None], None]]:
     """A function that shows how many of how many bytes there are, the speed, and the time that is left.

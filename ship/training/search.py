@@ -26,7 +26,7 @@ from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.methods.options import check_row
-from ship.training.fit import TRAINING, Setup, fit, images_of, origin_of, predictions, prepare
+from ship.training.fit import TRAINING, Setup, fit, images_of, origin_of, prepare, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
 
@@ -139,7 +139,7 @@ def _try(
     try:
         prepared = prepare(setup, origin, compute)
         fit(setup, prepared, compute, path, show)
-        found, _ = predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)
+        found = validate(setup, prepared, compute)
         trial = Trial(dict(settings), found.accuracy, found.loss)
     except Unfit as error:
         _log.info("%s", error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -32,7 +33,7 @@ from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.training.fit import Prepared, Setup, fit, images_of, origin_of, predictions, prepare
+from ship.training.fit import Prepared, Setup, Timed, fit, images_of, origin_of, predictions, prepare
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Progress, clear
 
@@ -53,12 +54,16 @@ class Outcome(NamedTuple):
 
 
 def train_run(
-    params: Params, run: Run, show: Callable[[Epoch], None], code: Mapping[str, str] = MappingProxyType({})
+    params: Params,
+    run: Run,
+    show: Callable[[Epoch], None],
+    code: Mapping[str, str] = MappingProxyType({}),
+    part: Timed = nullcontext,
 ) -> None:
     """Train, predict the test split once, and write what the run leaves: its four files.
 
     A run that was killed goes on from the last epoch that it saved, with the same bits in the end. What is known of the
-    `code` that computes it, digests by module, is kept with it.
+    `code` that computes it, digests by module, is kept with it; `part` is entered around each part of the work.
     """
     check_row(params, run.method, run.task)
     options, told, _ = read_settings(params, run.backbone, run.task, run.method)
@@ -71,16 +76,21 @@ def train_run(
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
-    prepared = prepare(setup, origin_of(run.backbone, run.task, code), compute)
+    with part("digests"):
+        origin = origin_of(run.backbone, run.task, code)
+    prepared = prepare(setup, origin, compute, part)
 
     def peek() -> float:
         return predictions(prepared, test, compute)[0].accuracy
 
     watch = peek if params.protocol == "best-test-epoch" else None
-    progress = fit(setup, prepared, compute, run.folder / RESUME, show, watch)
-    outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
-    _write(params, run, outcome, compute)
-    clear(run.folder, RESUME)
+    with part("training"):
+        progress = fit(setup, prepared, compute, run.folder / RESUME, show, watch)
+    with part("test"):
+        outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
+    with part("writing"):
+        _write(params, run, outcome, compute)
+        clear(run.folder, RESUME)
 
 
 def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:

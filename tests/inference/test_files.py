@@ -12,6 +12,7 @@ from ship.data import images as reading
 from ship.errors import BadInput
 from ship.experiment.params import Compute
 from ship.inference.files import classify, image_files
+from ship.inference.predict import batch_size
 from ship.inference.rows import Columns, to_csv, to_file
 from ship.models.backbones import Preprocessing
 
@@ -75,7 +76,7 @@ def test_rows_come_before_the_last_image_is_named(model, photos, monkeypatch):
 
     answers = classify(model, names(), COMPUTE, pytest.fail)
     next(answers)
-    assert len(asked) == len(decoded) == 64
+    assert len(asked) == len(decoded) == batch_size(torch.device("cpu"))
 
 
 def test_columns(model, photos, tmp_path):

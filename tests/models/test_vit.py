@@ -5,7 +5,17 @@ import timm
 import torch
 
 from ship.errors import BadInput
-from ship.models.vit import attend, class_attention, embed, finish_block, freeze, pool, project_qkv, require_plain
+from ship.models.vit import (
+    attend,
+    class_attention,
+    embed,
+    encode,
+    finish_block,
+    freeze,
+    pool,
+    project_qkv,
+    require_plain,
+)
 
 FAMILIES = {
     "ViT": ("vit_tiny_patch16_224", 64),
@@ -19,7 +29,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_pieces_equal_timm(family):
-    """Our loop over the blocks gives timm's own logits."""
+    """Our loop over the blocks gives timm's own logits, also where the last block computes only what is pooled."""
     name, size = FAMILIES[family]
     vit = require_plain(timm.create_model(name, img_size=size, num_classes=5), name).eval()
     for parameter in vit.parameters():  # LayerScale starts near zero, which would hide the blocks
@@ -29,7 +39,9 @@ def test_pieces_equal_timm(family):
         z = embed(vit, images)
         for block in vit.blocks:
             z = finish_block(block, z, attend(*project_qkv(block, block.norm1(z))))
-        torch.testing.assert_close(vit.head(pool(vit, z)), vit(images), rtol=1e-4, atol=1e-5)
+        expected = vit(images)
+        torch.testing.assert_close(vit.head(pool(vit, z)), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(vit.head(encode(vit, images)), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,14 @@
-from ship.training.progress import downloading
+from ship.training.progress import Phases, downloading
+
+
+def test_phases_add_up():
+    """A part that comes twice counts as one; their line names them in the order in which they first came."""
+    ticks = iter([0.0, 1.5, 2.0, 4.0, 5.0, 5.5])
+    phases = Phases(clock=lambda: next(ticks))
+    for name in ("images", "training", "images"):
+        with phases(name):
+            pass
+    assert str(phases).endswith(", images 2.0 s, training 2.0 s")
 
 
 def test_a_download_is_told_in_lines(capsys):

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from project import BACKBONE, command, copied_package, edit, measured, write_params
 
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
+from ship.compute import set_up
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search
 from ship.experiment.settings import read_settings, write_settings
 from ship.training import search
+from ship.training.fit import TRAINING, Setup, origin_of, predictions, prepare, validate
 from ship.training.search import Trial, choose, propose
 from ship.training.train import train_run
 
@@ -52,6 +55,19 @@ def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monk
     assert (used["train"], used["options"]) == (found["train"], found["options"])
     assert used["train"]["lr"] == found["search"]["trials"][found["search"]["chosen"]]["settings"]["train.lr"]
     assert used["train"]["epochs"] == params.train.epochs
+
+
+def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatch):
+    """What is known of the images of val gives the predictions that a pass through the ViT gives."""
+    params = measured(tmp_path, monkeypatch, TASK)
+    compute = set_up(params.compute)
+    setup = Setup(BACKBONE, TASK, "linear", {}, params.train, 0, TRAINING[:1])
+    prepared = prepare(setup, origin_of(BACKBONE, TASK, {}), compute)
+    expected, _ = predictions(prepared, data_folder(TASK) / "val.parquet", compute)
+    found = validate(setup, prepared, compute)
+    assert found.labels.equal(expected.labels)
+    torch.testing.assert_close(found.every, expected.every)
+    torch.testing.assert_close(found.losses, expected.losses)
 
 
 def test_a_search_may_choose_how_images_are_changed(tmp_path, monkeypatch):
