@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ship.data import png
+from ship.data import jpeg, png
 from ship.errors import BadInput
 
 # what PIL's readers raise for files that are cut, broken or too large to be true
@@ -92,13 +92,13 @@ def rgb(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Image.Im
 
 def check(data: bytes, place: str = "image") -> None:
     """Raises BadInput, as `rgb`, unless the image can be decoded to its end; all is read, and little is computed."""
-    if png.whole(data):
+    if png.whole(data) or jpeg.whole(data):
         return
     if not data.startswith(b"\xff\xd8\xff"):
         rgb(data, place)
         return
     with _named(place), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+        jpeg.shrink(image)
         image.load()
 
 
