@@ -5,7 +5,7 @@ no weights of its own: it uses the query, key, value and output projections of t
 reference. Neither z nor the prompts are normalised for it; it has no LayerScale, no gate and no stochastic depth.
 
 Keys and values of the prompts do not depend on the image: they are computed once a step at batch 1, so dropout on the
-prompts is drawn once a step, for all images. For inference `fold` also takes the frozen query and output projections
+prompts is drawn once a step, for all images. `fold` also takes the frozen query and output projections
 into them, exactly: a token then meets H P numbers instead of D, twice.
 """
 
