@@ -1,6 +1,7 @@
 # make quickstart   the whole workflow on three built-in tasks: minutes on a laptop's CPU
 # make test         the test suite
 # make lint         style, types, workflow
+# make bench        what steps and inference cost, and how a task's time is spent: into docs/performance.json
 # Each sets up .venv by itself.
 PYTHON ?= python3
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
@@ -9,7 +10,7 @@ INSTALL ?= $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --bui
 CHECKED := --require-hashes --requirement
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quickstart test lint style types rules lock
+.PHONY: quickstart test lint style types rules bench lock
 
 quickstart: $(BIN)/.installed
 	PYTHONPATH=workflow/plugins snakemake --cores all --logger ship
@@ -33,6 +34,10 @@ types: $(BIN)/.installed
 rules: $(BIN)/.installed
 	snakemake --lint
 	snakemake --dry-run --quiet all
+
+bench: $(BIN)/.installed
+	python benchmarks/formulas.py
+	python benchmarks/bench.py
 
 # Exact versions of everything with every extra, and the hashes of all their files; no host names.
 # Versions that are there stay: `make lock UPGRADE=--upgrade` takes the newest ones.

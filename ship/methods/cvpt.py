@@ -5,7 +5,7 @@ no weights of its own: it uses the query, key, value and output projections of t
 reference. Neither z nor the prompts are normalised for it; it has no LayerScale, no gate and no stochastic depth.
 
 Keys and values of the prompts do not depend on the image: they are computed once a step at batch 1, so dropout on the
-prompts is drawn once a step, for all images. For inference `fold` also takes the frozen query and output projections
+prompts is drawn once a step, for all images. `fold` also takes the frozen query and output projections
 into them, exactly: a token then meets H P numbers instead of D, twice.
 """
 
@@ -67,19 +67,16 @@ class CVPT(Method):
     def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' projections at inference."""
         z = embed(self.vit, images)
-        prompts = folded or self._keys_values()
+        prompts = folded or self.fold()
         for block, read, own, noise in zip(self.vit.blocks, read_after(self.vit), prompts, self.noise, strict=True):
             z = self._through(block, z, own, read, noise)
         return Output(self.head(pool(self.vit, z)))
 
     def fold(self) -> list[Folded]:
         """What every block needs of its prompts: two layers, or keys and values where these are cheaper."""
-        return [_layers(block, kv) for block, kv in zip(self.vit.blocks, self._keys_values(), strict=True)]
-
-    def _keys_values(self) -> list[KV]:
-        """Keys and values of the prompts of every block."""
         prompts = self.dropout(self.prompts)
-        return [project_kv(block, own[None]) for block, own in zip(self.vit.blocks, prompts, strict=True)]
+        pairs = zip(self.vit.blocks, prompts, strict=True)
+        return [_layers(block, project_kv(block, own[None])) for block, own in pairs]
 
     def _through(self, block: Block, z: Tensor, prompts: Folded, read: slice, noise: Noise) -> Tensor:
         """The tokens `read` of z (B, N, D) after the block, with cross-attention where `position` puts it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,8 @@ def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullco
         forward, normalise = model.on_pooled, nn.Identity()
     else:
         with part("images"):
-            examples = read_pixels(*splits, size=size, interpolation=interpolation, threads=compute.threads)
+            files = tuple((path, origin.files[path]) for path in splits)
+            examples = _decoded(files, size, interpolation, compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
     place = compute.device if examples.nbytes <= RESIDENT else examples.device
@@ -139,6 +141,12 @@ def _fresh(setup: Setup, origin: Origin, vit: VisionTransformer, labels: Tensor,
 def _pooled(setup: Setup, origin: Origin, count: int) -> Tensor:
     """What a head reads of the first `count` training images, (count, D): those of train, then those of val."""
     return _measured(features_file(setup.backbone, setup.task), setup, origin)["pooled"][:count]
+
+
+@lru_cache(maxsize=1)
+def _decoded(files: tuple[tuple[Path, str], ...], size: int, interpolation: str, threads: int) -> Tensor:
+    """The images of files, known by path and digest; nobody changes them, so the trials of a search share them."""
+    return read_pixels(*(path for path, _ in files), size=size, interpolation=interpolation, threads=threads)
 
 
 def fit(

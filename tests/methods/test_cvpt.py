@@ -49,10 +49,11 @@ PLAIN = {
 }
 
 
+@pytest.mark.parametrize("length", [4, 12])  # fewer prompts than channels of a head, and more: two ways to compute
 @pytest.mark.parametrize("position", PLAIN)
-def test_a_position_is_the_figure_written_out(tiny_vit, position):
+def test_a_position_is_the_figure_written_out(tiny_vit, position, length):
     """Each of the five places equals its formula, with torch's multi-head attention for CA."""
-    model = CVPT(copy.deepcopy(tiny_vit), 3, prompt_length=4, position=position).eval()
+    model = CVPT(copy.deepcopy(tiny_vit), 3, prompt_length=length, position=position).eval()
     images = torch.randn(2, 3, 16, 16)
     z = embed(tiny_vit, images)
     for block, prompts in zip(tiny_vit.blocks, model.prompts, strict=True):

@@ -12,13 +12,15 @@ from project import BACKBONE, command, copied_package, edit, measured, write_par
 
 from ship.artifacts import Run, data_folder, read_json, search_folder, settings_file
 from ship.compute import set_up
+from ship.data import images
+from ship.data.images import decode
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search
 from ship.experiment.settings import read_settings, write_settings
 from ship.training import search
-from ship.training.fit import TRAINING, Setup, origin_of, predictions, prepare, validate
+from ship.training.fit import TRAINING, Setup, images_of, origin_of, predictions, prepare, validate
 from ship.training.search import Trial, choose, propose
 from ship.training.train import train_run
 
@@ -68,6 +70,18 @@ def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatc
     assert found.labels.equal(expected.labels)
     torch.testing.assert_close(found.every, expected.every)
     torch.testing.assert_close(found.losses, expected.losses)
+
+
+def test_trials_share_their_images(tmp_path, monkeypatch):
+    """Images that one trial has decoded are there for the next."""
+    params = measured(tmp_path, monkeypatch, TASK)
+    compute, decoded = set_up(params.compute), []
+    monkeypatch.setattr(images, "decode", lambda *args, **how: decoded.append(1) or decode(*args, **how))
+    setup = Setup(BACKBONE, TASK, "vpt", {"prompt_length": 1}, params.train, 0, TRAINING[:1])
+    origin = origin_of(BACKBONE, TASK, {})
+    for _ in range(2):
+        prepare(setup, origin, compute)
+    assert len(decoded) == images_of(TASK, TRAINING[:1])
 
 
 def test_a_search_may_choose_how_images_are_changed(tmp_path, monkeypatch):
