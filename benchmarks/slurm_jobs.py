@@ -2,7 +2,7 @@
 
     tests/install_slurm; python benchmarks/slurm_jobs.py [--runs 57] [--groups 8 19]
 
-Starts the tests' Slurm (two counted GPUs, two cores in truth) and trains the embedded backbone on few
+Starts the tests' Slurm (three counted GPUs, none in truth) and trains the embedded backbone on few
 images for an epoch, so that nearly all of the time is start-up. Everything before the runs is made beforehand. Prints
 seconds, and seconds a run, of each way.
 """
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from cluster import Cluster, obstacle
+from cluster import Cluster, describe, obstacle
 from project import environment_of, make_project
 
 SNAKEMAKE = ["snakemake", "--profile", "slurm", "--quiet", "all", "--allowed-rules", "train", "--forcerun", "train"]
@@ -43,16 +43,12 @@ def main() -> None:
         sys.exit(f"no Slurm: {lack}")
     with tempfile.TemporaryDirectory() as place:
         folder = experiment(Path(place) / "project", options.runs)
-        cluster = Cluster(Path(place) / "slurm")
-        try:
-            cluster.up()
+        with Cluster(Path(place) / "slurm").up():
             measure("single jobs", folder, [*SNAKEMAKE, *POLL], options.runs)
             measure("one array of jobs", folder, [*SNAKEMAKE, *POLL, "--slurm-array-jobs", "train"], options.runs)
             for size in options.groups:
                 group = ["--groups", "train=runs", "--group-components", f"runs={size}"]
                 measure(f"groups of {size}", folder, [*SNAKEMAKE, *POLL, *group], options.runs)
-        finally:
-            cluster.down()
         measure("one process", folder, [sys.executable, "-c", LOOP], options.runs)
 
 
@@ -64,9 +60,7 @@ def experiment(folder: Path, runs: int) -> Path:
     make_project(
         folder, {**settings, **backbone, "train.epochs": 1, "train.warmup_epochs": 0, "compute.device": "auto"}
     )
-    (folder / "profiles/slurm/site.yaml").write_text(
-        "partition: cpu\ngpu_partition: gpu\naccount:\nqos:\ngpu_model:\ngpu_share:\nruns_per_job: 1\njobs: 100\n"
-    )
+    describe(folder, jobs=100)
     subprocess.run(
         ["snakemake", "--cores", "2", "--quiet", "all", "--", "results/settings/vit_mini/digits/ship.json"],
         cwd=folder,

@@ -98,11 +98,11 @@ class Cluster:
         """The cluster, until the last of the processes that are in here leaves."""
         guard = FileLock(f"{self.folder}.lock")
         with Path(f"{self.folder}.users").open("w") as users:
-            with guard:
-                fcntl.flock(users, fcntl.LOCK_SH)
-                if not CONF.exists():
-                    self._bring_up()
             try:
+                with guard:
+                    fcntl.flock(users, fcntl.LOCK_SH)
+                    if not self._is_up():
+                        self._bring_up()
                 yield self
             finally:
                 with guard:
@@ -120,9 +120,16 @@ class Cluster:
             fcntl.flock(use, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
             yield
 
+    def _all_nodes(self) -> list[str]:
+        return [node for nodes in self.nodes.values() for node in nodes]
+
+    def _is_up(self) -> bool:
+        """Whether somebody brought up this one; what a killed process left there is another's."""
+        return CONF.exists() and f"{self.folder}/state\n" in CONF.read_text()
+
     def _bring_up(self) -> None:
         """Start everything and wait until jobs may be sent to all nodes."""
-        nodes = [node for nodes in self.nodes.values() for node in nodes]
+        nodes = self._all_nodes()
         for name in ("state", "dev", *(f"spool-{node}" for node in nodes)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._configure()
@@ -137,10 +144,10 @@ class Cluster:
         """Cancel what runs and end the daemons that were started here."""
         run("scancel", "--user=root")
         wait(lambda: not run("squeue", "--noheader", "--states=running,completing"), "jobs ended", 20)
-        for name in [*(node for nodes in self.nodes.values() for node in nodes), "slurmctld", "munged"]:
+        for name in [*self._all_nodes(), "slurmctld", "munged"]:
             self.kill(name, signal.SIGTERM)
-        CONF.unlink()
-        CONF.with_name("gres.conf").unlink()
+        for file in (CONF, CONF.with_name("gres.conf")):
+            file.unlink(missing_ok=True)  # where it could not be brought up
 
     def start_controller(self) -> None:
         """Start slurmctld, which takes up what an earlier one left, and wait until it answers."""
