@@ -52,6 +52,19 @@ def quiet(record):
     """Show nothing."""
 
 
+def interrupt(record):
+    """Stop after an epoch."""
+    raise KeyboardInterrupt
+
+
+def interrupt_every_epoch(params, run):
+    """Train a run that is stopped after each epoch, and started again until it is done."""
+    for _ in range(params.train.epochs):
+        with pytest.raises(KeyboardInterrupt):
+            train_run(params, run, interrupt)
+    train_run(params, run, interrupt)
+
+
 @pytest.mark.parametrize("method", ["linear", "vpt", "ship"])
 def test_two_folders_two_equal_runs(tmp_path, monkeypatch, method):
     """Nothing of place or time reaches a file."""
@@ -129,9 +142,6 @@ def test_a_part_without_elements_goes_on_too(tmp_path, monkeypatch):
     train_run(params, Run(BACKBONE, TASK, "ship", 0), quiet)
     whole = contents(tmp_path, *LEFT)
 
-    def interrupt(record):
-        raise KeyboardInterrupt
-
     for path in whole:
         (tmp_path / path).unlink()
     with pytest.raises(KeyboardInterrupt):
@@ -194,9 +204,6 @@ def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, ol
     params = prepare_all(tmp_path, monkeypatch)
     package, run = copied_package(tmp_path / "ship"), Run(BACKBONE, TASK, "vpt", 0)
 
-    def interrupt(record):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         train_run(params, run, interrupt, Code(package).modules("train", "vpt"))
     edit(package, module, old, new)
@@ -210,9 +217,6 @@ def test_other_settings_do_not_go_on_from_here(tmp_path, monkeypatch):
     params = prepare_all(tmp_path, monkeypatch)
     train_run(params, Run(BACKBONE, TASK, "vpt", 0), quiet)
     expected = contents(tmp_path, *LEFT)
-
-    def interrupt(record):
-        raise KeyboardInterrupt
 
     other = parse_params(params.model_dump() | {"train": {**params.train.model_dump(), "lr": 0.5}})
     settle(other, TASK)
@@ -278,13 +282,7 @@ def test_an_interrupted_run_with_two_views_ends_in_the_same_bits(tmp_path, monke
     train_run(params, run, quiet)
     whole = (run.folder / "tuned.safetensors").read_bytes()
 
-    def interrupt(record):
-        raise KeyboardInterrupt
-
-    for _ in range(params.train.epochs):
-        with pytest.raises(KeyboardInterrupt):
-            train_run(params, run, interrupt)
-    train_run(params, run, interrupt)
+    interrupt_every_epoch(params, run)
     assert (run.folder / "tuned.safetensors").read_bytes() == whole
 
 
@@ -295,13 +293,7 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
     train_run(params, run, quiet)
     whole = (run.folder / "run.json").read_bytes()
 
-    def interrupt(record):
-        raise KeyboardInterrupt
-
-    for _ in range(params.train.epochs):
-        with pytest.raises(KeyboardInterrupt):
-            train_run(params, run, interrupt)
-    train_run(params, run, interrupt)
+    interrupt_every_epoch(params, run)
     assert (run.folder / "run.json").read_bytes() == whole
 
 
