@@ -1,6 +1,6 @@
 """What `make bench` measures: steps and inference of every method, growth, and a task by its phases.
 
-    python benchmarks/bench.py                      # all parts: minutes on a free machine
+    python benchmarks/bench.py                      # all parts but gpu: minutes on a free machine
     python benchmarks/bench.py methods task         # some of them; the others stay as they were measured before
 
 Writes docs/performance.json and its pictures. Ratios are of processor time and of one round, so that other work on the
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import json
 import platform
 import re
@@ -30,9 +31,12 @@ import timm
 import torch
 from matplotlib.figure import Figure
 
+from ship.methods import METHODS as ALL
+
 ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "docs/performance.json"
 BASE = steps.Case("vit_base_patch16_224", batch=2)
+PROMPTED = ("ship", "vpt", "cvpt")
 BACKBONE, TASK, METHODS = "vit_mini", "digits", ("linear", "vpt", "ship")
 
 
@@ -57,12 +61,23 @@ def methods(rounds: int) -> dict[str, Any]:
 
 def base(rounds: int) -> dict[str, Any]:
     """The prompt methods on ViT-B/16."""
-    return steps.table(BASE, ("ship", "vpt", "cvpt"), rounds=rounds)
+    return steps.table(BASE, PROMPTED, rounds=rounds)
 
 
 def growth(rounds: int) -> dict[str, Any]:
     """SHIP on ViT-Ti/16, as prompts, batch or images grow."""
     return steps.growth(steps.Case(), rounds=rounds)
+
+
+def gpu(rounds: int) -> dict[str, Any]:
+    """On a GPU: every method on ViT-B/16 in bf16, and the prompt methods on both ViTs in both precisions."""
+    found: dict[str, Any] = {"gpu": torch.cuda.get_device_name()}
+    for case, precision in itertools.product((BASE, steps.Case()), ("bf16", "fp32")):
+        names = tuple(ALL) if (case, precision) == (BASE, "bf16") else PROMPTED
+        here = case._replace(batch=64, device="cuda", precision=precision)
+        peaks = {"peak_bytes": steps.peak(here, "ship"), "bare_peak_bytes": steps.peak(here, "")}
+        found[f"{case.model} {precision}"] = {**steps.table(here, names, rounds), **peaks}
+    return found
 
 
 def task(rounds: int) -> dict[str, Any]:  # noqa: ARG001  # once
@@ -93,7 +108,13 @@ def _command(folder: str, *words: str) -> tuple[dict[str, float], list[str]]:
     return {name: round(value, 2) for name, value in seconds.items()}, done.stdout.splitlines()
 
 
-PARTS: dict[str, Callable[[int], dict[str, Any]]] = {"methods": methods, "base": base, "growth": growth, "task": task}
+PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "methods": methods,
+    "base": base,
+    "growth": growth,
+    "task": task,
+    "gpu": gpu,
+}
 
 
 def draw(found: dict[str, Any]) -> None:
@@ -127,7 +148,7 @@ def draw(found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all without")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without, all but gpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -135,12 +156,13 @@ def main() -> None:
         parser.error(f"parts: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(args.threads)
     found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
-    for name in args.parts or PARTS:
+    parts = args.parts or [name for name in PARTS if name != "gpu"]
+    for name in parts:
         found[name] = {"machine": machine(), **PARTS[name](args.rounds)}
         FOUND.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{name}: measured", flush=True)
     draw(found)
-    print(json.dumps({name: found[name] for name in args.parts or PARTS}, indent=1))
+    print(json.dumps({name: found[name] for name in parts}, indent=1))
 
 
 if __name__ == "__main__":

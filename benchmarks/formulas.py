@@ -19,6 +19,8 @@ from ship.models.vit import QKV, add_attention, add_mlp, embed, pool, project_qk
 class Formulas(nn.Module):
     """The forward of `model`, block by block as the paper has it."""
 
+    recordable = True
+
     def __init__(self, model: SHIP) -> None:
         super().__init__()
         self.model = model

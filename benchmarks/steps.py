@@ -14,21 +14,22 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-import torch.nn.functional as F
 from formulas import Formulas
 from torch import Tensor, nn
 
-from ship.experiment.params import Train
+from ship.experiment.rows import Train
 from ship.inference.predict import readied
 from ship.methods import METHODS, build
 from ship.models.vit import embed, pool
 from ship.training.loop import make_optimiser
+from ship.training.objective import Batch, Objective
+from ship.training.step import step_of
 
 STARTS = [0, 2, 4, 6, 8, 11]  # the published hierarchy of cifar100
 PROMPTED = {"cvpt", "ship", "vpt"}  # the others have their default options
 CLASSES, PROTOTYPES = 100, 200
 PLAIN = "SHIP from its formulas"
-EXACT = torch.autocast("cpu", enabled=False)
+RECIPE = Train()
 
 
 class Case(NamedTuple):
@@ -38,6 +39,13 @@ class Case(NamedTuple):
     batch: int = 8
     size: int = 224
     prompts: int = 50
+    device: str = "cpu"
+    precision: str = "fp32"
+
+    @property
+    def autocast(self) -> torch.autocast:
+        """That of a run with this precision."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 class Cost(NamedTuple):
@@ -46,7 +54,7 @@ class Cost(NamedTuple):
     seconds: float
     processor_seconds: float
     ratio: float
-    """of processor seconds, which other work on the machine changes less"""
+    """on a CPU of processor seconds, which other work on the machine changes less"""
     low: float
     high: float
 
@@ -55,41 +63,64 @@ Rows = dict[str, Callable[[], object]]
 
 
 def bare(case: Case) -> nn.Module:
-    return timm.create_model(case.model, num_classes=0, img_size=case.size).requires_grad_(False).eval()
+    with torch.device(case.device):
+        return timm.create_model(case.model, num_classes=0, img_size=case.size).requires_grad_(False).eval()
 
 
 def method(case: Case, name: str) -> Any:
-    vit = timm.create_model(case.model, img_size=case.size).eval()
+    with torch.device(case.device):
+        vit = timm.create_model(case.model, img_size=case.size).eval()
     depth = len(vit.blocks)
     levels = torch.tensor([sum(start <= block for start in STARTS) for block in range(depth)])
     facts = {"affinity": (levels[:, None] == levels).float(), "prototypes": torch.randn(PROTOTYPES, vit.embed_dim)}
     options = {"prompt_length": case.prompts} if name in PROMPTED else {}
-    return build(name, vit, CLASSES, options, facts)
+    return build(name, vit, CLASSES, options, facts).to(case.device)
 
 
 def batch(case: Case) -> tuple[Tensor, Tensor]:
-    return torch.randn(case.batch, 3, case.size, case.size), torch.randint(CLASSES, (case.batch,))
+    images, labels = torch.randn(case.batch, 3, case.size, case.size), torch.randint(CLASSES, (case.batch,))
+    return images.to(case.device), labels.to(case.device)
 
 
-def bare_step(vit: Any, images: Tensor) -> None:
+def bare_step(case: Case, vit: Any, images: Tensor) -> None:
     """Forward and backward of the frozen ViT, to the tokens that enter its first block."""
-    z = embed(vit, images).detach().requires_grad_()
-    pool(vit, vit.blocks(z)).sum().backward()
+    with case.autocast:
+        z = embed(vit, images).detach().requires_grad_()
+        pooled = pool(vit, vit.blocks(z)).sum()
+    pooled.backward()
 
 
-def method_step(model: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
-    """A whole training step."""
-    model.train()
-    logits, penalty = model(images)
-    optimiser.zero_grad(set_to_none=True)
-    (F.cross_entropy(logits, labels) + penalty).backward()
-    optimiser.step()
+def recorded(case: Case, call: Callable[[], None]) -> Callable[[], None]:
+    """On a GPU the call as a CUDA graph, as runs have their steps."""
+    if case.device == "cpu":
+        return call
+    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        call()
+    stream.synchronize()
+    with torch.cuda.graph(graph):
+        call()
+    return graph.replay
+
+
+def method_step(case: Case, model: Any, images: Tensor, labels: Tensor) -> Callable[[], object]:
+    """A whole training step, as runs make it."""
+    optimiser, objective = make_optimiser(model, RECIPE), Objective(RECIPE, case.batch, CLASSES)
+    step = step_of(model, model, optimiser, objective, case.autocast)
+    images_of_step = Batch(images, labels, torch.arange(case.batch, device=case.device))
+
+    def call() -> None:
+        model.train()
+        step(images_of_step, 0, RECIPE.lr)
+
+    return call
 
 
 @torch.inference_mode()
-def infer(model: nn.Module, forward: Callable[[Tensor], object], images: Tensor) -> None:
+def infer(case: Case, model: nn.Module, forward: Callable[[Tensor], object], images: Tensor) -> None:
     model.eval()
-    forward(images)
+    with case.autocast:
+        forward(images)
 
 
 def rows(case: Case, names: Iterable[str], plain: bool = False) -> tuple[Rows, Rows]:
@@ -97,33 +128,38 @@ def rows(case: Case, names: Iterable[str], plain: bool = False) -> tuple[Rows, R
     torch.manual_seed(0)
     images, labels = batch(case)
     vit = bare(case)
-    steps: Rows = {"bare ViT": partial(bare_step, vit, images)}
-    inferences: Rows = {"bare ViT": partial(infer, vit, vit, images)}
+    steps: Rows = {"bare ViT": recorded(case, partial(bare_step, case, vit, images))}
+    inferences: Rows = {"bare ViT": partial(infer, case, vit, vit, images)}
     for name in names:
         model = method(case, name)
-        steps[name] = partial(method_step, model, make_optimiser(model, Train()), images, labels)
-        inferences[name] = partial(infer, model, readied(model, EXACT), images)
+        steps[name] = method_step(case, model, images, labels)
+        inferences[name] = partial(infer, case, model, readied(model, case.autocast), images)
     if plain:
         written = Formulas(method(case, "ship"))
-        steps[PLAIN] = partial(method_step, written, make_optimiser(written, Train()), images, labels)
+        steps[PLAIN] = method_step(case, written, images, labels)
     return steps, inferences
 
 
-def timed(calls: Rows, rounds: int) -> dict[str, Cost]:
-    """The cost of each call, all of them in turn in each round, after one that warms up."""
+def timed(case: Case, calls: Rows, rounds: int) -> dict[str, Cost]:
+    """The cost of each call, all of them in turn in each round, after those that warm up."""
+    gpu = case.device == "cuda"
+    warm = 2 if gpu else 1  # the second records
     wall: dict[str, list[float]] = {name: [] for name in calls}
     processor: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
+    for number in range(rounds + warm):
         for name, call in calls.items():
             begin, busy = time.perf_counter(), time.process_time()
             call()
-            if number:
+            if gpu:
+                torch.cuda.synchronize()
+            if number >= warm:
                 wall[name].append(time.perf_counter() - begin)
                 processor[name].append(time.process_time() - busy)
-    first = next(iter(processor.values()))
+    counted = wall if gpu else processor
+    first = next(iter(counted.values()))
     found = {}
     for name in calls:
-        ratios = [own / bare for own, bare in zip(processor[name], first, strict=True)]
+        ratios = [own / bare for own, bare in zip(counted[name], first, strict=True)]
         medians = (statistics.median(values) for values in (wall[name], processor[name], ratios))
         found[name] = Cost(*(round(value, 4) for value in (*medians, min(ratios), max(ratios))))
     return found
@@ -131,6 +167,12 @@ def timed(calls: Rows, rounds: int) -> dict[str, Cost]:
 
 def peak(case: Case, name: str) -> int:
     """Bytes that a step of the method (of the bare ViT without `name`) takes at most, beside weights and images."""
+    if case.device == "cuda":
+        call = rows(case, [name] if name else [])[0][name or "bare ViT"]
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        call()
+        return torch.cuda.max_memory_allocated() - before
     context = multiprocessing.get_context("fork")
     answer, ask = context.Pipe(duplex=False)
     child = context.Process(target=_peak, args=(case, name, ask))
@@ -160,7 +202,7 @@ def table(case: Case, names: Iterable[str] = METHODS, rounds: int = 5, plain: bo
     """Steps and inferences of the methods, and what a step of SHIP and of the bare ViT takes of memory."""
     steps, inferences = rows(case, names, plain)
     found = {"case": case._asdict(), "rounds": rounds}
-    parts = {"step": timed(steps, rounds), "inference": timed(inferences, rounds)}
+    parts = {"step": timed(case, steps, rounds), "inference": timed(case, inferences, rounds)}
     return found | {part: {name: cost._asdict() for name, cost in costs.items()} for part, costs in parts.items()}
 
 
@@ -173,7 +215,7 @@ def growth(case: Case, rounds: int = 3) -> dict[str, list[dict[str, float]]]:
     for axis, values in GROWTH.items():
         for value in values:
             here = case._replace(**{axis: value})
-            cost = timed(rows(here, ["ship"])[0], rounds)["ship"]
+            cost = timed(here, rows(here, ["ship"])[0], rounds)["ship"]
             peaks = {"peak_bytes": peak(here, "ship"), "bare_peak_bytes": peak(here, "")}
             found.setdefault(axis, []).append({axis: value, **cost._asdict(), **peaks})
     return found

@@ -20,6 +20,11 @@ APART = tuple(f"tests/workflow/test_{name}.py" for name in ("dvc", "slurm", "wor
 torch.set_num_threads(1)  # several processes share the cores
 
 
+def pytest_addoption(parser):
+    """`--device cuda` makes tensors there: for the tests of methods, which ask for no device."""
+    parser.addoption("--device", default="cpu", help="where tensors are made that name no device")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Side by side, the tests of a file stay in one process, which makes its fixtures once; those of APART do not."""
@@ -84,8 +89,10 @@ def at_once(started):
 
 
 @pytest.fixture(autouse=True)
-def _seed():
-    """Random numbers are the same in every test, whatever ran before."""
+def _seed(request):
+    """Random numbers are the same in every test, whatever ran before, and are drawn on the device of the tests."""
+    if (device := request.config.getoption("device")) != "cpu":
+        torch.set_default_device(device)
     torch.manual_seed(0)
 
 

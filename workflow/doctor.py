@@ -150,8 +150,9 @@ def node(mark: Path, kind: str) -> bool:
     done, output = run(sys.executable, "-c", "import ship, torch; print(ship.__version__, torch.__version__)")
     good.append(said("it has the environment", done, output, f"{sys.prefix} must lie on a shared folder"))
     if kind == "gpu" and done:
-        look = "import torch; print(torch.ones(64, device='cuda').exp().sum())"
-        good.append(said("its GPU computes", *run(sys.executable, "-c", look), "its driver, or PyTorch's build"))
+        done, output = run(sys.executable, str(Path(__file__).with_name("gpu.py")))
+        print("".join(f"{line}\n" for line in output.splitlines()), end="")
+        good.append(said("its GPU computes what it should", done, output, "its driver, or PyTorch's build"))
     return all(good)
 
 

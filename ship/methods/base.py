@@ -7,6 +7,7 @@ It declares, each with one word in the class:
     `trains_on`: "images", or "pooled" where it sees only what the head reads (then it is a `Probe`).
     `reads_pooled`: whether its head reads what the ViT pools, so that it can start as a regression on that.
     `takes_noise`: whether it adds to what frozen layers give, so that noise can act on what it adds.
+    `recordable`: whether a GPU can make its step without an answer to the CPU in between (`training.step`).
     Keyword arguments with type and default: its options. They are the schema of a row's `options` in `params.yaml`.
 
 It does, in `__init__(self, vit, num_classes, *, ...)`:
@@ -64,6 +65,7 @@ class Method(nn.Module, ABC):
     trains_on: ClassVar[Literal["images", "pooled"]] = "images"
     reads_pooled: ClassVar[bool] = True
     takes_noise: ClassVar[bool] = False
+    recordable: ClassVar[bool] = True
     vit: VisionTransformer
     head: nn.Module
     noise: Sequence[Noise]

@@ -106,6 +106,8 @@ class VeRA(Injected):
 class OFT(Injected):
     """Tuned: 2 L D (S - 1) for blocks of size S, and the head."""
 
+    recordable = False  # it solves equations, and the solver asks whether it could
+
     def __init__(self, vit: VisionTransformer, num_classes: int, *, block_size: Positive = 8) -> None:
         from peft import OFTConfig
 

@@ -60,9 +60,7 @@ class BitFit(Selective):
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__(vit, num_classes)
-        for module in vit.modules():
-            if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
-                module.bias.requires_grad_()
+        tune_biases(vit)
 
 
 class LayerNorm(Selective):
@@ -73,3 +71,10 @@ class LayerNorm(Selective):
         for module in vit.modules():
             if isinstance(module, nn.LayerNorm):
                 module.requires_grad_()
+
+
+def tune_biases(vit: VisionTransformer) -> None:
+    """Let every bias of the backbone be trained, those of the patch embedding and of the norms among them."""
+    for module in vit.modules():
+        if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
+            module.bias.requires_grad_()

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Count
 from ship.methods.base import Method, Output, linear_head
+from ship.methods.selective import tune_biases
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
 from ship.models.vit import embed, freeze, pass_block, pool, read_after
@@ -31,7 +32,10 @@ Grouping = Literal["hierarchy", "uniform", "random"]
 
 
 class SharedAdapter(Method):
-    """Tuned: 2 D (R + level_rank) + D + R + R_l for each block l whose level has R_l of level_rank, and the head."""
+    """Tuned: 2 D (R + level_rank) + D + R + R_l for each block l whose level has R_l of level_rank, and the head.
+
+    With `biases`, all of the backbone's too, as `bitfit` has them.
+    """
 
     statistics = ("affinity",)
     takes_noise = True
@@ -48,6 +52,7 @@ class SharedAdapter(Method):
         threshold: float = 0.95,
         grouping: Grouping = "hierarchy",
         draw: Count = 0,
+        biases: bool = False,
     ) -> None:
         super().__init__()
         depth, width = len(vit.blocks), vit.embed_dim
@@ -68,6 +73,8 @@ class SharedAdapter(Method):
         levels = [f"level_{sum(start <= block for start in starts) - 1}" for block in range(depth)]
         self.parts = [[part for part in ("all", level) if part in ranks] for level in levels]
         self.vit = freeze(vit)
+        if biases:
+            tune_biases(vit)
         self.noise = quiet(vit)
         self.register_buffer("affinity", affinity)
         drawn = {part: nn.init.trunc_normal_(torch.empty(own, width), std=0.03) for part, own in ranks.items()}

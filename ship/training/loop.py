@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from ship.data.seeds import derive_seed
 from ship.errors import Unfit
 from ship.experiment.rows import Train
-from ship.methods.base import Output, tuned_parameters
+from ship.methods.base import Method, Output, tuned_parameters
 from ship.training.objective import Batch, Objective
+from ship.training.step import step_of
 
 MOMENTUM = 0.9  # of SGD
 
@@ -60,13 +61,15 @@ def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
         {"params": decaying, "weight_decay": recipe.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
+    gpu = [p.device for p in (*decaying, *others) if p.is_cuda][:1]
+    lr = torch.tensor(recipe.lr, device=gpu[0]) if gpu else recipe.lr  # there, a recorded step reads it
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=MOMENTUM)
-    return torch.optim.AdamW(groups, lr=recipe.lr)
+        return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, fused=bool(gpu))
+    return torch.optim.AdamW(groups, lr=lr, fused=bool(gpu), capturable=bool(gpu))
 
 
 def epochs(
-    model: nn.Module,
+    model: Method,
     forward: Callable[[Tensor], Output],
     batches: Callable[[int], Iterable[Batch]],
     optimiser: torch.optim.Optimizer,
@@ -86,22 +89,14 @@ def epochs(
     Raises:
         Unfit: The loss is not finite; names epoch and step.
     """
-    recipe = objective.recipe
+    recipe, make = objective.recipe, step_of(model, forward, optimiser, objective, autocast)
     for epoch in range(first_epoch, recipe.epochs):
         torch.manual_seed(derive_seed(seed, epoch))
         model.train()
         seen = []  # (loss, penalty, hits) of each step, left on the device: reading them would make it wait
         for step, batch in enumerate(batches(epoch), start=epoch * steps):
             rate = learning_rate(step, steps, recipe)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            with autocast:
-                logits, loss, penalty = objective(model, forward, batch, step)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            hits = (logits.detach().argmax(dim=1) == batch.labels[: len(logits)]).float().mean()
-            seen.append(torch.stack([loss.detach(), (loss.new_zeros(()) + penalty).detach(), hits]))
+            seen.append(make(batch, step, rate))
         yield _record(epoch, rate, torch.stack(seen).double().cpu(), recipe)
 
 

@@ -58,8 +58,7 @@ class Objective:
         """Judge what `forward` of the `model` says of a batch, in the step of that number, counted over all epochs."""
         inputs, labels, rows = batch
         kind, smoothing = self.recipe.consistency, self.recipe.label_smoothing
-        twice = kind == "two-pass" or (kind == "lazy" and step % 2 == 0)
-        if twice:
+        if twice := self.twice(step):
             count = max(1, len(labels) // 2) if kind == "lazy" else len(labels)
             inputs, labels = inputs[:count].repeat(2, *[1] * (inputs.ndim - 1)), labels[:count]
         if kind:
@@ -72,6 +71,11 @@ class Objective:
         if kind == "fast":
             penalty = penalty + self.recipe.consistency_weight * self._from_last(views[0], rows)
         return Judged(views[0], loss + penalty, penalty)
+
+    def twice(self, step: int) -> bool:
+        """Whether the images of a step are seen in two views at once."""
+        kind = self.recipe.consistency
+        return kind == "two-pass" or (kind == "lazy" and step % 2 == 0)
 
     def _from_last(self, logits: Tensor, rows: Tensor) -> Tensor:
         """Distance of the logits (B, C) of those images to what they were when last seen; keeps them for the next."""

@@ -83,8 +83,7 @@ class Keeper:
             prefix = f"optimiser.{name}."
             kept = {key.removeprefix(prefix): value for key, value in slots.items() if key.startswith(prefix)}
             if kept:  # a tensor of no elements has no gradient, and so no state
-                placed = {k: v if k == "step" else v.to(parameter.device) for k, v in kept.items()}
-                self.optimiser.state[parameter] = placed
+                self.optimiser.state[parameter] = {k: v.to(parameter.device) for k, v in kept.items()}
         _log.info("%s: going on after epoch %d of it", self.path, len(about["log"]))
         return Progress([Epoch(*record) for record in about["log"]], about["watched"])
 

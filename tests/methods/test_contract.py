@@ -3,6 +3,8 @@
 import copy
 import inspect
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,6 +40,7 @@ OPTIONS["shared_adapter"] = [
     {"rank": 5, "level_rank": 7, "threshold": 2.0},
     {"rank": 0, "level_rank": 4, "threshold": 2.0, "grouping": "uniform"},
     {"rank": 2, "level_rank": 3, "threshold": -1.0, "grouping": "random"},
+    {"rank": 5, "biases": True},
 ]
 OPTIONS["ship"] = [
     {"prompt_length": 3, "threshold": 2.0},
@@ -241,17 +244,18 @@ def ship_prompts(options, statistics):
 
 
 def shared_adapter(options, statistics):
-    """2 D (R + level_rank), and D + R + the rank of its level for each of 4 blocks; here levels are blocks, or one."""
+    """2 D (R + level_rank), D + R + the rank of its level a block (levels are the 4 blocks, or one), and biases."""
     rank, levels = options["rank"], options.get("level_rank", 0)
     own = levels if options.get("threshold") == 2.0 else 4 * levels
-    return 2 * 24 * (rank + levels) + 4 * (24 + rank) + own
+    return 2 * 24 * (rank + levels) + 4 * (24 + rank) + own + BIASES * options.get("biases", False)
 
 
+BIASES = 4 * 11 * 24 + 2 * 24
 BLOCK = 12 * 24**2 + 13 * 24  # weights, biases and norms of a block
 TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
     "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
     "adaptformer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
-    "bitfit": lambda options, statistics: 4 * 11 * 24 + 2 * 24,
+    "bitfit": lambda options, statistics: BIASES,
     "convpass": lambda options, statistics: 2 * 4 * (2 * 24 * 5 + 5 + 24 + 9 * 5**2 + 5),
     "cvpt": lambda options, statistics: 4 * options["prompt_length"] * 24,
     "fact_tk": lambda options, statistics: 2 * 24 * 5 + 12 * 4 * 5 + 5**3,
@@ -309,3 +313,12 @@ def test_a_checkpoint_of_another_model_is_refused(make):
         load_tuned(model, tuned_state(make("vpt", {"prompt_length": 4})), "x")
     with pytest.raises(BadInput, match="x: expected the tensors"):
         load_tuned(model, tuned_state(make("linear", {})), "x")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_all_of_this_holds_on_a_gpu():
+    """The same tests, with every tensor there."""
+    call = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not gpu", "--device", "cuda", __file__]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -309,7 +309,7 @@ class TestDoctor:
         """Seen in a job, on its partition."""
         said = self.doctor(project, fails=True)
         assert "ok    the head node sees what it wrote" in said
-        assert "FAIL  its GPU computes" in said
+        assert "FAIL  its GPU computes what it should: gpu.py: expected a GPU that PyTorch sees, got none" in said
 
     def test_an_unknown_partition(self, project):
         """Named, with the file to edit."""
