@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Positive
 from ship.methods.base import Method, Output, linear_head, with_head
-from ship.models.vit import encode, freeze
+from ship.models.vit import encode, freeze, tune_biases
 
 
 class Selective(Method):
@@ -71,10 +71,3 @@ class LayerNorm(Selective):
         for module in vit.modules():
             if isinstance(module, nn.LayerNorm):
                 module.requires_grad_()
-
-
-def tune_biases(vit: VisionTransformer) -> None:
-    """Let every bias of the backbone be trained, those of the patch embedding and of the norms among them."""
-    for module in vit.modules():
-        if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
-            module.bias.requires_grad_()

@@ -23,10 +23,9 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Count
 from ship.methods.base import Method, Output, linear_head
-from ship.methods.selective import tune_biases
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
-from ship.models.vit import embed, freeze, pass_block, pool, read_after
+from ship.models.vit import embed, freeze, pass_block, pool, read_after, tune_biases
 
 Grouping = Literal["hierarchy", "uniform", "random"]
 

@@ -58,6 +58,13 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     return vit.requires_grad_(False)
 
 
+def tune_biases(vit: VisionTransformer) -> None:
+    """Let every bias of the backbone be trained, those of the patch embedding and of the norms among them."""
+    for module in vit.modules():
+        if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
+            module.bias.requires_grad_()
+
+
 def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
     """Image tokens (B, N, D) that enter the first block, of normalised images (B, 3, S, S)."""
     return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
