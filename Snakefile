@@ -1,6 +1,7 @@
 # The workflow: from images to the table that compares methods. `params.yaml` is the experiment.
 # A rule is found by its name: workflow/rules/<rule>.smk, which calls `ship <rule>`.
 import atexit
+import shutil
 
 from snakemake.utils import min_version
 
@@ -45,6 +46,10 @@ rule all:
         "results/metrics.json",
         "report/index.html",
         expand(f"{RUNS}/tuned.safetensors", **GRID),
+
+
+onsuccess:
+    shutil.rmtree("pixels", ignore_errors=True)
 
 
 onerror:

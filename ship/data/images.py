@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from ship.data.decoding import PLAIN, Reading, rgb, told
+from ship.data.pixels import Kept
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -57,9 +58,9 @@ def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Te
     files = {path: _open(path) for path in paths}
     whole = _room((sum(file.metadata.num_rows for file in files.values()), 3, size, size), paths[0].parent)
     done = 0
-    for file in files.values():
+    for path, file in files.items():
         with file:
-            for _, images, _ in _pieces(file, size, interpolation, threads):
+            for _, images, _ in _pieces(path, file, size, interpolation, threads):
                 whole[done : done + len(images)] = images
                 done += len(images)
     return whole
@@ -110,8 +111,9 @@ def stream(
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
     """Batches (keys, uint8 images, labels) in the order of the files, one ahead: a large split needs little memory."""
     with ExitStack() as opened, ThreadPoolExecutor(1) as ahead:
-        files = [opened.enter_context(_open(path)) for path in paths]
-        found = _batched(chain(*(_pieces(file, size, interpolation, threads) for file in files)), batch_size)
+        files = {path: opened.enter_context(_open(path)) for path in paths}
+        pieces = (_pieces(path, file, size, interpolation, threads) for path, file in files.items())
+        found = _batched(chain.from_iterable(pieces), batch_size)
         upcoming = ahead.submit(next, found, None)
         while (batch := upcoming.result()) is not None:
             upcoming = ahead.submit(next, found, None)
@@ -121,14 +123,25 @@ def stream(
 Piece = tuple[list[str], Tensor, Tensor]
 
 
-def _pieces(file: pq.ParquetFile, size: int, interpolation: str, threads: int) -> Iterator[Piece]:
-    """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read."""
+def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, threads: int) -> Iterator[Piece]:
+    """(keys, uint8 images, labels) of each group of rows, whose bytes are forgotten before the next is read.
+
+    What an earlier process has decoded is not decoded again (`data.pixels`).
+    """
     reading = Reading(**told(file.schema_arrow.metadata))
-    for group in range(file.num_row_groups):
-        table = file.read_row_group(group)
-        labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
-        images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
-        yield table["key"].to_pylist(), images, labels
+    kept, done = Kept(path, (file.metadata.num_rows, 3, size, size), interpolation), 0
+    known = kept.known()
+    with kept.keeping() as keep:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, None if known is None else ["key", "label"])
+            labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
+            if known is None:
+                images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
+            else:
+                images = known[done : done + len(table)]
+            keep(images)
+            done += len(table)
+            yield table["key"].to_pylist(), images, labels
 
 
 def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:

@@ -1,0 +1,94 @@
+"""Decoded images are kept for the next run, and never for another one."""
+
+import shutil
+
+import pytest
+import torch
+
+from ship.data import images, pixels
+from ship.data.images import read_pixels, stream
+from ship.data.prepare import prepare
+from ship.experiment.params import Task
+
+SIZE = {"size": 16, "interpolation": "bilinear", "threads": 1}
+
+
+@pytest.fixture
+def splits(tmp_path):
+    """Two splits of a prepared task, in a project."""
+    prepare("digits", Task(train=60, val=20, test=20), ".", tmp_path / "data/digits")
+    return tmp_path / "data/digits/train.parquet", tmp_path / "data/digits/test.parquet"
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many images were decoded, a number for each group of them."""
+    counts, decode = [], images.pixels
+    monkeypatch.setattr(images, "pixels", lambda data, *others: counts.append(len(data)) or decode(data, *others))
+    return counts
+
+
+def kept(splits):
+    """The files of images of the project."""
+    return sorted((splits[0].parents[2] / "pixels").glob("*"))
+
+
+def test_a_second_reader_decodes_nothing(splits, decoded):
+    """Whoever reads first keeps what the next one maps, all at once or batch by batch, to the same bytes."""
+    first = read_pixels(*splits, **SIZE)
+    assert sum(decoded) == 80
+    assert torch.equal(read_pixels(*splits, **SIZE), first)
+    batches = list(stream(*splits, batch_size=32, **SIZE))
+    assert sum(decoded) == 80
+    assert torch.equal(torch.cat([some for _, some, _ in batches]), first)
+    shutil.rmtree(splits[0].parents[2] / "pixels")
+    again = list(stream(*splits, batch_size=32, **SIZE))
+    assert sum(decoded) == 160
+    assert [(keys, labels.tolist()) for keys, _, labels in again] == [
+        (keys, labels.tolist()) for keys, _, labels in batches
+    ]
+    assert torch.equal(read_pixels(*splits, **SIZE), first)
+    assert sum(decoded) == 160
+
+
+@pytest.mark.parametrize("change", [{"size": 8}, {"interpolation": "bicubic"}, "images", "code", "Pillow"], ids=str)
+def test_other_pixels_are_not_taken_for_them(splits, decoded, monkeypatch, change):
+    """Another size, way to resize, file, decoder or version of Pillow: decoded anew."""
+    read_pixels(splits[0], **SIZE)
+    if change == "images":
+        prepare("digits", Task(train=60, val=20, test=20, seed=1), ".", splits[0].parent)
+    if change == "code":
+        monkeypatch.setattr(pixels, "_decoders", lambda: "other")
+    if change == "Pillow":
+        monkeypatch.setattr(pixels.PIL, "__version__", "0")
+    read_pixels(splits[0], **(SIZE | (change if isinstance(change, dict) else {})))
+    assert sum(decoded) == 120
+
+
+def test_a_change_in_memory_does_not_reach_the_file(splits):
+    """Nobody spoils the images of the next run."""
+    read_pixels(splits[0], **SIZE)
+    before = [path.read_bytes() for path in kept(splits)]
+    for _, some, _ in stream(splits[0], batch_size=60, **SIZE):
+        some.add_(1)
+    assert [path.read_bytes() for path in kept(splits)] == before
+
+
+def test_who_stops_in_the_middle_keeps_nothing(splits):
+    """Neither half a file nor its draft."""
+    with images._open(splits[0]) as file:
+        pieces = images._pieces(splits[0], file, *SIZE.values())
+        next(pieces)
+        pieces.close()
+    assert kept(splits) == []
+
+
+def test_a_full_disk_or_another_file_is_read_all_the_same(splits, decoded, monkeypatch, tmp_path):
+    """Images are kept where there is much room for them, and for a project's splits alone."""
+    monkeypatch.setattr(pixels, "SHARE", 0.0)
+    read_pixels(splits[0], **SIZE)
+    monkeypatch.undo()
+    other = shutil.copy(splits[0], tmp_path / "elsewhere.parquet")
+    read_pixels(other, **SIZE)
+    assert kept(splits) == []
+    assert not (tmp_path.parent / "pixels").exists()
