@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ship.artifacts import expanded, replacing, sha256, sweep, write_json
+from ship.artifacts import expanded, replacing, sweep, write_json
 from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
@@ -28,16 +25,14 @@ from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
 from ship.data.sources.published import published
 from ship.data.sources.splits import Check, Item, Listing, split
+from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, written
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, PUBLISHED, Task
 
 Files = Mapping[str, Path]
 NONE: Files = MappingProxyType({})
-SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
 DECODERS = 2  # threads, as many as the workflow's rule has
-GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed ...
-GROUP_BYTES = 2**25  # ... and their bytes, for large photos
-PIECE = 2**18  # bytes that are written at once
+GROUP_BYTES = 2**25  # of images in memory at once, beside GROUP_ROWS, for large photos
 STEP = 8  # images that are read at once
 LONG = 20  # classes that a person reads line by line
 
@@ -177,49 +172,28 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
         draft_summary = drafts.enter_context(replacing(out / "task.json"))
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
-            for rows, images in _write_split(draft, items, schema, pool):
-                twins += _twins(part, rows, images, seen) if task.source in OWN else []
+            with Pieces(draft) as file:
+                for rows, images in written(file, _groups(items, pool), schema):
+                    twins += _twins(part, rows, images, seen) if task.source in OWN else []
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
-            about["splits"][part] = {"images": len(items), "sha256": sha256(draft), "per_class": counts.tolist()}
+            about["splits"][part] = {"images": len(items), "sha256": file.hexdigest(), "per_class": counts.tolist()}
         if twins:
             raise together(twins, "remove one of each pair")
         write_json(draft_summary, about)
     sweep(out)
 
 
-def _write_split(
-    file: Path, items: Sequence[Item], schema: pa.Schema, pool: Executor
-) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
-    """One parquet file, without compression: its images are compressed. Yields the images that it has written."""
-    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-    with Pieces(file) as out, pq.ParquetWriter(out, schema, **plain) as writer:
-        rows: list[Item] = []
-        images: list[bytes] = []
-        for start in range(0, len(items), STEP):
-            step = items[start : start + STEP]
-            rows += step
-            images += pool.map(_checked, step)
-            if len(rows) >= GROUP_ROWS or sum(map(len, images)) >= GROUP_BYTES or start + STEP >= len(items):
-                columns = [[row.key for row in rows], images, [row.label for row in rows]]
-                writer.write_table(pa.table(columns, schema=schema), row_group_size=GROUP_ROWS)
-                yield rows, images
-                rows, images = [], []
-
-
-class Pieces(io.FileIO):
-    """A file to be written whose large writes are made of small ones: the kernel takes them five times as fast."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, "wb")
-
-    def write(self, data: Any) -> int:
-        """Write all of `data`."""
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), PIECE):
-            piece = view[start : start + PIECE]
-            while piece:
-                piece = piece[super().write(piece) :]
-        return len(view)
+def _groups(items: Sequence[Item], pool: Executor) -> Iterator[tuple[Sequence[Item], list[bytes]]]:
+    """Images that are in memory at once."""
+    rows: list[Item] = []
+    images: list[bytes] = []
+    for start in range(0, len(items), STEP):
+        step = items[start : start + STEP]
+        rows += step
+        images += map(_checked, step) if callable(step[0].content) else pool.map(_checked, step)
+        if len(rows) >= GROUP_ROWS or sum(map(len, images)) >= GROUP_BYTES or start + STEP >= len(items):
+            yield rows, images
+            rows, images = [], []
 
 
 def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> list[str]:

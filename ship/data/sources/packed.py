@@ -8,11 +8,10 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from ship.data.sources.archives import BROKEN
 from ship.data.sources.gzipped import Gzipped
@@ -21,6 +20,7 @@ from ship.data.sources.seeking import Computed
 from ship.errors import BadInput
 
 BLOCK = 2**20  # bytes that are read at once
+BUFFER = 2**18  # bytes of a gzip file's content that are taken at once
 LARGEST = 2**28  # bytes of an image or a list; more is no such file
 
 
@@ -28,6 +28,7 @@ class Member(NamedTuple):
     """A file in an archive; it can be opened until the next one is asked for."""
 
     name: str
+    size: int  # as it is said
     open: Callable[[], IO[bytes]]
 
 
@@ -42,13 +43,15 @@ def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Me
                 with zipfile.ZipFile(file) as bundle:
                     for info in bundle.infolist():
                         if not info.is_dir():
-                            yield Member(info.filename, partial(bundle.open, info))
+                            yield Member(info.filename, info.file_size, partial(bundle.open, info))
                 return
             file.seek(0)
-            with _ahead(file, place) as content, tarfile.open(fileobj=content, mode="r|*", bufsize=BLOCK) as tape:
+            with _tape(file, place) as tape:
                 while (member := tape.next()) is not None:
+                    if member.size < 0:  # it would lead back
+                        raise tarfile.ReadError(f"{member.name}: expected a size, got {member.size}")
                     if member.isreg():
-                        yield Member(member.name.removeprefix("./"), partial(_content, tape, member))
+                        yield Member(member.name.removeprefix("./"), member.size, partial(_content, tape, member))
                     tape.members = []  # type: ignore[attr-defined]  # else it remembers all of them
     except BROKEN as error:
         raise broken(shown, error) from None
@@ -67,9 +70,10 @@ def unfolded(member: Member, shown: str) -> Iterator[IO[bytes]]:
 def read(member: Member, shown: str) -> bytes:
     """The content of a member that is an image or a list."""
     with unfolded(member, shown) as content:
-        data = content.read(BLOCK)  # a file would have memory for all that is asked for
-        if len(data) == BLOCK:
-            data += content.read(LARGEST + 1 - BLOCK)
+        first = min(member.size + 1, BLOCK)
+        data = content.read(first)  # a file would have memory for all that is asked for
+        if len(data) == first:
+            data += content.read(LARGEST + 1 - first)
     if len(data) > LARGEST:
         raise BadInput(f"{shown}: {member.name}: expected at most {LARGEST} bytes, got more")
     return data
@@ -177,27 +181,28 @@ def _opened(place: Path | Sequence[Path] | IO[bytes]) -> IO[bytes]:
     return io.BufferedReader(Joined(place), 2**20) if isinstance(place, Sequence) else place
 
 
-class _Ahead:
-    """A file whose next block is read, and unpacked, in a thread of its own meanwhile."""
+class _Content(io.BufferedReader):
+    """The content of a gzip file; no memory is had for a size that is merely said."""
 
-    def __init__(self, file: IO[bytes] | Gzipped, pool: Executor) -> None:
-        self._file, self._pool = file, pool
-        self._next = pool.submit(file.read, BLOCK)
-
-    def read(self, size: int) -> bytes:
-        """The next block; tarfile asks for blocks of one size."""
-        data, self._next = self._next.result(), self._pool.submit(self._file.read, size)
-        return data or b""
+    def read(self, size: int | None = -1, /) -> bytes:
+        """At most LARGEST bytes."""
+        if size is not None and size > LARGEST:
+            raise tarfile.ReadError(f"expected a header of at most {LARGEST} bytes, got {size}")
+        return super().read(size)
 
 
 @contextmanager
-def _ahead(file: IO[bytes], place: object) -> Iterator[Any]:
-    """What a tar archive is read from: of a gzip file its content."""
+def _tape(file: IO[bytes], place: object) -> Iterator[tarfile.TarFile]:
+    """A tar archive, to be read from its start to its end; a gzip file is unpacked by zlib-ng."""
     packed = file.read(2) == b"\x1f\x8b" and isinstance(place, Path)
     file.seek(0)
-    with ExitStack() as opened:
-        content = opened.enter_context(Gzipped(Path(file.name), step=math.inf)) if packed else file
-        yield _Ahead(content, opened.enter_context(ThreadPoolExecutor(1)))
+    if not packed:
+        with tarfile.open(fileobj=file, mode="r|*", bufsize=BLOCK) as tape:
+            yield tape
+        return
+    content = _Content(Gzipped(Path(file.name), step=math.inf), BUFFER)
+    with content, tarfile.open(fileobj=content, mode="r:") as tape:
+        yield tape
 
 
 def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

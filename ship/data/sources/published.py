@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections import deque
@@ -10,6 +11,7 @@ from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +45,7 @@ Chosen = dict[str, list[tuple[str, str]]]  # official split and key of each imag
 def published(name: str, task: Task, archives: Files, scratch: Path, pool: Executor) -> Iterator[Listing]:
     """The task `name` of SOURCES, of its `archives` by name; the images that it has lie in `scratch` for a while.
 
-    Images are encoded, or decoded as a check, in the `pool`, while the next ones are read.
+    Images are encoded, or decoded as a check, and written there in the `pool`, while the next ones are read.
     Raises BadInput for archives that are missing or others, and for contents that are not as published.
     """
     if name not in SOURCES or SOURCES[name].family != task.source:
@@ -61,8 +63,7 @@ def published(name: str, task: Task, archives: Files, scratch: Path, pool: Execu
         wanted: dict[str, set[str]] = {split: set() for split in content.labels}
         for split, key in (image for part in chosen.values() for image in part):
             wanted[split].add(key)
-        made = _made(name, source, content.images(wanted), pool)
-        places = _spilled(made, spill.fileno())
+        places = _spilled(name, source, content.images(wanted), pool, spill.fileno())
         splits = {part: _items(name, images, content, places, spill.fileno()) for part, images in chosen.items()}
         holes = source.family == "vtab1k"  # its draws are made without regard to the classes
         yield Listing(splits, list(content.classes), holes, _about(source, digests))
@@ -125,32 +126,33 @@ def members(name: str, source: Source, labels: Mapping[str, Mapping[str, int]], 
     return chosen
 
 
-def _made(name: str, source: Source, images: Images, pool: Executor) -> Iterator[tuple[str, str, bytes]]:
-    """Split, key and bytes of each image; those that are not encoded here are decoded once, as a check."""
+def _spilled(name: str, source: Source, images: Images, pool: Executor, spill: int) -> dict[tuple[str, str], Place]:
+    """Write images one behind the other: they come in the order of their archive and are wanted in another.
 
-    def stored(make: Callable[[], bytes], shown: str) -> bytes:
+    Those that are not encoded here are decoded once, as a check; threads do all of it, while the next ones are read.
+    """
+    lock, end = Lock(), 0
+
+    def stored(make: Callable[[], bytes], shown: str) -> Place:
+        nonlocal end
         data = make()
         if source.stored == "source bytes":
             check_image(data, shown)
-        return data
+        with lock:
+            place = Place(end, len(data))
+            end += len(data)
+        if os.pwrite(spill, data, place.start) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return place
 
-    waiting = deque[tuple[str, str, Future[bytes]]]()
+    places: dict[tuple[str, str], Place] = {}
+    waiting = deque[tuple[tuple[str, str], Future[Place]]]()
     for split, key, make in images:
-        waiting.append((split, key, pool.submit(stored, make, _titled(name, split, key))))
+        waiting.append(((split, key), pool.submit(stored, make, _titled(name, split, key))))
         if len(waiting) > AHEAD:
-            first, title, data = waiting.popleft()
-            yield first, title, data.result()
-    yield from ((split, key, data.result()) for split, key, data in waiting)
-
-
-def _spilled(images: Iterator[tuple[str, str, bytes]], spill: int) -> dict[tuple[str, str], Place]:
-    """Write images one behind the other: they come in the order of their archive and are wanted in another."""
-    places, end = {}, 0
-    for split, key, data in images:
-        os.pwrite(spill, data, end)
-        places[split, key] = Place(end, len(data))
-        end += len(data)
-    return places
+            image, place = waiting.popleft()
+            places[image] = place.result()
+    return {**places, **{image: place.result() for image, place in waiting}}
 
 
 def _items(

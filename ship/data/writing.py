@@ -1,0 +1,78 @@
+"""The parquet file of a split, written and hashed in passing. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ship.data.sources.splits import Item
+
+SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
+GROUP_ROWS = 256  # images in memory at once, here and when a split is streamed
+PIECE = 2**18  # bytes that are written at once
+Group = tuple[Sequence[Item], Sequence[bytes]]
+
+
+def written(file: Pieces, groups: Iterable[Group], schema: pa.Schema) -> Iterator[Group]:
+    """The `groups` of images, each written while the next one is read. Without compression: images are compressed."""
+    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    with pq.ParquetWriter(file, schema, **plain) as writer, ThreadPoolExecutor(1) as meanwhile:
+        last: Future[None] | None = None
+        for rows, images in groups:
+            table = _table(rows, images, schema)
+            if last:
+                last.result()
+            last = meanwhile.submit(writer.write_table, table, GROUP_ROWS)
+            yield rows, images
+        if last:
+            last.result()
+
+
+class Pieces(io.FileIO):
+    """A file to be written whose large writes are made of small ones, which the kernel takes faster."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "wb")
+        self._digest = hashlib.sha256()
+
+    def hexdigest(self) -> str:
+        """The sha256 of all that was written."""
+        return self._digest.hexdigest()
+
+    def write(self, data: Any) -> int:
+        """Write all of `data`."""
+        view = memoryview(data).cast("B")
+        self._digest.update(view)
+        for start in range(0, len(view), PIECE):
+            piece = view[start : start + PIECE]
+            while piece:
+                piece = piece[super().write(piece) :]
+        return len(view)
+
+
+def _table(rows: Sequence[Item], images: Sequence[bytes], schema: pa.Schema) -> pa.Table:
+    """Images as rows. (pa.table would load pandas, to look whether a list of bytes is one of its series.)"""
+    labels = np.array([row.label for row in rows], dtype=np.int64)
+    columns = [
+        _column([row.key.encode() for row in rows], pa.string()),
+        _column(images, pa.binary()),
+        pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(labels)]),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _column(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """Values of any length, one behind the other. (numpy asks for huge pages, which cost the kernel less.)"""
+    ends = np.cumsum([0, *map(len, values)])
+    if ends[-1] >= 2**31:  # too long for one array
+        return pa.array(values, kind)
+    data = np.concatenate([np.frombuffer(value, np.uint8) for value in values])
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)])
