@@ -79,27 +79,30 @@ def dmlab(files: Files) -> Content:
     """DMLab: TFRecords with image, filename and label, for each split some files."""
     (place,) = files.values()
 
-    def passed(splits: list[str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    def passed(splits: list[str]) -> Iterator[tuple[str, bytes, str]]:
         for member in members(place, place.name):
             file = PurePosixPath(member.name).name
             for split in splits:
                 if file.startswith(f"dmlab-{split}.tfrecord"):
                     shown = f"{place.name}: {member.name}"
                     with unfolded(member, place.name) as content:
-                        for message in records(content, shown):
-                            found = example(message, shown)
-                            if lacking := {"image", "filename", "label"} - found.keys():
-                                raise BadInput(f"{shown}: expected image, filename and label, got no {min(lacking)}")
-                            yield split, bytes(found["filename"]).decode(), found
+                        yield from ((split, message, shown) for message in records(content, shown))
+
+    def picture(message: bytes, shown: str) -> bytes:
+        return bytes(example(message, shown)["image"])
 
     def images(wanted: Wanted) -> Images:
-        for split, key, found in passed([split for split, keys in wanted.items() if keys]):
-            if key in wanted[split]:
-                yield split, key, partial(bytes, found["image"])
+        order = {split: iter(labels[split]) for split, keys in wanted.items() if keys}
+        for split, message, shown in passed([*order]):
+            if (key := next(order[split])) in wanted[split]:
+                yield split, key, partial(picture, message, shown)
 
     rows: dict[str, list[tuple[str, int]]] = {"train": [], "validation": [], "test": []}
-    for split, key, found in passed(list(rows)):
-        rows[split].append((key, found["label"]))
+    for split, message, shown in passed([*rows]):
+        found: dict[str, Any] = example(message, shown)
+        if lacking := {"image", "filename", "label"} - found.keys():
+            raise BadInput(f"{shown}: expected image, filename and label, got no {min(lacking)}")
+        rows[split].append((found["filename"].decode(), found["label"]))
     labels = {split: labelled(pairs, f"{place.name}: {split}") for split, pairs in rows.items()}
     return Content(labels, images, [str(label) for label in range(6)])
 
