@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Side by side, the longest tests come first, so that no process is left alone with them at the end."""
+    """Side by side, the longest tests come first, and those that wait for Slurm beside those that compute."""
     if hasattr(config, "workerinput"):
         items.sort(key=rank)
+        waiting = [item for item in items if item.get_closest_marker("slurm")]
+        computing = [item for item in items if not item.get_closest_marker("slurm")]
+        items[:] = [item for pair in zip_longest(waiting, computing) for item in pair if item]
 
 
 def rank(item):

@@ -53,6 +53,7 @@ class TestFinished:
         assert "ship" in (finished / "results/table.csv").read_text()
         assert "</html>" in (finished / "report/index.html").read_text()
         assert "ship" in command("ship", "table", cwd=finished).stdout
+        assert not (finished / "pixels").exists()  # that was needed while it ran
 
     def test_a_second_run_does_nothing(self, project):
         """Nothing to be done."""
