@@ -24,6 +24,7 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, Key
 UNFIT = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 BOMB = 5  # times the pixels that are asked for: more is not decoded, where a format cannot shrink on the way
 EXIF_ORIENTATION = 0x0112
+TURNED = range(2, 9)
 Image.MAX_IMAGE_PIXELS = None  # `Reading.pixels` is the limit
 
 
@@ -108,6 +109,16 @@ def see(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Seen:
         return _see(data, reading)
 
 
+def oddities(data: bytes, place: str = "image", reading: Reading = PLAIN) -> frozenset[str]:
+    """What is odd about an image's file, as `see` finds it; a JPEG that is whole by its parts is not decoded."""
+    if not jpeg.whole(data):
+        return see(data, place, reading).odd
+    with _named(place), Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        large = image.width * image.height > reading.pixels
+        turned = reading.orientation != "exif" and _orientation(image) in TURNED
+    return frozenset(kind for kind, found in (("large", large), ("turned", turned)) if found)
+
+
 @contextmanager
 def _named(place: str) -> Iterator[None]:
     """Tells of an image that cannot be decoded, with its place in front."""
@@ -137,7 +148,7 @@ def _see(data: bytes, reading: Reading) -> Seen:
             _shrink_ahead(image, count, reading.pixels)
         wide = png.sixteen_bits(image)
         image.load()
-        turned = _orientation(image) in range(2, 9)
+        turned = _orientation(image) in TURNED
         picture = _sixteen(image, wide, data, reading, odd) or _eight(image, reading, odd)
         if (count := picture.width * picture.height) > reading.pixels:
             picture = picture.reduce(int(np.ceil(np.sqrt(count / reading.pixels))))

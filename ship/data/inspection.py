@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ship.data.decoding import ODDITIES, PLAIN, Reading, see
+from ship.data.decoding import ODDITIES, PLAIN, Reading, oddities
 from ship.data.sources.splits import Item
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, Task
@@ -80,7 +80,7 @@ class Inspection:
     def _look(self, item: Item) -> Look:
         try:
             data = read(item)
-            return Look(hashlib.sha256(data).digest(), see(data, titled(item), self.reading).odd, None)
+            return Look(hashlib.sha256(data).digest(), oddities(data, titled(item), self.reading), None)
         except BadInput as error:
             return Look(b"", frozenset(), str(error))
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from ship.data import png
-from ship.data.decoding import Reading, check, rgb, see
+from ship.data.decoding import Reading, check, oddities, rgb, see
 from ship.errors import BadInput
 
 
@@ -152,6 +152,21 @@ def test_a_very_large_photo_is_shrunk(kind):
     assert seen.image.width * seen.image.height <= 60_000
     assert seen.image.width == pytest.approx(2 * seen.image.height, abs=2)
     assert seen.odd == {"large"}
+
+
+@pytest.mark.parametrize("reading", [Reading(), Reading(orientation="exif"), Reading(pixels=1000)], ids=str)
+@pytest.mark.parametrize("turn", [None, 1, 6])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_odd_is_found_without_decoding(kind, turn, reading):
+    """As with decoding, whole or cut."""
+    picture = Image.linear_gradient("L").resize((60, 40))
+    exif = picture.getexif()
+    if turn is not None:
+        exif[0x0112] = turn
+    data = encoded(picture, kind, exif=exif)
+    assert oddities(data, reading=reading) == see(data, reading=reading).odd
+    with pytest.raises(BadInput, match=r"^here: expected a whole image"):
+        oddities(data[:-40], "here", reading)
 
 
 def test_a_bomb_is_refused():
