@@ -1,6 +1,7 @@
 """A search: what it proposes, what it chooses, what it may see, and that a kill changes nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,7 @@ def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatc
 def test_trials_share_their_images(tmp_path, monkeypatch):
     """Images that one trial has decoded are there for the next."""
     params = measured(tmp_path, monkeypatch, TASK)
+    shutil.rmtree("pixels")  # what was decoded for the features
     compute, decoded = set_up(params.compute), []
     monkeypatch.setattr(images, "decode", lambda *args, **how: decoded.append(1) or decode(*args, **how))
     setup = Setup(BACKBONE, TASK, "vpt", {"prompt_length": 1}, params.train, 0, TRAINING[:1])
@@ -195,7 +197,7 @@ def test_prepared_images_are_read_in_one_place():
     assert readers == {
         "data/images.py",
         "data/layout.py",
-        "data/prepare.py",
+        "data/writing.py",
         "inference/export.py",
         "inference/rows.py",
         "report/outcomes.py",
