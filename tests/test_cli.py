@@ -208,9 +208,9 @@ def test_init_refuses_a_setting_that_is_none(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "messages"),
     [
-        ("methods.vpt.method=vtp", ["methods.vpt.method: expected one of", "did you mean 'vpt'?"]),
-        ("methods.vpt.options.prompt_lenght=3", ["methods.vpt.options.prompt_lenght: expected one of"]),
-        ("methods.ship.tasks.textures.options.prompt_length=few", ["methods.ship.options.prompt_length: expected"]),
+        ("methods.ship.method=shp", ["methods.ship.method: expected one of", "did you mean 'ship'?"]),
+        ("methods.ship.options.prompt_lenght=3", ["methods.ship.options.prompt_lenght: expected one of"]),
+        ("methods.ship.tasks.tissue.options.prompt_length=few", ["methods.ship.options.prompt_length: expected"]),
     ],
 )
 def test_init_refuses_what_no_method_takes(tmp_path, setting, messages):
