@@ -36,7 +36,6 @@ from ship.methods import METHODS as ALL
 ROOT = Path(__file__).parents[1]
 FOUND = ROOT / "docs/performance.json"
 BASE = steps.Case("vit_base_patch16_224", batch=2)
-PROMPTED = ("ship", "vpt", "cvpt")
 BACKBONE, TASK, METHODS = "vit_mini", "digits", ("linear", "vpt", "ship")
 
 
@@ -61,7 +60,7 @@ def methods(rounds: int) -> dict[str, Any]:
 
 def base(rounds: int) -> dict[str, Any]:
     """The prompt methods on ViT-B/16."""
-    return steps.table(BASE, PROMPTED, rounds=rounds)
+    return steps.table(BASE, steps.PROMPTED, rounds=rounds)
 
 
 def growth(rounds: int) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def gpu(rounds: int) -> dict[str, Any]:
     """On a GPU: every method on ViT-B/16 in bf16, and the prompt methods on both ViTs in both precisions."""
     found: dict[str, Any] = {"gpu": torch.cuda.get_device_name()}
     for case, precision in itertools.product((BASE, steps.Case()), ("bf16", "fp32")):
-        names = tuple(ALL) if (case, precision) == (BASE, "bf16") else PROMPTED
+        names = tuple(ALL) if (case, precision) == (BASE, "bf16") else steps.PROMPTED
         here = case._replace(batch=64, device="cuda", precision=precision)
         peaks = {"peak_bytes": steps.peak(here, "ship"), "bare_peak_bytes": steps.peak(here, "")}
         found[f"{case.model} {precision}"] = {**steps.table(here, names, rounds), **peaks}

@@ -26,7 +26,7 @@ from ship.training.objective import Batch, Objective
 from ship.training.step import step_of
 
 STARTS = [0, 2, 4, 6, 8, 11]  # the published hierarchy of cifar100
-PROMPTED = {"cvpt", "ship", "vpt"}  # the others have their default options
+PROMPTED = ("ship", "vpt", "cvpt")  # the others have their default options
 CLASSES, PROTOTYPES = 100, 200
 PLAIN = "SHIP from its formulas"
 RECIPE = Train()

@@ -42,6 +42,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(config, items):
     """Side by side, the longest tests come first, and those that wait for Slurm beside those that compute."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a GPU"))
     if hasattr(config, "workerinput"):
         items.sort(key=rank)
         waiting = [item for item in items if item.get_closest_marker("slurm")]

@@ -151,7 +151,7 @@ def node(mark: Path, kind: str) -> bool:
     good.append(said("it has the environment", done, output, f"{sys.prefix} must lie on a shared folder"))
     if kind == "gpu" and done:
         done, output = run(sys.executable, str(Path(__file__).with_name("gpu.py")))
-        print("".join(f"{line}\n" for line in output.splitlines()), end="")
+        print(output, end="")
         good.append(said("its GPU computes what it should", done, output, "its driver, or PyTorch's build"))
     return all(good)
 

@@ -316,7 +316,6 @@ def test_a_checkpoint_of_another_model_is_refused(make):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_all_of_this_holds_on_a_gpu():
     """The same tests, with every tensor there."""
     call = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not gpu", "--device", "cuda", __file__]

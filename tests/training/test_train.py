@@ -38,7 +38,6 @@ from ship.training.train import train_run
 
 LEFT = ("runs/**/*",)
 TASK = "digits"
-GPU = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
 
 
 def prepare_all(folder, monkeypatch, settings=None):
@@ -108,9 +107,9 @@ REAL = {"train.augment": "trivialaugment", "train.class_weights": "balanced", "t
         ({"train.optimiser": "sgd"}, "cpu", "fp32"),
         ({}, "cpu", "bf16"),
         (REAL, "cpu", "fp32"),
-        pytest.param({}, "cuda", "fp32", marks=GPU),
-        pytest.param({}, "cuda", "bf16", marks=GPU),
-        pytest.param(REAL, "cuda", "fp32", marks=GPU),
+        pytest.param({}, "cuda", "fp32", marks=pytest.mark.gpu),
+        pytest.param({}, "cuda", "bf16", marks=pytest.mark.gpu),
+        pytest.param(REAL, "cuda", "fp32", marks=pytest.mark.gpu),
     ],
 )
 def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, settings, device, precision):
