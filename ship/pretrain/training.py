@@ -9,14 +9,17 @@ No image comes twice, and a run that goes on after a kill sees what it would hav
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ship.artifacts import read_tensors, write_tensors
+from ship.compute import Recording
 from ship.errors import BadInput
 from ship.pretrain.images.formula import formulas
 from ship.pretrain.images.scenes import INK, PLACE
@@ -63,7 +66,7 @@ def pretrain(
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
     last, done = settings.last, _resume(kept, settings, run)
-    sums, since = torch.zeros(len(Record._fields) - 2), 0
+    sums, since = torch.zeros(len(Record._fields) - 2, device=device), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
     for step, batch in enumerate(painted(stream, done, last, workers), start=done + 1):
@@ -86,39 +89,58 @@ class _Run(NamedTuple):
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor]
     """moving averages of the student's parameters"""
+    recordings: dict[tuple[bool, int], Recording]
+    """on a GPU: steps by whether the student is shallow, and by how many patches it sees"""
 
 
 def _start(settings: Pretrain, categories: int, device: str) -> _Run:
     options = {"stride": settings.stride, "seed": settings.seed, "categories": categories, "places": PLACE, "inks": INK}
-    student = Student(settings.model.model_dump(), **options).to(device)
-    optimiser = torch.optim.AdamW(groups(student, settings.weight_decay), lr=settings.lr, betas=(0.9, 0.98))
-    return _Run(student, optimiser, {name: p.detach().clone() for name, p in student.named_parameters()})
+    student, cuda = Student(settings.model.model_dump(), **options).to(device), device == "cuda"
+    optimiser = torch.optim.AdamW(
+        groups(student, settings.weight_decay),
+        lr=torch.tensor(settings.lr, device=device) if cuda else settings.lr,  # there, a recorded step reads it
+        betas=(0.9, 0.98),
+        fused=cuda,
+        capturable=cuda,
+    )
+    return _Run(student, optimiser, {name: p.detach().clone() for name, p in student.named_parameters()}, {})
 
 
 def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
-    """One step of the optimiser; the numbers of a record, but its step and learning rate."""
+    """One step of the optimiser and of the average; the numbers of a record, but its step and learning rate."""
     pixels, category, place, ink = batch
+    shallow = step <= s.shallow_steps
     if step == s.shallow_steps + 1:
         wake(dict(run.student.named_parameters()), s.stride)
         wake(run.average, s.stride)
     mean, std = (torch.tensor(stat, device=pixels.device).view(3, 1, 1) for stat in (s.mean, s.std))
     images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
     order = _seen(s, step, *place.shape[:2]).to(pixels.device)
-    with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
-        guess = run.student(images, order, shallow=step <= s.shallow_steps)
     place, ink = (label.take_along_dim(order[..., None], dim=1) for label in (place, ink))
-    parts = losses(guess, category, place, ink, label_smoothing=s.label_smoothing)
-    loss = parts[0] + s.place_weight * parts[1] + s.ink_weight * parts[2]
     for group in run.optimiser.param_groups:
-        group["lr"] = learning_rate(s, step)
+        rate = learning_rate(s, step)
+        group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
+    learn: Callable[..., Tensor] = partial(_learn, run, s, shallow)
+    if pixels.is_cuda:
+        learn = run.recordings.setdefault((shallow, order.shape[1]), Recording(learn))
+    found = learn(images, order, category, place, ink)
+    average = get_ema_multi_avg_fn(min(s.average, 1 - 1 / step))
+    average(list(run.average.values()), [p.detach() for p in run.student.parameters()], step)
+    return found
+
+
+def _learn(run: _Run, s: Pretrain, shallow: bool, images: Tensor, order: Tensor, *labels: Tensor) -> Tensor:
+    """A step of the optimiser on images (B, 3, S, S) of which the patches `order` (B, k) are seen."""
+    with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
+        guess = run.student(images, order, shallow=shallow)
+    parts = losses(guess, *labels, label_smoothing=s.label_smoothing)
+    loss = parts[0] + s.place_weight * parts[1] + s.ink_weight * parts[2]
     run.optimiser.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(run.student.parameters(), 1.0)
     run.optimiser.step()
-    for name, tensor in run.student.named_parameters():
-        run.average[name].lerp_(tensor.detach(), 1 - min(s.average, 1 - 1 / step))
-    hit = (guess.category.argmax(dim=1)[:, None] == category).any(dim=1).float().mean()
-    return torch.stack([loss, *parts, hit]).detach().cpu()
+    hit = (guess.category.argmax(dim=1)[:, None] == labels[0]).any(dim=1).float().mean()
+    return torch.stack([loss, *parts, hit]).detach()
 
 
 def _seen(s: Pretrain, step: int, images: int, patches: int) -> Tensor:
@@ -159,7 +181,6 @@ def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
             parameter.copy_(state[f"weights.{name}"])
             run.average[name].copy_(state[f"average.{name}"])
             slots = {key: state.get(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-            # the step stays on the CPU; a sleeping block has no slots
-            on = {k: t if k == "step" else t.to(parameter.device) for k, t in slots.items() if t is not None}
-            run.optimiser.state[parameter] = on
+            # a sleeping block has no slots
+            run.optimiser.state[parameter] = {k: t.to(parameter.device) for k, t in slots.items() if t is not None}
     return step

@@ -1,33 +1,27 @@
-"""One step of training: forward, backward, optimiser. On a GPU it is recorded as a CUDA graph and replayed.
-
-A step of a small ViT is a thousand kernels of some microseconds each: launched one by one they take ten times as long.
-"""
+"""One step of training: forward, backward, optimiser. On a GPU it is recorded and replayed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from ship.compute import Recording
 from ship.methods.base import Method, Output, tuned_parameters
 from ship.training.objective import Batch, Objective
 
 
+@dataclass
 class Step:
     """What one step does to the tuned parameters of `model`."""
 
-    def __init__(
-        self,
-        model: Method,
-        forward: Callable[[Tensor], Output],
-        optimiser: torch.optim.Optimizer,
-        objective: Objective,
-        autocast: torch.autocast,
-    ) -> None:
-        self.model, self.forward, self.optimiser = model, forward, optimiser
-        self.objective, self.autocast = objective, autocast
+    model: Method
+    forward: Callable[[Tensor], Output]
+    optimiser: torch.optim.Optimizer
+    objective: Objective
+    autocast: torch.autocast
 
     def __call__(self, batch: Batch, number: int, rate: float) -> Tensor:
         """Make step `number`, counted over all epochs; its loss, penalty and share of hits, (3,), on the device."""
@@ -45,24 +39,11 @@ class Step:
         return torch.stack([loss.detach(), (loss.new_zeros(()) + penalty).detach(), hits])
 
 
-class Recording(NamedTuple):
-    """A step that the GPU can make again, of the numbers that are then in `batch`."""
-
-    batch: Batch
-    graph: torch.cuda.CUDAGraph
-    found: Tensor
-
-
+@dataclass
 class Recorded(Step):
-    """The same step, to the same bits, random numbers included.
+    """The same step, to the same bits; each kind of it, by its views, has a recording. The rate lies on the GPU."""
 
-    The first step of a kind, by its views, is launched kernel by kernel, since libraries set themselves up in it; the
-    second is recorded. The rate lies on the GPU, where a replay reads it.
-    """
-
-    def __init__(self, *parts: object) -> None:
-        super().__init__(*parts)  # type: ignore[arg-type]  # what Step takes
-        self.recordings: dict[bool, Recording | None] = {}
+    recordings: dict[bool, Recording] = field(default_factory=dict, init=False)
 
     def __call__(self, batch: Batch, number: int, rate: float) -> Tensor:
         """As `Step`; all batches must have the same shape."""
@@ -70,29 +51,8 @@ class Recorded(Step):
             group["lr"].fill_(rate)
         kind = self.objective.twice(number)
         if kind not in self.recordings:
-            self.recordings[kind] = None
-            return self._aside(batch, number)
-        recording = self.recordings[kind] = self.recordings[kind] or self._record(batch, number)
-        for place, part in zip(recording.batch, batch, strict=True):
-            place.copy_(part)
-        recording.graph.replay()
-        return recording.found.clone()
-
-    def _aside(self, batch: Batch, number: int) -> Tensor:
-        """The step, on a stream of its own, as PyTorch wants it before a recording."""
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            found = self._make(batch, number)
-        torch.cuda.current_stream().wait_stream(stream)
-        return found
-
-    def _record(self, batch: Batch, number: int) -> Recording:
-        """The step as a graph; nothing is computed yet."""
-        own, graph = Batch(*(part.clone() for part in batch)), torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            found = self._make(own, number)
-        return Recording(own, graph, found)
+            self.recordings[kind] = Recording(lambda *parts: self._make(Batch(*parts), number))
+        return self.recordings[kind](*batch)
 
 
 def step_of(
