@@ -65,7 +65,7 @@ class Objective:
             show(model, 2 if twice else 1)
         logits, penalty = forward(inputs)
         views = logits.float().split(len(labels))
-        loss = F.cross_entropy(views[0], labels, self.weights, label_smoothing=smoothing)
+        loss = cross_entropy(views[0], labels, self.weights, smoothing)
         if twice:
             penalty = penalty + self.recipe.consistency_weight * distance(*views)
         if kind == "fast":
@@ -83,6 +83,14 @@ class Objective:
         before = last[rows]
         last[rows] = logits.detach()
         return distance(logits, torch.where(before.isnan(), logits.detach(), before))
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None, smoothing: float) -> Tensor:
+    """PyTorch's own, of logits (B, C) and labels (B,); a GPU need not be waited for, so that a step can be recorded."""
+    if weights is None or not smoothing:
+        return F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+    spread = -(logits.log_softmax(dim=1) * weights).sum() / (weights[labels].sum() * logits.shape[1])
+    return (1 - smoothing) * F.cross_entropy(logits, labels, weights) + smoothing * spread
 
 
 def distance(first: Tensor, second: Tensor) -> Tensor:

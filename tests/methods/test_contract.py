@@ -77,7 +77,10 @@ def make(tiny_vit, statistics):
 
     def make(name, options):
         torch.manual_seed(1)
-        return build(name, copy.deepcopy(tiny_vit), CLASSES, options, statistics)
+        with torch.device("cpu"):  # where runs build it, too
+            known = {name: tensor.cpu() for name, tensor in statistics.items()}
+            model = build(name, copy.deepcopy(tiny_vit).cpu(), CLASSES, options, known)
+        return model.to(torch.get_default_device())
 
     return make
 

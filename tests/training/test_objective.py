@@ -7,7 +7,7 @@ from torch import nn
 
 from ship.experiment.rows import Train
 from ship.methods.base import Output
-from ship.training.objective import Batch, Objective, balanced
+from ship.training.objective import Batch, Objective, balanced, cross_entropy
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
 NOISY = RECIPE.model_copy(update={"noise": 0.5, "consistency_weight": 0.2})
@@ -35,6 +35,17 @@ def test_one_view_is_cross_entropy_and_penalty():
     assert torch.equal(found, torch.autograd.grad(plain, logits)[0])
     assert torch.equal(penalty, logits.square().sum() * 0.1)
     assert len(passes) == 1
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)], ids=["same", "weighted"])
+def test_cross_entropy_is_pytorchs(weights, smoothing):
+    """Value and gradient, with weights, smoothing, both or none."""
+    logits, labels = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.tensor([0, 2, 2, 1, 0])
+    plain = F.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+    found = cross_entropy(logits, labels, weights, smoothing)
+    torch.testing.assert_close(found, plain)
+    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (found, plain)))
 
 
 def test_two_passes_are_apart_by_their_squared_distance():
