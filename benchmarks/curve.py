@@ -22,9 +22,7 @@ def main(table: str, picture: str) -> None:
     axes = figure.subplots()
     for task, found in rows.sort_values("step").groupby("task", sort=False):
         axes.plot(found["step"], 100 * found["accuracy"], marker="o", markersize=4, label=task)
-    axes.set(xlabel="pre-training steps (64 images each)", ylabel="linear probe, test accuracy (%)", ylim=(0, 100))
-    axes.axvline(4750, color="0.7", linewidth=1, linestyle="--")
-    axes.annotate("4 blocks, then 12", (4750, 4), xytext=(-4, 0), textcoords="offset points", ha="right", color="0.4")
+    axes.set(xlabel="pre-training steps (256 images each)", ylabel="linear probe, test accuracy (%)", ylim=(0, 100))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="center right")
     figure.savefig(picture, metadata={"Date": None})

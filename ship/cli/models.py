@@ -96,7 +96,7 @@ def pretrain(
     from ship.pretrain.training import pretrain as run
 
     settings = load(preset)
-    with progress(settings.last, preset.stem) as show:
+    with progress(settings.steps, preset.stem) as show:
         for record in run(settings, out, device=device, workers=workers):
-            done = f"step {record.step}/{settings.last}"
+            done = f"step {record.step}/{settings.steps}"
             show(record.step, f"{done}, loss {record.loss:.4f}, {record.accuracy:.1%} right")

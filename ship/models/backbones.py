@@ -41,7 +41,7 @@ BACKBONES: dict[str, Row] = {
     "vit_mini": Row(
         "12 blocks, 28 px, made by `ship pretrain` from formulas; needs no download",
         embedded="vit_mini.safetensors",
-        sha256="bbdc7dff5d531bd3353b7dbcc6a2dc0d38317bc17e72583bc3359b91d67cb40e",
+        sha256="4afb30f2d97b62ae0b80ec3d53f807205465a74c39f389d3be99eb69fc39c6e2",
     ),
     "vit_tiny": Row("ViT-Ti/16, ImageNet-21k then 1k (AugReg)", timm="vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
     "vit_base_in21k": Row("ViT-B/16, ImageNet-21k: the papers' own", timm="vit_base_patch16_224.orig_in21k"),

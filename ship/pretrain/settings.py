@@ -16,7 +16,7 @@ from ship.experiment.fields import Count, Fraction, Positive, Rate, Settings
 from ship.experiment.messages import first_line
 from ship.experiment.params import Triple, read_yaml
 
-LATER = {"shallow_steps", "steps", "decay_steps", "whole_steps", "stop"}  # may change while a run has not come to them
+LATER = {"steps", "decay_steps", "whole_steps"}  # may change while a run has not come to them
 
 
 class Categories(Settings):
@@ -59,10 +59,7 @@ class Pretrain(Settings):
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
     steps: Annotated[Positive, Field(description="in all")]
-    stop: Annotated[Positive | None, Field(description="end after this step of the schedule, not its last")] = None
     warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
-    shallow_steps: Annotated[Count, Field(description="the first ones: every `stride`-th block alone")] = 0
-    stride: Positive = 3
     decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
     whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
     batch_size: Positive = 64
@@ -82,11 +79,6 @@ class Pretrain(Settings):
         if not self.whole_steps <= self.decay_steps <= self.steps - self.warmup_steps:
             raise ValueError("expected whole_steps <= decay_steps <= steps - warmup_steps")
         return self
-
-    @property
-    def last(self) -> int:
-        """The step that a run ends with."""
-        return min(self.stop or self.steps, self.steps)
 
 
 def load(path: str | Path) -> Pretrain:
@@ -110,4 +102,4 @@ def learning_rate(settings: Pretrain, step: int) -> float:
 def past(s: Pretrain, step: int) -> tuple[object, ...]:
     """What the steps up to `step` have seen of the settings."""
     late = (s.steps, s.decay_steps, s.whole_steps) if step > s.steps - s.decay_steps else ()
-    return s.model_dump(exclude=LATER), min(s.shallow_steps, step), late
+    return s.model_dump(exclude=LATER), late

@@ -1,4 +1,4 @@
-"""The ViT that is pre-trained on images made by formulas, with its heads, and how its depth grows."""
+"""The ViT that is pre-trained on images made by formulas, with its heads."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.models.vit import embed
-
-COPIED = ("norm1", "attn.qkv", "norm2", "mlp.fc1")  # when a block wakes; attn.proj and mlp.fc2 begin at zero
 
 
 class Guess(NamedTuple):
@@ -27,15 +25,9 @@ class Guess(NamedTuple):
 
 
 class Student(nn.Module):
-    """A ViT with a head on its class token and two on its patches.
+    """A ViT with a head on its class token and two on its patches."""
 
-    While it is shallow, every `stride`-th block alone is computed. The others sleep: they would add nothing, and so
-    the whole ViT is at any time what has been trained.
-    """
-
-    def __init__(
-        self, model: Mapping[str, Any], stride: int, categories: int, places: int, inks: int, seed: int
-    ) -> None:
+    def __init__(self, model: Mapping[str, Any], categories: int, places: int, inks: int, seed: int) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -43,35 +35,17 @@ class Student(nn.Module):
             self.vit = VisionTransformer(**model, num_classes=0, weight_init="jax")
             width = self.vit.embed_dim
             self.category, self.place, self.ink = (nn.Linear(width, n) for n in (categories, places, inks))
-        self.stride = stride
         with torch.no_grad():
             self.vit.pos_embed[:, 1:] = 0.5 * waves_of_place(self.vit.patch_embed.grid_size, width)
-            for i, block in enumerate(self.vit.blocks):
-                if i % stride:
-                    for linear in (block.attn.proj, block.mlp.fc2):
-                        linear.weight.zero_()
-                        linear.bias.zero_()
 
-    def forward(self, images: Tensor, order: Tensor, shallow: bool) -> Guess:
+    def forward(self, images: Tensor, order: Tensor) -> Guess:
         """What is said of images (B, 3, S, S) of which the patches `order` (B, k) alone are seen."""
         z = embed(self.vit, images)
         z = torch.cat([z[:, :1], z[:, 1:].take_along_dim(order[..., None], dim=1)], dim=1)
-        for block in self.vit.blocks[:: self.stride if shallow else 1]:
+        for block in self.vit.blocks:
             z = block(z)
         z = self.vit.norm(z)
         return Guess(self.category(z[:, 0]), self.place(z[:, 1:]), self.ink(z[:, 1:]))
-
-
-@torch.no_grad()
-def wake(weights: Mapping[str, Tensor], stride: int) -> None:
-    """Give every sleeping block of a student's weights what the block before it has learnt to look at.
-
-    Its output stays zero, so the student computes what it did; the first gradients change that.
-    """
-    for name, tensor in weights.items():
-        match name.split(".", 3):
-            case ["vit", "blocks", number, part] if int(number) % stride and part.rpartition(".")[0] in COPIED:
-                tensor.copy_(weights[f"vit.blocks.{int(number) - int(number) % stride}.{part}"])
 
 
 def losses(guess: Guess, category: Tensor, place: Tensor, ink: Tensor, *, label_smoothing: float) -> list[Tensor]:

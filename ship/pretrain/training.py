@@ -25,7 +25,7 @@ from ship.pretrain.images.formula import formulas
 from ship.pretrain.images.scenes import INK, PLACE
 from ship.pretrain.images.stream import Painted, painted
 from ship.pretrain.settings import Pretrain, learning_rate, past
-from ship.pretrain.student import Student, groups, losses, wake
+from ship.pretrain.student import Student, groups, losses
 
 
 class Record(NamedTuple):
@@ -65,7 +65,7 @@ def pretrain(
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
-    last, done = settings.last, _resume(kept, settings, run)
+    last, done = settings.steps, _resume(kept, settings, run)
     sums, since = torch.zeros(len(Record._fields) - 2, device=device), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
@@ -89,12 +89,12 @@ class _Run(NamedTuple):
     optimiser: torch.optim.Optimizer
     average: dict[str, Tensor]
     """moving averages of the student's parameters"""
-    recordings: dict[tuple[bool, int], Recording]
-    """on a GPU: steps by whether the student is shallow, and by how many patches it sees"""
+    recordings: dict[int, Recording]
+    """on a GPU: steps by how many patches the student sees"""
 
 
 def _start(settings: Pretrain, categories: int, device: str) -> _Run:
-    options = {"stride": settings.stride, "seed": settings.seed, "categories": categories, "places": PLACE, "inks": INK}
+    options = {"seed": settings.seed, "categories": categories, "places": PLACE, "inks": INK}
     student, cuda = Student(settings.model.model_dump(), **options).to(device), device == "cuda"
     optimiser = torch.optim.AdamW(
         groups(student, settings.weight_decay),
@@ -109,10 +109,6 @@ def _start(settings: Pretrain, categories: int, device: str) -> _Run:
 def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
     """One step of the optimiser and of the average; the numbers of a record, but its step and learning rate."""
     pixels, category, place, ink = batch
-    shallow = step <= s.shallow_steps
-    if step == s.shallow_steps + 1:
-        wake(dict(run.student.named_parameters()), s.stride)
-        wake(run.average, s.stride)
     mean, std = (torch.tensor(stat, device=pixels.device).view(3, 1, 1) for stat in (s.mean, s.std))
     images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
     order = _seen(s, step, *place.shape[:2]).to(pixels.device)
@@ -120,19 +116,19 @@ def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
     for group in run.optimiser.param_groups:
         rate = learning_rate(s, step)
         group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
-    learn: Callable[..., Tensor] = partial(_learn, run, s, shallow)
+    learn: Callable[..., Tensor] = partial(_learn, run, s)
     if pixels.is_cuda:
-        learn = run.recordings.setdefault((shallow, order.shape[1]), Recording(learn))
+        learn = run.recordings.setdefault(order.shape[1], Recording(learn))
     found = learn(images, order, category, place, ink)
     average = get_ema_multi_avg_fn(min(s.average, 1 - 1 / step))
     average(list(run.average.values()), [p.detach() for p in run.student.parameters()], step)
     return found
 
 
-def _learn(run: _Run, s: Pretrain, shallow: bool, images: Tensor, order: Tensor, *labels: Tensor) -> Tensor:
+def _learn(run: _Run, s: Pretrain, images: Tensor, order: Tensor, *labels: Tensor) -> Tensor:
     """A step of the optimiser on images (B, 3, S, S) of which the patches `order` (B, k) are seen."""
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
-        guess = run.student(images, order, shallow=shallow)
+        guess = run.student(images, order)
     parts = losses(guess, *labels, label_smoothing=s.label_smoothing)
     loss = parts[0] + s.place_weight * parts[1] + s.ink_weight * parts[2]
     run.optimiser.zero_grad()
@@ -172,15 +168,14 @@ def _resume(path: Path, settings: Pretrain, run: _Run) -> int:
         return 0
     state, about = read_tensors(path)
     before, step = Pretrain(**about["settings"]), int(about["step"])
-    if past(before, step) != past(settings, step) or step > settings.last:
+    if past(before, step) != past(settings, step) or step > settings.steps:
         raise BadInput(
-            f"{path}: expected settings of a run that is at step {step} of {settings.last}, got others (delete it)"
+            f"{path}: expected settings of a run that is at step {step} of {settings.steps}, got others (delete it)"
         )
     with torch.no_grad():
         for name, parameter in run.student.named_parameters():
             parameter.copy_(state[f"weights.{name}"])
             run.average[name].copy_(state[f"average.{name}"])
-            slots = {key: state.get(f"{key}.{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-            # a sleeping block has no slots
-            run.optimiser.state[parameter] = {k: t.to(parameter.device) for k, t in slots.items() if t is not None}
+            slots = {key: state[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            run.optimiser.state[parameter] = {key: slot.to(parameter.device) for key, slot in slots.items()}
     return step

@@ -14,8 +14,6 @@ SMALL = Pretrain(
     model=Architecture(img_size=16, patch_size=4, embed_dim=16, depth=4, num_heads=2),
     steps=8,
     warmup_steps=2,
-    shallow_steps=3,
-    stride=2,
     decay_steps=3,
     whole_steps=1,
     batch_size=4,
@@ -42,7 +40,7 @@ def test_the_result_is_a_backbone(finished):
     """Weights in half precision under timm's names, with all that loading them needs, and no resume file left."""
     out, records = finished
     weights, about = read_tensors(out)
-    names = Student(SMALL.model.model_dump(), stride=2, categories=6, places=6, inks=4, seed=0).vit.state_dict()
+    names = Student(SMALL.model.model_dump(), categories=6, places=6, inks=4, seed=0).vit.state_dict()
     assert [record.step for record in records] == list(range(1, 9))
     assert weights.keys() == names.keys()
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
@@ -53,7 +51,7 @@ def test_the_result_is_a_backbone(finished):
 
 @pytest.mark.parametrize("until", [2, 3, 4, 7])
 def test_a_killed_run_goes_on_to_the_same_bits(finished, tmp_path, until):
-    """Whether it is killed before, when or after the sleeping blocks wake, or during the decay."""
+    """Whether it is killed in the warm-up, after it, or in the decay."""
     out = tmp_path / "mini.safetensors"
     run(out, until=until)
     assert not out.exists()
@@ -72,13 +70,13 @@ def test_workers_change_no_bit(finished, tmp_path):
 def test_the_end_may_be_set_while_a_run_is_under_way(finished, tmp_path):
     """A run that has not come to its decay may get another end, and then equals a run of those settings."""
     out = tmp_path / "mini.safetensors"
-    longer = SMALL.model_copy(update={"steps": 20, "shallow_steps": 10})
+    longer = SMALL.model_copy(update={"steps": 20})
     run(out, longer, until=3)
     run(out)
     assert sha256(out) == sha256(finished[0])
 
 
-@pytest.mark.parametrize("change", [{"lr": 0.1}, {"shallow_steps": 1}, {"seed": 1}])
+@pytest.mark.parametrize("change", [{"lr": 0.1}, {"kept": 0.7}, {"seed": 1}])
 def test_other_settings_do_not_go_on(tmp_path, change):
     """What the steps so far have seen may not change."""
     out = tmp_path / "mini.safetensors"
@@ -90,9 +88,9 @@ def test_other_settings_do_not_go_on(tmp_path, change):
 def test_a_run_that_has_gone_further_is_not_called_shorter(tmp_path):
     """Its weights would be those of more steps than they say."""
     out = tmp_path / "mini.safetensors"
-    run(out, until=6)
-    with pytest.raises(BadInput, match="expected settings of a run that is at step . of 3, got others"):
-        run(out, SMALL.model_copy(update={"stop": 3}))
+    run(out, SMALL.model_copy(update={"steps": 20}), until=6)
+    with pytest.raises(BadInput, match=r"expected settings of a run that is at step \d of 4, got others"):
+        run(out, SMALL.model_copy(update={"steps": 4, "decay_steps": 1}))
 
 
 def test_snapshots(tmp_path):
@@ -100,11 +98,3 @@ def test_snapshots(tmp_path):
     out = tmp_path / "mini.safetensors"
     run(out, snapshot_every=4)
     assert "4 steps" in read_tensors(tmp_path / "mini.4.safetensors")[1]["source"]
-
-
-def test_a_run_may_stop_within_its_schedule(tmp_path):
-    """What it leaves is what the whole run had at that step."""
-    out = tmp_path / "mini.safetensors"
-    run(out, snapshot_every=6)
-    run(tmp_path / "short.safetensors", SMALL.model_copy(update={"stop": 6}))
-    assert sha256(tmp_path / "short.safetensors") == sha256(tmp_path / "mini.6.safetensors")

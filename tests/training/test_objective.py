@@ -38,7 +38,9 @@ def test_one_view_is_cross_entropy_and_penalty():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
-@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)], ids=["same", "weighted"])
+@pytest.mark.parametrize(
+    "weights", [None, torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)], ids=["same", "weighted"]
+)
 def test_cross_entropy_is_pytorchs(weights, smoothing):
     """Value and gradient, with weights, smoothing, both or none."""
     logits, labels = torch.randn(5, 3, dtype=torch.float64, requires_grad=True), torch.tensor([0, 2, 2, 1, 0])
