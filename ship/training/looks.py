@@ -13,6 +13,7 @@ from ship.compute import Compute
 from ship.data.images import normaliser, read_rows
 from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
+from ship.methods.base import Method, Probe
 from ship.training.fit import Prepared
 
 MISTAKES = 12  # of which the page shows pictures
@@ -26,7 +27,7 @@ def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Pa
     size, mean, std, interpolation = prepared.preprocessing
     images = read_rows(split, rows, size=size, interpolation=interpolation, threads=compute.threads)
     seen = look(prepared.model, normaliser(mean, std, compute.device)(images))
-    return told(seen, prepared.model.vit, [keys[row] for row in rows])
+    return told(seen, prepared.model, [keys[row] for row in rows])
 
 
 def surest_mistakes(found: Predictions) -> list[int]:
@@ -36,15 +37,16 @@ def surest_mistakes(found: Predictions) -> list[int]:
     return [int(place) for place in wrong[order[:MISTAKES]]]
 
 
-def told(seen: Looks, vit: Any, keys: Sequence[str]) -> dict[str, Any]:
+def told(seen: Looks, model: Method, keys: Sequence[str]) -> dict[str, Any]:
     """Looks as JSON: of every image its key, what is picked, and attention as a line of hexadecimals a row of patches.
 
     A patch has two digits, of which ff is the highest attention of that image's patches. `shares`, of image tokens that
-    are no patches, of patches and of prompts, are means over the images.
+    are no patches, of patches and of prompts, are means over the images. A `probe` has the backbone's looks.
     """
+    vit: Any = model.vit
     (rows, columns), first = vit.patch_embed.grid_size, vit.num_prefix_tokens
     images: list[dict[str, Any]] = [{"key": key} for key in keys]
-    about: dict[str, Any] = {"grid": [rows, columns], "first_patch": first}
+    about: dict[str, Any] = {"grid": [rows, columns], "first_patch": first, "probe": isinstance(model, Probe)}
     if seen.attention is not None:
         parts = seen.attention.split([first, rows * columns, seen.attention.shape[1] - first - rows * columns], dim=1)
         names = ("others", "patches", "prompts")
