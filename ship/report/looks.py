@@ -28,7 +28,7 @@ class Look(NamedTuple):
     overlay: str = ""
     """a URL that holds a picture of a pixel a patch: the more attention, the brighter and the less transparent"""
     frames: Sequence[str] = ()
-    """a path for each block that is given something picked: squares around these patches, CELL units wide"""
+    """a path for each block that is given something picked: squares in these patches, which are CELL units wide"""
     words: str = ""
 
 
@@ -48,15 +48,16 @@ class Seen(NamedTuple):
 
     def look(self, key: str) -> Look:
         """What was looked at in one image."""
-        overlay = words = ""
+        overlay, frames, words = "", [], []
         if lines := self.images[key].get("attention"):
             grid = np.array([list(bytes.fromhex(line)) for line in lines], np.uint8)
-            overlay, words = overlay_of(grid), in_words(grid)
-        frames = []
-        for number, places in enumerate(self.images[key].get("picks", {}).values()):
-            patches = [place - self.about["first_patch"] for place in places]
+            overlay = overlay_of(grid)
+            words.append(in_words(grid))
+        for number, (block, places) in enumerate(self.images[key].get("picks", {}).items()):
+            patches = [place - self.about["first_patch"] for place in places if place >= self.about["first_patch"]]
             frames.append(_frames(patches, self.about["grid"][1], number))
-        return Look(overlay, frames, words)
+            words.append(f"{len(patches)} patches are picked before block {block}")
+        return Look(overlay, frames, "; ".join(words))
 
 
 def read_looks(root: Path, run: Run) -> Seen:
@@ -88,9 +89,9 @@ def in_words(grid: Grid) -> str:
     )
 
 
-def _frames(patches: Sequence[int], columns: int, inner: int) -> str:
-    """A path of squares around the `patches` that are on the grid; those of a further block lie within the first's."""
-    gap = 1 + 2 * (inner % 2)
+def _frames(patches: Sequence[int], columns: int, number: int) -> str:
+    """A path of a square in each of the `patches`: a frame, of every second number a small dot."""
+    gap = 4 if number % 2 else 1
     size = CELL - 2 * gap
-    corners = (divmod(patch, columns) for patch in sorted(patches) if patch >= 0)
+    corners = (divmod(patch, columns) for patch in sorted(patches))
     return "".join(f"M{CELL * x + gap} {CELL * y + gap}h{size}v{size}h-{size}z" for y, x in corners)

@@ -155,7 +155,7 @@ def test_every_task_shows_its_classes_and_surest_mistakes(page):
     assert classes.count('<image href="data:image/webp;base64,') == 3 * 12
     assert classes.count('<image href="data:image/png;base64,') == 3 * 12
     assert classes.count("half of the attention is on") == 3 * 12
-    assert classes.count("Solid: the 3 tokens that the class token attended to most before block 7; dashed") == 3
+    assert classes.count("3 before block 7 (frames), 3 before block 10 (dots).") == 3
     assert "two &amp; more" in classes
     assert "two & more" not in classes
 

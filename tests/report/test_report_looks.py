@@ -37,12 +37,14 @@ def test_a_look_in_words_says_how_focused_it_is_and_where():
     assert in_words(np.full((2, 2), 255, np.uint8)).startswith("half of the attention is on 2 of 4 patches")
 
 
-def test_picked_patches_are_framed(finished):
-    """Where they lie on the grid; tokens before the patches have no frame."""
+def test_picked_patches_are_marked(finished):
+    """Where they lie on the grid, of the next block by dots; tokens before the patches have no mark."""
     seen = read_looks(finished.root, Run("vit_mini", "digits", "ship", 0))
-    first, second = seen.look(next(iter(seen.images))).frames
+    look = seen.look(next(iter(seen.images)))
+    first, second = look.frames
+    assert look.words.endswith("; 2 patches are picked before block 7; 3 patches are picked before block 10")
     assert first == f"M{3 * CELL + 1} 1h8v8h-8zM1 {CELL + 1}h8v8h-8z"  # tokens 4 and 5 are patches 3 and 4 of 3 x 4
-    assert second.startswith("M3 3h4v4h-4z")
+    assert second.startswith("M4 4h2v2h-2z")
     assert seen.picks == {7: 3, 10: 3}
 
 
