@@ -140,7 +140,8 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
     random = np.random.default_rng([rank, run.seed, len(hard)])
     hits = hard + random.normal(0, 0.15, len(hard)) < 0.6 + 0.015 * rank
     labels = random.integers(0, len(names), len(hard))
-    table = {"key": [f"test/{i:06d}.png" for i in range(len(hard))], "label": labels}
+    keys = [f"test/{i:06d}.png" for i in range(len(hard))]
+    table = {"key": keys, "label": labels}
     table |= {
         "prediction": np.where(hits, labels, (labels + 1) % len(names)),
         "probability": random.random(len(hard), np.float32),
@@ -149,6 +150,7 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
     folder.mkdir(parents=True)
     columns = pa.table(table).replace_schema_metadata({"classes": json.dumps(names)})
     pq.write_table(columns, folder / "predictions.parquet")
+    write_looks(folder / "looks.json", run, random, [keys[i] for i in np.flatnonzero(~hits)[:12]])
     epochs = np.arange(EPOCHS)
     loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10
     log = {"epoch": epochs, "lr": 1e-3, "loss": loss, "penalty": 0.0, "accuracy": 1 - loss / 3}
@@ -174,6 +176,19 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
     }
     write_json(folder / "run.json", {**says, **about, "result": result, "environment": {"torch": "2", "device": "cpu"}})
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{60 + rank}\t0:01:00\t2000\n")
+
+
+def write_looks(path: Path, run: Run, random: np.random.Generator, keys: list[str]) -> None:
+    """As of a ViT-B/16 at 224 px: 14 x 14 patches, of which SHIP picks ten before two blocks."""
+    shares = {"others": 0.1, "patches": 0.9, "prompts": 0.0}
+    about = {"grid": [14, 14], "first_patch": 1, "probe": False, "block": BLOCKS - 1, "shares": shares}
+    images: list[dict[str, Any]] = [
+        {"key": key, "attention": [bytes(line).hex() for line in random.integers(0, 256, (14, 14), np.uint8)]}
+        for key in keys
+    ]
+    for image in images if run.method == "ship" else []:
+        image["picks"] = {block: random.choice(197, 10, replace=False).tolist() for block in ("8", "10")}
+    write_json(path, {**about, "images": images})
 
 
 def write_hierarchy(root: Path, task: str) -> None:

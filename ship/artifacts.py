@@ -198,7 +198,7 @@ class Run(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """tuned.safetensors, log.csv, predictions.parquet, run.json"""
+        """tuned.safetensors, log.csv, predictions.parquet, looks.json, run.json"""
         return Path("runs", str(self))
 
     @property

@@ -66,6 +66,20 @@ def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Te
     return whole
 
 
+def read_rows(path: Path, rows: Sequence[int], *, size: int, interpolation: str, threads: int) -> Tensor:
+    """The images of these rows of a parquet file, uint8 (n, 3, size, size); groups of others are not read."""
+    found, first = dict[int, bytes](), 0
+    with _open(path) as file:
+        reading = Reading(**told(file.schema_arrow.metadata))
+        for group in range(file.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            if own := [row for row in rows if first <= row < end]:
+                table = file.read_row_group(group, ["image"]).take([row - first for row in own])
+                found |= zip(own, table["image"].to_pylist(), strict=True)
+            first = end
+    return pixels([found[row] for row in rows], size, interpolation, threads, reading)
+
+
 def decode(data: bytes, size: int, interpolation: str, place: str = "image", reading: Reading = PLAIN) -> np.ndarray:
     """An encoded image as (3, size, size) uint8: to RGB, then resized as a whole by PIL, without crop.
 

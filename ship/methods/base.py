@@ -24,7 +24,8 @@ It may rely on:
 It may offer:
     `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`);
     `fold()`, where it has prompts that are the same for every image: then what only depends on them is computed once
-    for inference (`Foldable`).
+    for inference (`Foldable`);
+    `picks()`, where it picks some of an image's tokens, so that people can see which (`Picking`).
 
 `tests/methods/test_contract.py` holds every method to it.
 """
@@ -107,6 +108,14 @@ class Foldable(Protocol):
 
     def forward(self, images: Tensor, folded: list[Folded] | None = None) -> Output:
         """Logits (B, C) of images (B, 3, S, S); what `fold` gave spares the prompts' own way at inference."""
+
+
+@runtime_checkable
+class Picking(Protocol):
+    """A method that picks some of an image's tokens before some of its blocks."""
+
+    def picks(self, images: Tensor) -> dict[int, Tensor]:
+        """Places (B, A) of the A image tokens that each block is given, of normalised images, after a whole pass."""
 
 
 def linear_head(width: int, num_classes: int) -> nn.Linear:

@@ -107,7 +107,7 @@ class SHIP(Method):
         """Logits (B, C) and the matching loss of images (B, 3, S, S); `fold` spares the common prompts at inference."""
         z = embed(self.vit, images)
         if folded is not None or not self.training:
-            return Output(self.head(pool(self.vit, self._infer(z, folded or self.fold()))))
+            return Output(self.head(pool(self.vit, self._infer(z, folded or self.fold())[0])))
         independent, attribute = self.sip[0][None], z[:, :0]
         attended = z[:, :0]  # tokens of z that the class token attends to most, where they are asked for
         for i, block in enumerate(self.vit.blocks):
@@ -157,8 +157,16 @@ class SHIP(Method):
                 independent = finish_block(block, independent, normed[:, : independent.shape[1]])
         return found
 
-    def _infer(self, z: Tensor, folded: list[Folded]) -> Tensor:
-        """Image tokens (B, n, D) that are read after the last block; of the prompts, those that see the image go on."""
+    def picks(self, images: Tensor) -> dict[int, Tensor]:
+        """Places (B, A) of the image tokens that draw the attribute prompts, by the first block of their level."""
+        return self._infer(embed(self.vit, images), self.fold())[1]
+
+    def _infer(self, z: Tensor, folded: list[Folded]) -> tuple[Tensor, dict[int, Tensor]]:
+        """Image tokens (B, n, D) that are read after the last block, and what attribute prompts picked on the way.
+
+        Of the prompts, those that see the image go on from block to block.
+        """
+        picked: dict[int, Tensor] = {}
         attribute = attended = z[:, :0]
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             if i in self.level_at:
@@ -171,8 +179,9 @@ class SHIP(Method):
                     attribute = finish_block(block, attribute, normed)
             z = finish_block(block, z[:, read], self._gather(i, image._replace(q=image.q[:, :, read]), kv))
             if i + 1 in self.attribute_at:
-                attended = _take(z, _most_attended(block, image, self.ap.shape[1]))
-        return z
+                picked[i + 1] = _most_attended(block, image, self.ap.shape[1])
+                attended = _take(z, picked[i + 1])
+        return z, picked
 
     def _attribute(self, i: int, attended: Tensor) -> Tensor:
         """Attribute prompts (B, A, D) of the level that starts at block i, given the attended tokens (B, A, D)."""

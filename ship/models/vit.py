@@ -146,8 +146,12 @@ def read_after(vit: VisionTransformer) -> list[slice]:
     Where the head reads the class token alone, the last block need not compute what becomes of the others: exact, and
     a twelfth of the work.
     """
-    alone = vit.attn_pool is None and vit.global_pool == "token"
-    return [ALL] * (len(vit.blocks) - 1) + [slice(0, 1) if alone else ALL]
+    return [ALL] * (len(vit.blocks) - 1) + [slice(0, 1) if reads_class_token(vit) else ALL]
+
+
+def reads_class_token(vit: VisionTransformer) -> bool:
+    """Whether the head reads the class token alone."""
+    return vit.attn_pool is None and bool(vit.global_pool == "token")
 
 
 def pool(vit: VisionTransformer, z: Tensor) -> Tensor:

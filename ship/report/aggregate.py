@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import combinations, product, starmap
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
@@ -17,7 +15,8 @@ from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
 from ship.report.outcomes import read_outcomes
-from ship.report.statistics import Comparison, deviation, group_mean, group_means, holm, interval, paired, task_mean
+from ship.report.pairs import aligned, compare
+from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
@@ -71,13 +70,14 @@ def aggregate(
             f"{len(missing) + len(runs)} runs (ship train {first})"
         )
     results = _results(root, runs)
-    results["group"] = [group_of(task, params.tasks[task]) for task in results["task"]]
+    groups = {task: group_of(task, params.tasks[task]) for task in params.grid.tasks}
+    results["group"] = results["task"].map(groups)
     hits, judged = _judged(root, runs)
     _check_accuracies(results, hits)
     summary = summarise(results.join(Frame([one.measures for one in judged])), hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     write_text(into / TABLE, _csv(summary, "%.6f"))
-    write_text(into / PAIRED, _csv(compare(hits), "%.6g"))
+    write_text(into / PAIRED, _csv(compare(hits, groups), "%.6g"))
     write_text(into / CLASSES, _csv(over_seeds([one.classes for one in judged]), "%.6f"))
     for path, text in _plots(root, runs, results).items():
         write_text(into / path, text)
@@ -102,7 +102,7 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
     for names, runs in results.groupby(["backbone", "task", "method"], sort=False):
         backbone, task, method = map(str, names)
         seeds = [int(seed) for seed in runs["seed"]]
-        right = _aligned([hits[Run(backbone, task, method, seed)] for seed in seeds], f"{backbone}/{task}/{method}")
+        right = aligned([hits[Run(backbone, task, method, seed)] for seed in seeds], f"{backbone}/{task}/{method}")
         low, high = interval(right)
         std = deviation([float(value) for value in runs["accuracy"]])
         first = runs.iloc[0]
@@ -116,29 +116,6 @@ def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
             | leaky
         )
     return pd.DataFrame(rows).astype({"std": "float64"}).round(6)  # as in the file: no reader sees other digits
-
-
-def compare(hits: Mapping[Run, pd.Series[bool]]) -> Frame:
-    """A row per backbone, task and pair of methods with the same seeds; `p_holm` is corrected over its family.
-
-    A family is what is said of one baseline: on a backbone, every later method of the grid against the `first`, on all
-    tasks. So a method that is added to the end of the grid adds a row a task to a family, not one for every pair.
-    """
-    seeds: dict[tuple[str, str], dict[str, list[int]]] = {}
-    for run in hits:
-        seeds.setdefault((run.backbone, run.task), {}).setdefault(run.method, []).append(run.seed)
-    rows = []
-    for (backbone, task), methods in seeds.items():
-        for first, second in combinations(methods, 2):
-            if (shared := methods[first]) != methods[second]:
-                continue
-            runs = [Run(backbone, task, method, seed) for method in (first, second) for seed in shared]
-            stacked = _aligned([hits[run] for run in runs], f"{backbone}/{task}: {first} and {second}")
-            about = {"backbone": backbone, "task": task, "first": first, "second": second}
-            rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
-    table = pd.DataFrame(rows, columns=["backbone", "task", "first", "second", *Comparison._fields, "seeds"])
-    corrected = table.groupby(["backbone", "first"])["p"].transform(lambda family: holm(list(family)))
-    return table.assign(p_holm=corrected.astype(float))
 
 
 def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str = "accuracy") -> dict[str, Any]:
@@ -179,14 +156,6 @@ def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> No
                 f"{run.folder}/run.json: expected the accuracy of predictions.parquet, {found.mean():.6f}, "
                 f"got {stated} (ship train {run})"
             )
-
-
-def _aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_]:
-    """Hits (S, n) of S seeds, which must be on the same images in the same order."""
-    for other in hits[1:]:
-        if not other.index.equals(hits[0].index):
-            raise BadInput(f"{what}: expected the same test images for every run, got others (rerun them)")
-    return np.stack([column.to_numpy() for column in hits])
 
 
 def _judged(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]], list[Judged]]:

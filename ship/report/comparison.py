@@ -15,6 +15,7 @@ from ship.experiment.params import Params
 from ship.report import figures
 from ship.report.aggregate import LEAKY, method_means
 from ship.report.costs import costs
+from ship.report.pairs import MEAN
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, text
 from ship.report.statistics import GROUPS
@@ -119,8 +120,8 @@ def _overview(
 
 
 def _comparisons(paired: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The paired tests between the methods of the page, on its tasks."""
-    shown = paired["task"].isin(tasks) & paired["first"].isin(methods) & paired["second"].isin(methods)
+    """The paired tests between the methods of the page, on its tasks, and in the mean over them."""
+    shown = paired["task"].isin([*tasks, MEAN]) & paired["first"].isin(methods) & paired["second"].isin(methods)
     return [{str(key): value for key, value in row.items()} for row in paired[shown].to_dict("records")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,23 +15,25 @@ from markupsafe import Markup
 from ship.artifacts import Run, data_folder
 from ship.report import figures
 from ship.report.classes import MEASURES
+from ship.report.looks import Look, Seen, read_looks
 from ship.report.outcomes import Outcomes, read_outcomes
 from ship.report.quality import confusion, reliability
-from ship.report.thumbnails import ROOM, thumbnails
+from ship.report.thumbnails import ROOM, Picture, thumbnails
 
-MISTAKES = 12  # that are shown
+MISTAKES = 12  # of the most accurate row, at most
+PICKS = 4  # of a further row, which picks tokens
 PAIRS = 15  # of confused classes
 SQUARE = 20  # classes of a matrix
 
 
 class Mistake(NamedTuple):
-    """An image of the class `actual` that is taken for one of the class `said`."""
+    """An image of the class `actual` that is taken for one of the class `said`, and what was looked at in it."""
 
     actual: str
     said: str
     confidence: float
-    picture: str
-    """a URL that holds it"""
+    picture: Picture
+    look: Look
 
 
 def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Sequence[Run]) -> list[dict[str, Any]]:
@@ -39,33 +42,57 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
     `classes` is what `aggregate` left of all classes. Confusion and confidence are of all seeds, mistakes of the first.
     """
     parts = []
+    room = ROOM // ((MISTAKES + PICKS) * table["task"].nunique())
+    firsts = {run[:3]: run for run in reversed(shown)}
     for task, rows in table.groupby("task", sort=False):
-        best = rows.iloc[int(rows["accuracy"].to_numpy().argmax())]
+        ordered = rows.sort_values("accuracy", ascending=False, kind="stable")
+        best = ordered.iloc[0]
         place = {axis: str(best[axis]) for axis in ("backbone", "task", "method")}
         runs = [run for run in shown if run[:3] == tuple(place.values())]
         if runs and all((root / run.folder / "predictions.parquet").exists() for run in runs):
             own = classes[(classes[list(place)] == pd.Series(place)).all(axis=1)].to_dict("records")
             measures = {measure: float(best[measure]) for measure in ("accuracy", *MEASURES)}
-            seen = _seen(root, str(task), runs, ROOM // (MISTAKES * table["task"].nunique()))
-            parts.append({**place, "measures": measures, "classes": own, **seen})
+            names = ordered[["backbone", "task", "method"]].itertuples(index=False, name=None)
+            mistaken = _mistaken(root, str(task), [firsts[name] for name in names if name in firsts], room)
+            about = {"measures": measures, "classes": own, "mistaken": mistaken}
+            parts.append({**place, **about, **_seen(root, runs, str(task))})
     return parts
 
 
-def _seen(root: Path, task: str, runs: Sequence[Run], room: int) -> dict[str, Any]:
-    """What the predictions of all seeds, and those of the first, show; pictures of at most `room` characters."""
+def _seen(root: Path, runs: Sequence[Run], task: str) -> dict[str, Any]:
+    """What the predictions of all seeds show."""
     found = [read_outcomes(root, run) for run in runs]
     names, every = found[0].classes, len(found[0].classes)
     counts = np.sum([confusion(one.labels, one.predicted, every) for one in found], axis=0)
     hits = np.concatenate([one.hits for one in found])
     trust = reliability(hits, np.concatenate([one.confidences for one in found]))
-    split = root / data_folder(task) / "test.parquet"
     return {
         "seeds": len(runs),
         "pairs": pairs(counts, names),
         "matrix": matrix(counts, names),
         "reliability": Markup(figures.reliability(trust, task)),  # noqa: S704  # matplotlib has escaped its texts
-        "mistakes": mistakes(found[0], split, room) if split.exists() else [],
     }
+
+
+def _mistaken(root: Path, task: str, runs: Sequence[Run], room: int) -> list[dict[str, Any]]:
+    """The most confident mistakes of the first of the `runs`, and what was looked at in them.
+
+    Where that run picks no tokens, a few mistakes of the first that does, too.
+    """
+    split = root / data_folder(task) / "test.parquet"
+    looked = ((run, read_looks(root, run)) for run in runs)
+    shown = [next(looked)] if split.exists() else []
+    if shown and not shown[0][1].picks:
+        shown += islice(((run, seen) for run, seen in looked if seen.picks), 1)
+    return [
+        {
+            **run._asdict(),
+            "about": {**seen.about, "picks": seen.picks},
+            "mistakes": mistakes(read_outcomes(root, run), seen, split, most, room),
+        }
+        for (run, seen), most in zip(shown, (MISTAKES, PICKS), strict=False)
+        if seen.images
+    ]
 
 
 def pairs(counts: npt.NDArray[np.int64], names: Sequence[str]) -> list[dict[str, Any]]:
@@ -98,18 +125,18 @@ def matrix(counts: npt.NDArray[np.int64], names: Sequence[str]) -> dict[str, Any
     return {"names": [names[i] for i in chosen], "rows": rows, "all": len(chosen) == len(counts)}
 
 
-def mistakes(found: Outcomes, split: Path, room: int = ROOM) -> list[Mistake]:
-    """The most confident of a run's mistakes, with pictures of `room` characters from the prepared test images."""
-    (wrong,) = np.nonzero(~found.hits)
-    worst = wrong[np.argsort(-found.confidences[wrong], kind="stable")[:MISTAKES]].tolist()
-    pictures = thumbnails(split, [found.keys[i] for i in worst], room)
+def mistakes(found: Outcomes, seen: Seen, split: Path, most: int = MISTAKES, room: int = ROOM) -> list[Mistake]:
+    """At most so many of the mistakes that a run left, with pictures of `room` characters of the prepared images."""
+    keys = list(seen.images)[:most]
+    rows, pictures = dict(zip(found.keys, range(len(found.keys)), strict=True)), thumbnails(split, keys, room)
+    shown = [(key, rows[key]) for key in keys if key in pictures]
     return [
         Mistake(
-            found.classes[found.labels[i]],
-            found.classes[found.predicted[i]],
-            float(found.confidences[i]),
-            pictures[found.keys[i]],
+            found.classes[found.labels[row]],
+            found.classes[found.predicted[row]],
+            float(found.confidences[row]),
+            pictures[key],
+            seen.look(key),
         )
-        for i in worst
-        if found.keys[i] in pictures
+        for key, row in shown
     ]

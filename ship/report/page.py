@@ -19,7 +19,9 @@ from ship.report.classes import CLASSES
 from ship.report.comparison import Tables, compared
 from ship.report.inspection import inspected
 from ship.report.literature import published
+from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
+from ship.report.statistics import ENOUGH
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
@@ -56,7 +58,9 @@ def write_page(
         "parts": parts,
         "several": len(parts) > 1,
         "leaky": LEAKY in table,
-        "headline": " ".join(headline(part["means"], part["backbone"] if len(parts) > 1 else "") for part in parts),
+        "headline": " ".join(
+            headline(part["means"], part["comparisons"], part["backbone"] if len(parts) > 1 else "") for part in parts
+        ),
         "inspected": inspected(root, table, read_table(tables / CLASSES), shown),
         "across": _across(parts, methods),
         "missing": _missing(params, read.runs, missing),
@@ -70,18 +74,38 @@ def write_page(
     write_text(out, _template().render(context))
 
 
-def headline(means: Mapping[str, Mapping[str, Any]], backbone: str = "") -> str:
-    """The comparison in a sentence, which names the `backbone` where it is given; empty if no method has all tasks."""
+def headline(
+    means: Mapping[str, Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]] = (), backbone: str = ""
+) -> str:
+    """Which method leads, by how much, and whether that may be chance; empty if no method has all tasks.
+
+    It names the `backbone` where one is given; `comparisons` are the paired tests of its methods.
+    """
     complete = {method: found["group_mean"] for method, found in means.items() if "group_mean" in found}
     if not complete:
         return ""
     first, *rest = sorted(complete, key=lambda method: -complete[method])
     place = f"On {backbone}, " if backbone else ""
-    sentence = f"{place}{first} has the highest group mean, {percent(complete[first])}\u00a0%"
     if not rest:
         return f"{place}{first} has a group mean of {percent(complete[first])}\u00a0%."
+    sentence = f"{place}{first} has the highest group mean, {percent(complete[first])}\u00a0%"
     ahead = 100 * (complete[first] - complete[rest[0]])
-    return f"{sentence}: {ahead:.1f} points above {rest[0]}." if ahead > 0 else f"{sentence}, as has {rest[0]}."
+    if ahead <= 0:
+        return f"{sentence}, as has {rest[0]}."
+    tests = (row for row in comparisons if row["task"] == MEAN and {row["first"], row["second"]} == {first, rest[0]})
+    doubt = "".join(_doubt(row, first) for row in tests)
+    return f"{sentence}: {ahead:.1f} points above {rest[0]}{doubt}."
+
+
+def _doubt(row: Mapping[str, Any], leader: str) -> str:
+    """How sure the lead in a row of the paired tests is, in words; it is the `leader` who is ahead."""
+    low, high = (row["low"], row["high"]) if row["first"] == leader else (-row["high"], -row["low"])
+    chances = ", which may be chance" if row["p_holm"] >= 0.05 else ""
+    drawn = "test images and seeds" if row["seeds"] >= ENOUGH else "test images"
+    return (
+        f"{chances} (95\u00a0% interval over {drawn}: {difference(low)} to {difference(high)}; "
+        f"p\u00a0=\u00a0{chance(row['p_holm'])}, corrected)".replace("=\u00a0<", "<")
+    )
 
 
 def _template() -> Template:

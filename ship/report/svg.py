@@ -91,6 +91,7 @@ def svg(figure: Figure, title: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'(<svg [^>]*?) width="[^"]*pt"', r"\1", text)
     text = re.sub(r'(<svg [^>]*?) height="[^"]*pt"', r"\1", text)
+    text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
     text = re.sub(r' d="([^"]+)"', lambda path: f' d="{_path(path[1])}"', text)
     text = re.sub(r' (?:x|y|transform)="[^"]+"', lambda place: _NUMBER.sub(_hundredth, place[0]), text)
     text = re.sub(r' style="[^"]+"', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), text)
@@ -118,7 +119,7 @@ def _path(d: str) -> str:
 
 def _joined(tenths: Sequence[int]) -> str:
     """Numbers as a path has them: a minus separates as well as a space."""
-    return re.sub(r" (?=-)", "", " ".join(f"{number / 10:g}" for number in tenths))
+    return re.sub(r" (?=-)", "", re.sub(r"\b0\.", ".", " ".join(f"{number / 10:g}" for number in tenths)))
 
 
 def _hundredth(number: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet as pq
 from PIL import Image
@@ -24,8 +25,17 @@ LOOKS = (
 )  # side and quality of WebP; the first that fits
 
 
-def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str, str]:
-    """The images of the prepared `split` that have these keys, as the task reads them: URLs of `room` characters each.
+class Picture(NamedTuple):
+    """A small picture, and how large it is in pixels."""
+
+    url: str
+    """that holds it"""
+    width: int
+    height: int
+
+
+def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str, Picture]:
+    """The images of the prepared `split` that have these keys, as the task reads them, of `room` characters each.
 
     A picture that does not get so small is as small as it gets.
     """
@@ -37,11 +47,11 @@ def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str
             if places := [place for place, key in enumerate(named) if key in keys]:  # else its images are not read
                 rows = file.read_row_group(group, columns=["key", "image"]).take(places)
                 for key, data in zip(rows["key"].to_pylist(), rows["image"].to_pylist(), strict=True):
-                    found[key] = _url(data, room, reading)
+                    found[key] = _picture(data, room, reading)
     return found
 
 
-def _url(data: bytes, room: int, reading: Reading = PLAIN) -> str:
+def _picture(data: bytes, room: int, reading: Reading = PLAIN) -> Picture:
     """A picture of at most SIDE pixels; smaller ones are enlarged by whole pixels, not blurred."""
     whole = rgb(data, reading=reading)
     if (times := SIDE // max(whole.size)) > 1:
@@ -53,4 +63,4 @@ def _url(data: bytes, room: int, reading: Reading = PLAIN) -> str:
         url = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
         if len(url) <= room:
             break
-    return url
+    return Picture(url, *image.size)

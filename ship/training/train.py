@@ -34,6 +34,7 @@ from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
 from ship.training.fit import Prepared, Setup, Timed, fit, images_of, origin_of, predictions, prepare
+from ship.training.looks import looks
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Progress, clear
 
@@ -51,6 +52,8 @@ class Outcome(NamedTuple):
     found: Predictions
     keys: list[str]
     """of the test images, in the order of `found`"""
+    looks: dict[str, Any]
+    """what the model looked at in its most confident mistakes"""
 
 
 def train_run(
@@ -60,7 +63,7 @@ def train_run(
     code: Mapping[str, str] = MappingProxyType({}),
     part: Timed = nullcontext,
 ) -> None:
-    """Train, predict the test split once, and write what the run leaves: its four files.
+    """Train, predict the test split once, and write what the run leaves: its five files.
 
     A run that was killed goes on from the last epoch that it saved, with the same bits in the end. What is known of the
     `code` that computes it, digests by module, is kept with it; `part` is entered around each part of the work.
@@ -87,14 +90,16 @@ def train_run(
     with part("training"):
         progress = fit(setup, prepared, compute, run.folder / RESUME, show, watch)
     with part("test"):
-        outcome = Outcome(setup, prepared, progress, *predictions(prepared, test, compute))
+        found, keys = predictions(prepared, test, compute)
+    with part("looks"):
+        outcome = Outcome(setup, prepared, progress, found, keys, looks(prepared, found, keys, test, compute))
     with part("writing"):
         _write(params, run, outcome, compute)
         clear(run.folder, RESUME)
 
 
 def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
-    """The run's four files. Nothing in them holds a time, a host or a path of this machine."""
+    """The run's five files. Nothing in them holds a time, a host or a path of this machine."""
     prepared = outcome.prepared
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
@@ -102,6 +107,7 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
     write_text(run.folder / "log.csv", log)
     _write_predictions(run.folder / "predictions.parquet", outcome)
+    write_json(run.folder / "looks.json", outcome.looks)
     write_json(
         run.folder / "run.json",
         {**settings, "result": result, "environment": environment(compute), "code": dict(prepared.origin.code)},
@@ -141,7 +147,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:
-    _, prepared, progress, found, _ = outcome
+    _, prepared, progress, found, *_ = outcome
     tuned, last = tuned_parameters(prepared.model), progress.log[-1]
     head = sum(tensor.numel() for name, tensor in tuned.items() if name.startswith("head."))
     total = sum(tensor.numel() for tensor in tuned.values())

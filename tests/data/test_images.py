@@ -8,7 +8,17 @@ import torch
 from PIL import Image
 
 from ship.data import images
-from ship.data.images import RESAMPLING, batches, decode, normaliser, pixels, read_labels, read_pixels, stream
+from ship.data.images import (
+    RESAMPLING,
+    batches,
+    decode,
+    normaliser,
+    pixels,
+    read_labels,
+    read_pixels,
+    read_rows,
+    stream,
+)
 from ship.data.prepare import prepare
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -37,6 +47,15 @@ def test_splits_are_read_one_after_the_other(digits):
     assert read_labels(*paths).tolist() == both["label"].tolist()
     found = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
     assert torch.equal(found, pixels(both["image"].tolist(), 16, "bilinear", 2))
+
+
+def test_some_rows_are_read_in_the_order_asked_for(tmp_path, digits):
+    """Those of every group of rows, and none where none is asked for."""
+    path = tmp_path / "split.parquet"
+    rows(digits / "val.parquet").to_parquet(path, row_group_size=7)
+    known = read_pixels(path, size=16, interpolation="bilinear", threads=2)
+    for some in ([33, 2, 8, 9], []):
+        assert torch.equal(read_rows(path, some, size=16, interpolation="bilinear", threads=2), known[some])
 
 
 def test_large_pixels_lie_in_a_file(digits, monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ from project import EXPERIMENTS
 from ship.errors import BadInput
 from ship.experiment.params import read_params
 from ship.experiment.rows import Train
+from ship.inference.attention import look
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options, check_recipe
@@ -174,6 +175,26 @@ class TestContract:
         images = torch.randn(2, 3, 16, 16)
         with torch.no_grad():
             assert torch.equal(model.eval()(images).logits, other.eval()(images).logits)
+
+    def test_what_it_looks_at_is_its_attention(self, make, name, options):
+        """Of the class token in the last block, prompts in the same softmax included, by the plain formula."""
+        images, model = torch.randn(3, 3, 16, 16), make(name, options)
+        step(model, torch.randn(4, 3, 16, 16), torch.arange(4))
+        last = model.vit.blocks[-1]
+        normed = []
+        hook = last.norm1.register_forward_hook(lambda module, given, found: normed.append(found))
+        found = look(model, images).attention
+        hook.remove()
+        h = torch.cat([part.expand(3, -1, -1) for part in sorted(normed, key=lambda part: -len(part))], dim=1)
+        if name == "ship" and options.get("decoupled", True):
+            h = h[:, : model.vit.pos_embed.shape[1]]  # prompts are in a softmax of their own
+        exact, heads = copy.deepcopy(last.attn.qkv).double(), last.attn.num_heads
+        q, k, _ = exact(h.double()).unflatten(-1, (3, heads, -1)).unbind(2)
+        weights = [torch.exp(q[:, :1, head] @ k[:, :, head].mT / q.shape[-1] ** 0.5) for head in range(heads)]
+        shares = (sum(part / part.sum(-1, keepdim=True) for part in weights)[:, 0] / heads).cpu()
+        image = model.vit.pos_embed.shape[1]
+        torch.testing.assert_close(found[:, :image], shares[:, :image], rtol=0, atol=1e-5)
+        torch.testing.assert_close(found[:, image:].sum(1), shares[:, image:].sum(1), rtol=0, atol=1e-5)
 
     def test_the_count_is_the_closed_formula(self, make, statistics, name, options):
         """Tuned parameters are as many as the paper's formula says."""

@@ -123,6 +123,7 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
     table = {"key": [f"test/{i:05d}" for i in range(IMAGES)], "label": labels, "prediction": predictions}
     columns = pa.table({**table, "probability": random.uniform(0.3, 1, IMAGES).astype(np.float32)})
     pq.write_table(columns.replace_schema_metadata({"classes": json.dumps(CLASSES)}), path)
+    _write_looks(root, run, random, [f"test/{i:05d}" for i in np.flatnonzero(~hits)[:12]])
     epochs = np.arange(EPOCHS)
     learnt = (level + 0.08) * (1 - np.exp(-(epochs + 1) / 3)) + random.normal(0, 0.008, EPOCHS)
     log = {"epoch": epochs, "lr": 1e-3, "loss": 2 - learnt, "penalty": 0.0, "accuracy": learnt}
@@ -155,6 +156,21 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
     )
     seconds = {"linear": 3.1, "vpt": 41.5, "ship": 55.0}.get(run.method, 30.0)
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{seconds + run.seed}\t0:00:41\t{900 + 10 * run.seed}\n")
+
+
+def _write_looks(root: Path, run: Run, random: np.random.Generator, keys: list[str]) -> None:
+    """On a grid of patches that is wider than high, with prompts in the softmax of vpt and picks of ship."""
+    shares = {"others": 0.1, "patches": 0.9, "prompts": 0.0}
+    if run.method == "vpt":
+        shares |= {"patches": 0.7, "prompts": 0.2}
+    about = {"grid": [3, 4], "first_patch": 1, "probe": run.method == "linear", "block": BLOCKS - 1, "shares": shares}
+    images: list[dict[str, Any]] = []
+    for key in keys:
+        attention = [bytes(line).hex() for line in random.integers(0, 256, (3, 4), dtype=np.uint8)]
+        images.append({"key": key, "attention": attention})
+        if run.method == "ship":
+            images[-1]["picks"] = {"7": [0, 4, 5], "10": [1, 11, 12]}
+    write_json(root / run.folder / "looks.json", {**about, "images": images})
 
 
 def _write_hierarchy(root: Path, backbone: str, task: str, slope: float) -> None:

@@ -61,12 +61,14 @@ def test_table_follows_the_grid(finished):
     assert ((table["low"] < table["accuracy"]) & (table["accuracy"] < table["high"])).all()
 
 
-def test_every_pair_of_methods_is_compared_on_every_task(finished):
+def test_every_pair_of_methods_is_compared_on_every_task_and_in_the_mean(finished):
     """By the difference of the table's accuracies, in the order of the grid; corrected p is never below p."""
     table = finished.table.set_index(["task", "method"])["accuracy"]
+    means = read_json(finished.root / "results/metrics.json")["accuracy"]["vit_mini"]
+    table = pd.concat([table, pd.Series({("group mean", name): mean["group_mean"] for name, mean in means.items()})])
     found = pd.read_csv(finished.root / "results/paired.csv")
     pairs = [("linear", "vpt"), ("linear", "ship"), ("vpt", "ship")]
-    expected = [(task, *pair) for task in finished.params.grid.tasks for pair in pairs]
+    expected = [(task, *pair) for task in [*finished.params.grid.tasks, "group mean"] for pair in pairs]
     assert list(found[["task", "first", "second"]].itertuples(index=False, name=None)) == expected
     for row in found.itertuples():
         assert row.difference == pytest.approx(table[row.task, row.first] - table[row.task, row.second], abs=3e-6)
@@ -74,11 +76,21 @@ def test_every_pair_of_methods_is_compared_on_every_task(finished):
     assert (found["p_holm"] >= found["p"]).all()
 
 
+def test_methods_that_lack_a_task_are_not_compared_in_the_mean(fresh):
+    """It would be a mean over something else."""
+    (fresh.root / Run("vit_mini", "digits", "vpt", 1).folder / "run.json").unlink()
+    (fresh.root / Run("vit_mini", "digits", "vpt", 0).folder / "run.json").unlink()
+    aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
+    found = pd.read_csv(fresh.root / "results/paired.csv")
+    assert found.loc[found["task"] == "group mean", ["first", "second"]].to_numpy().tolist() == [["linear", "ship"]]
+
+
 def test_p_is_corrected_within_the_family_of_a_baseline(finished):
-    """All tasks and all methods that are compared with the same first one, and no others."""
+    """All tasks and all methods that are compared with the same first one, and no others; means apart."""
     found = pd.read_csv(finished.root / "results/paired.csv")
-    for baseline, size in (("linear", 6), ("vpt", 3)):
-        family = found[found["first"] == baseline]
+    mean = found["task"] == "group mean"
+    for baseline, size, rows in (("linear", 6, ~mean), ("vpt", 3, ~mean), ("linear", 2, mean), ("vpt", 1, mean)):
+        family = found[(found["first"] == baseline) & rows]
         assert len(family) == size
         assert list(family["p_holm"]) == pytest.approx(holm(list(family["p"])), rel=1e-4)
 

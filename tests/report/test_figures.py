@@ -119,5 +119,5 @@ def test_a_page_of_vtab_has_room_for_its_figures():
 
 def test_paths_are_short_and_end_where_they_did():
     """Tenths of a point, one after the other, without drift; a curve keeps its letters."""
-    assert svg._path("M 1.04 2\nL 3.26 1.5\nL 3.5 1.5 \nz\n") == "M1 2l2.3-0.5 0.2 0z"
+    assert svg._path("M 1.04 2\nL 3.26 1.5\nL 3.5 1.5 \nz\n") == "M1 2l2.3-.5 .2 0z"
     assert svg._path("M 0 1.234567 \nC 0.5 1 1 0.5 1 0 \nz") == "M0 1.23C0.5 1 1 0.5 1 0z"

@@ -62,7 +62,7 @@ def section(page: str, name: str) -> str:
 def test_page_loads_nothing(page):
     """Every reference stays within the page, and finds its target there."""
     found = check(page)
-    links = [link for link in found.loads if not link.startswith("data:image/webp;base64,")]
+    links = [link for link in found.loads if not link.startswith(("data:image/webp;base64,", "data:image/png;base64,"))]
     assert all(link.startswith("#") for link in links)
     assert {link[1:] for link in links} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
@@ -76,7 +76,10 @@ def test_page_shows_every_part(page):
     ids = set(check(page).ids)
     assert {"results", "protocol", "tasks", "curves", "hierarchies", "costs", "settings", "again"} <= ids
     assert "missing" not in ids
-    assert page.count("<svg") == 2 + 3 + 3 + 3
+    assert (
+        page.count("<svg") - page.count('<svg class="look"') - page.count('role="img" aria-label="Test')
+        == 2 + 3 + 3 + 3
+    )
     assert "snakemake --cores all" in page
 
 
@@ -136,7 +139,7 @@ def test_long_tables_are_folded(page, tmp_path):
     write_page(wide, tmp_path, tmp_path / "index.html")
     text = (tmp_path / "index.html").read_text()
     assert "<details open><summary>18 rows" in text
-    assert "<details><summary>45 rows" in text
+    assert "<details><summary>60 rows" in text
 
 
 def test_the_menu_names_every_part_that_is_there(page):
@@ -146,12 +149,32 @@ def test_the_menu_names_every_part_that_is_there(page):
 
 
 def test_every_task_shows_its_classes_and_surest_mistakes(page):
-    """Of its best row: a matrix, the figures of each class, twelve pictures; names are escaped."""
+    """Of its best row: a matrix, the figures of each class, twelve pictures with looks; names are escaped."""
     classes = section(page, "classes")
     assert classes.count('<table class="matrix">') == 3
-    assert classes.count('<img src="data:image/webp;base64,') == 3 * 12
+    assert classes.count('<image href="data:image/webp;base64,') == 3 * 12
+    assert classes.count('<image href="data:image/png;base64,') == 3 * 12
+    assert classes.count("half of the attention is on") == 3 * 12
+    assert classes.count("3 before block 7 (frames), 3 before block 10 (dots).") == 3
     assert "two &amp; more" in classes
     assert "two & more" not in classes
+
+
+def test_what_prompts_pick_is_shown_beside_a_row_that_picks_nothing(fresh, tmp_path):
+    """In four mistakes of the most accurate row that picks; a row without looks has no pictures."""
+    for task in fresh.params.grid.tasks:
+        path = fresh.root / Run("vit_mini", task, "vpt", 0).folder
+        for seed in (0, 1):
+            for name in ("run.json", "predictions.parquet"):
+                other = fresh.root / Run("vit_mini", task, "vpt", seed).folder / name
+                one = fresh.root / Run("vit_mini", task, "ship", seed).folder / name
+                (kept := one.read_bytes(), one.write_bytes(other.read_bytes()), other.write_bytes(kept))
+    (path / "looks.json").unlink()
+    aggregate(fresh.params, fresh.root)
+    write_page(fresh.params, fresh.root, tmp_path / "index.html")
+    classes = section((tmp_path / "index.html").read_text(), "classes")
+    assert classes.count("What the prompts of ship pick") == 3
+    assert classes.count('<image href="data:image/webp;base64,') == 2 * 12 + 3 * 4
 
 
 def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
@@ -232,6 +255,28 @@ def test_settings_are_escaped(finished, tmp_path):
 def test_headline_compares_methods_that_have_every_task(means, sentence):
     """And says which mean it means."""
     assert headline(means) == sentence
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"first": "b", "second": "a", "low": 0.011, "high": 0.034, "p_holm": 0.00042, "seeds": 1},
+            " (95\u00a0% interval over test images: +1.1 to +3.4; p\u00a0=\u00a00.00042, corrected).",
+        ),
+        (
+            {"first": "a", "second": "b", "low": -0.04, "high": 0.004, "p_holm": 0.11, "seeds": 3},
+            ", which may be chance (95\u00a0% interval over test images and seeds: "
+            "\u22120.4 to +4.0; p\u00a0=\u00a00.11, corrected).",
+        ),
+    ],
+)
+def test_headline_says_how_sure_a_lead_is(row, words):
+    """As the leader's, whichever of the two comes first in the table; of other pairs and tasks nothing."""
+    means = {"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}, "c": {"group_mean": 0.4}}
+    others = [{**row, "task": "group mean", "second": "c"}, {**row, "task": "digits", "low": 0.5}]
+    found = headline(means, [*others, {**row, "task": "group mean"}])
+    assert found == f"b has the highest group mean, 52.0\u00a0%: 2.0 points above a{words}"
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,22 @@ def test_a_table_is_sorted_by_the_heading_that_is_pressed(chromium, path):
     page.close()
 
 
+def test_looks_lie_on_their_pictures_until_they_are_switched_off(opened):
+    """Each over the whole of its own; by the keyboard, and without a script."""
+    opened.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    pictures = opened.page.locator(".mistakes > li > svg > image")
+    looks = opened.page.locator(".mistakes .look > image")
+    assert pictures.count() == looks.count() == 3 * 12
+    for picture, look in zip(pictures.all()[::12], looks.all()[::12], strict=True):
+        under, over = picture.bounding_box(), look.bounding_box()
+        assert all(abs(under[side] - over[side]) < 0.5 for side in under)
+    switch = opened.page.get_by_label("show what ship looks at").first
+    switch.press("Space")
+    assert not looks.first.is_visible()
+    assert pictures.first.is_visible()
+    assert looks.nth(12).is_visible()  # of another task
+
+
 def test_without_scripts_everything_is_there(chromium, path):
     """Tables are in the order of the experiment, and no button does nothing."""
     context = chromium.new_context(java_script_enabled=False)

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ship.report.inspection import MISTAKES, SQUARE, matrix, mistakes, pairs
+from ship.report.inspection import MISTAKES, PICKS, SQUARE, matrix, mistakes, pairs
+from ship.report.looks import Seen
 from ship.report.outcomes import Outcomes
 from ship.report.thumbnails import ROOM, thumbnails
 
@@ -54,6 +55,12 @@ def outcomes(wrong: int) -> Outcomes:
     return Outcomes([f"k{i}" for i in range(40)], labels, predicted, np.linspace(0.2, 0.9, 40), ["cat", "dog"])
 
 
+def seen(wrong: int) -> Seen:
+    """What a run leaves of them: the surest first, each with a picture of its own number."""
+    lines = [{"key": f"k{i}", "attention": [f"{i:02x}ff", "0000"]} for i in reversed(range(wrong))]
+    return Seen({"grid": [2, 2], "first_patch": 1}, {line["key"]: line for line in lines[:MISTAKES]})
+
+
 @pytest.fixture
 def split(tmp_path, png):
     """Their pictures, in several groups of rows."""
@@ -66,18 +73,20 @@ def split(tmp_path, png):
 
 def test_the_surest_mistakes_come_first(split):
     """At most twelve, each with both names and its own picture."""
-    found = mistakes(outcomes(20), split)
+    found = mistakes(outcomes(20), seen(20), split)
     assert len(found) == MISTAKES
     assert (found[0].actual, found[0].said) == ("cat", "dog")
     assert [one.confidence for one in found] == sorted((one.confidence for one in found), reverse=True)
     assert found[0].picture == thumbnails(split, ["k19"])["k19"]
+    assert found[0].look == seen(20).look("k19")
     assert len({one.picture for one in found}) == MISTAKES
-    assert mistakes(outcomes(0), split) == []
+    assert mistakes(outcomes(20), seen(20), split, 4) == found[:4]
+    assert mistakes(outcomes(0), seen(0), split) == []
 
 
 def test_pictures_are_small(split):
     """A few kilobytes each, whatever the image: nineteen tasks fit on a page."""
-    assert all(len(url) < 8000 for url in thumbnails(split, ["k3", "k30"]).values())
+    assert all(len(one.url) < 8000 for one in thumbnails(split, ["k3", "k30"]).values())
 
 
 def test_pictures_keep_to_their_room(tmp_path, png):
@@ -86,9 +95,9 @@ def test_pictures_keep_to_their_room(tmp_path, png):
     noise.save(tmp_path / "noise.png")
     table = pa.table({"key": ["a"], "image": [(tmp_path / "noise.png").read_bytes()]})
     pq.write_table(table, tmp_path / "n.parquet")
-    room = ROOM // (19 * MISTAKES)
+    room = ROOM // (19 * (MISTAKES + PICKS))
     assert (
-        len(thumbnails(tmp_path / "n.parquet", ["a"], room)["a"])
+        len(thumbnails(tmp_path / "n.parquet", ["a"], room)["a"].url)
         <= room
-        < len(thumbnails(tmp_path / "n.parquet", ["a"])["a"])
+        < len(thumbnails(tmp_path / "n.parquet", ["a"])["a"].url)
     )

@@ -10,7 +10,16 @@ import pytest
 from scipy.stats import binomtest
 
 from ship.errors import BadInput
-from ship.report.statistics import deviation, group_mean, group_means, holm, interval, paired, task_mean
+from ship.report.statistics import (
+    deviation,
+    group_mean,
+    group_means,
+    holm,
+    interval,
+    paired,
+    paired_group_mean,
+    task_mean,
+)
 from ship.report.text import chance
 
 ACCURACIES = {"a": 0.9, "b": 0.7, "c": 0.8, "d": 0.2}
@@ -122,7 +131,30 @@ def test_paired_difference_turns_its_sign_with_the_order():
     assert forth.difference == pytest.approx(first.mean() - second.mean())
     assert (back.difference, back.p) == pytest.approx((-forth.difference, forth.p))
     assert forth.low < forth.difference < forth.high
-    assert paired(first, first) == (0.0, 0.0, 0.0, 1.0)
+    assert paired(first, first) == (0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("better", [0.01, 0.05])
+def test_group_means_are_compared_as_all_images_are(better):
+    """Interval and p are those of images drawn anew, and of random signs, on every task at once."""
+    random, groups = np.random.default_rng(7), {"a": "natural", "b": "natural", "c": "structured"}
+    images, shares = {"a": 300, "b": 900, "c": 500}, {"a": 0.25, "b": 0.25, "c": 0.5}
+    hit = {task: random.random((2, n)) < np.array([[0.7 + better], [0.7]]) for task, n in images.items()}
+    found = paired_group_mean({task: paired(one[:1], one[1:]) for task, one in hit.items()}, groups)
+    differences = {task: one[0].astype(int) - one[1] for task, one in hit.items()}
+    assert found.difference == pytest.approx(sum(shares[task] * d.mean() for task, d in differences.items()))
+    drawn = sum(shares[task] * random.choice(d, (4000, len(d))).mean(1) for task, d in differences.items())
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.002)
+    signs = sum(shares[t] * (d * random.choice([-1, 1], (4000, len(d)))).mean(1) for t, d in differences.items())
+    assert found.p == pytest.approx(np.mean(np.abs(signs) >= abs(found.difference)), abs=0.02)
+
+
+def test_the_group_mean_of_one_task_is_the_task():
+    """Its exact test too; methods that agree on all images do not differ."""
+    first, second = np.random.default_rng(8).random((2, 1, 40)) < np.array([[[0.8]], [[0.6]]])
+    assert paired_group_mean({"a": paired(first, second)}, {"a": "own"}) == paired(first, second)
+    alike = {task: paired(first, first) for task in "ab"}
+    assert paired_group_mean(alike, {"a": "own", "b": "own"}) == (0, 0, 0, 1, 0)
 
 
 def test_paired_test_refuses_other_images():

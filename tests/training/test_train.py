@@ -73,7 +73,7 @@ def test_two_folders_two_equal_runs(tmp_path, monkeypatch, method):
         found.append(contents(tmp_path / name, *LEFT))
     assert found[0] == found[1]
     assert {path.split("/")[-1] for path in found[0]} == {
-        "tuned.safetensors", "log.csv", "predictions.parquet", "run.json"
+        "tuned.safetensors", "log.csv", "predictions.parquet", "looks.json", "run.json"
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ rule report:
         images=expand("data/{task}/test.parquet", **GRID),
         about=expand(f"{RUNS}/run.json", **GRID),
         predictions=expand(f"{RUNS}/predictions.parquet", **GRID),
+        looks=expand(f"{RUNS}/looks.json", **GRID),
         chosen=expand("results/settings/{backbone}/{task}/{method}.json", **GRID),
     output:
         page=report("report/index.html", caption="../report/page.rst", category="Page"),

@@ -13,6 +13,7 @@ rule train:
         tuned="runs/{backbone}/{task}/{method}/{seed}/tuned.safetensors",
         log="runs/{backbone}/{task}/{method}/{seed}/log.csv",
         predictions="runs/{backbone}/{task}/{method}/{seed}/predictions.parquet",
+        looks="runs/{backbone}/{task}/{method}/{seed}/looks.json",
         about="runs/{backbone}/{task}/{method}/{seed}/run.json",
     log:
         "logs/train/{backbone}/{task}/{method}/{seed}.log",

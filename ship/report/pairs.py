@@ -1,0 +1,67 @@
+"""Every method against every other one on the same test images: task by task, and in the group mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from ship.artifacts import Run
+from ship.errors import BadInput
+from ship.report.statistics import Comparison, holm, paired, paired_group_mean
+
+MEAN = "group mean"  # in place of a task; no task has a space in its name
+PAIR = ["backbone", "first", "second"]
+
+
+def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> pd.DataFrame:
+    """A row per backbone, task and pair of methods with the same seeds; `p_holm` is corrected over its family.
+
+    A family is what is said of one baseline: on a backbone, every later method of the grid against the `first`, on all
+    tasks. So a method that is added to the end of the grid adds a row a task to a family, not one for every pair.
+    The last rows compare the group means of methods that have every task of `groups`, which maps a task to its group;
+    they are families of their own.
+    """
+    seeds: dict[tuple[str, str], dict[str, list[int]]] = {}
+    for run in hits:
+        seeds.setdefault((run.backbone, run.task), {}).setdefault(run.method, []).append(run.seed)
+    rows: list[dict[str, Any]] = []
+    for (backbone, task), methods in seeds.items():
+        for first, second in combinations(methods, 2):
+            if (shared := methods[first]) != methods[second]:
+                continue
+            runs = [Run(backbone, task, method, seed) for method in (first, second) for seed in shared]
+            stacked = aligned([hits[run] for run in runs], f"{backbone}/{task}: {first} and {second}")
+            about = {"backbone": backbone, "task": task, "first": first, "second": second}
+            rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
+    columns = ["backbone", "task", "first", "second", *Comparison._fields, "seeds"]
+    table = pd.DataFrame([*rows, *_means(rows, groups)], columns=columns)
+    families = table.groupby(["backbone", "first", table["task"] == MEAN])["p"]
+    return table.assign(p_holm=families.transform(lambda family: holm(list(family))).astype(float))
+
+
+def _means(rows: Sequence[dict[str, Any]], groups: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row per backbone and pair of methods that are compared on every task, of their group means."""
+    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[key] for key in PAIR), {})[row["task"]] = row
+    means = []
+    for pair, tasks in found.items():
+        if tasks.keys() == groups.keys():
+            parts = {task: Comparison(*(row[name] for name in Comparison._fields)) for task, row in tasks.items()}
+            whole = paired_group_mean(parts, groups)._asdict()
+            seeds = min(row["seeds"] for row in tasks.values())
+            means.append({**dict(zip(PAIR, pair, strict=True)), "task": MEAN, **whole, "seeds": seeds})
+    return means
+
+
+def aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_]:
+    """Hits (S, n) of S seeds, which must be on the same images in the same order."""
+    for other in hits[1:]:
+        if not other.index.equals(hits[0].index):
+            raise BadInput(f"{what}: expected the same test images for every run, got others (rerun them)")
+    return np.stack([column.to_numpy() for column in hits])
