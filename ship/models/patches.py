@@ -28,7 +28,7 @@ class PatchEmbedding(nn.Conv2d):
         (first, start), *others = zip(columns, self.weight.flatten(1).split(PART, dim=1), strict=True)
         sums = F.linear(first, start, self.bias)
         for part, weight in others:
-            sums = torch.addmm(sums, part, weight.t())
+            sums.addmm_(part, weight.t())
         return sums.view(*patches.shape[:3], -1).permute(0, 3, 1, 2)
 
 
