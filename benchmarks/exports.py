@@ -59,7 +59,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "vit_tiny.safetensors")
-        backbones.fetch(Backbone(name="vit_tiny", weights=str(given.weights), image_size=given.size), file)
+        backbones.fetch("vit_tiny", Backbone(name="vit_tiny", weights=str(given.weights), image_size=given.size), file)
         vit, made = backbones.load(file)
         images, labels = photos(given.photos, given.images, given.size, made.interpolation)
         classes = int(labels.max()) + 1

@@ -172,7 +172,7 @@ def measured(folder, monkeypatch, task, settings=None):
     params = read_params()
     prepare(task, params.tasks[task], params.data_root, data_folder(task))
     (backbone,) = params.grid.backbones
-    fetch(params.backbones[backbone], backbone_file(backbone))
+    fetch(backbone, params.backbones[backbone], backbone_file(backbone))
     measure_features(params, backbone, task)
     measure_hierarchy(params, backbone, task)
     return params

@@ -105,7 +105,12 @@ def test_unknown_names(tmp_path, arguments, message):
 @pytest.mark.parametrize(
     ("key", "value", "arguments", "message"),
     [
-        (f"backbones.{BACKBONE}.name", "vit_mimi", ["backbone", BACKBONE], "backbone.name: expected one of"),
+        (
+            f"backbones.{BACKBONE}.name",
+            "vit_mimi",
+            ["backbone", BACKBONE],
+            f"backbones.{BACKBONE}.name: expected one of",
+        ),
         (
             f"backbones.{BACKBONE}.name",
             "resnet18",
@@ -116,7 +121,7 @@ def test_unknown_names(tmp_path, arguments, message):
             f"backbones.{BACKBONE}.weights",
             "absent.safetensors",
             ["backbone", BACKBONE],
-            "backbone.weights: expected pretrained, random or a file",
+            f"backbones.{BACKBONE}.weights: expected pretrained, random or a file",
         ),
         (
             "methods.vpt.options",
@@ -148,7 +153,7 @@ def test_weights_of_another_architecture(tmp_path):
 
     write_tensors(tmp_path / "w.safetensors", timm.create_model("vit_tiny_patch16_224", img_size=32).state_dict())
     write_params(tmp_path, {f"backbones.{BACKBONE}.weights": "w.safetensors"})
-    assert "backbone.weights (w.safetensors) for test_vit: " in refused(tmp_path, "backbone", BACKBONE)
+    assert f"backbones.{BACKBONE}.weights (w.safetensors) for test_vit: " in refused(tmp_path, "backbone", BACKBONE)
 
 
 def test_wrong_sha256(vtab):

@@ -23,7 +23,7 @@ def backbone(name: BackboneName, params: Settings = PARAMS) -> None:
 
         read = read_params(params)
         (name,) = parts(read, name, "backbone")
-        fetch(read.backbones[name], backbone_file(name))
+        fetch(name, read.backbones[name], backbone_file(name))
 
 
 @app.command()

@@ -52,8 +52,13 @@ def fill(preset: str, settings: Sequence[str]) -> str:
 
 
 def unreached(params: Params, settings: Sequence[str]) -> list[str]:
-    """A line for each of the KEY=VALUE `settings` of the recipe that has no effect on rows of the grid, and why."""
+    """A line for each of the KEY=VALUE `settings` of the recipe or the data without effect on the grid, and why."""
     given, found = [setting.partition("=")[0] for setting in settings], []
+    if "data_root" in given and not any(params.tasks[name].path for name in params.grid.tasks):
+        found.append(
+            "data_root does not reach any task (none has a `path`; archives=FOLDER is where original archives lie, "
+            "and the preset vtab1k_lists reads the lists of the literature)"
+        )
     for key in (key.removeprefix("train.") for key in given if key.startswith("train.")):
         own: dict[str, str] = {}
         for name in params.grid.methods:

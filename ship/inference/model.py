@@ -26,6 +26,7 @@ from ship.methods.options import check_arguments
 from ship.models.backbones import Preprocessing
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
+from ship.models.patches import remade
 from ship.models.vit import require_plain
 
 
@@ -76,7 +77,9 @@ class Model(nn.Module):
         if not isinstance(self.method, Mergeable):
             can = ", ".join(name for name in METHODS if issubclass(method_class(name), Mergeable))
             raise BadInput(f"merged: expected a method whose changes fit into a plain ViT ({can}), got {self.name}")
-        return self.method.merged().eval()
+        plain = self.method.merged().eval()
+        plain.patch_embed.proj = remade(plain.patch_embed.proj, nn.Conv2d)
+        return plain
 
 
 def wrap(vit: nn.Module, method: str, *, num_classes: int, images: Tensor | None = None, **options: Any) -> Model:

@@ -44,5 +44,5 @@ class Network(nn.Module):
 def network(model: Model, preprocessing: Preprocessing) -> Network:
     """The cheapest form of `model`, in evaluation mode on the CPU: merged, or with folded prompts, or as it is."""
     model.cpu().eval()
-    inner = model.merged() if isinstance(model.method, Mergeable) else model.method
+    inner = model.method.merged() if isinstance(model.method, Mergeable) else model.method
     return Network(inner, preprocessing).eval().requires_grad_(False)

@@ -61,24 +61,24 @@ class Preprocessing(NamedTuple):
     interpolation: str
 
 
-def fetch(settings: Backbone, out: Path) -> None:
-    """Write the backbone that `settings` name to `out`: weights under timm's names, with all that loading needs."""
-    row = BACKBONES.get(settings.name, Row("", timm=settings.name))
-    about, state = _embedded(settings, row) if row.embedded else _from_timm(settings, row)
-    for key in ("image_size", "mean", "std", "interpolation"):
-        if (override := getattr(settings, key)) is not None:
-            about[key] = override
+def fetch(name: str, settings: Backbone, out: Path) -> None:
+    """Write the backbone of the row `name` to `out`: weights under timm's names, with all that loading needs."""
+    key, row = f"backbones.{name}", BACKBONES.get(settings.name, Row("", timm=settings.name))
+    about, state = _embedded(key, settings, row) if row.embedded else _from_timm(key, settings, row)
+    for field in ("image_size", "mean", "std", "interpolation"):
+        if (override := getattr(settings, field)) is not None:
+            about[field] = override
     model = _architecture(about, settings.name)
     if settings.image_size is None and (tokens := model.patch_embed.num_patches) > MANY:
         _log.warning(
             f"backbone {settings.name}: images of {about['image_size']} px are {tokens} tokens a block, against 196 of "
-            "a ViT-B/16: hours and memory in proportion (backbone.image_size=224 resizes the positions)"
+            f"a ViT-B/16: hours and memory in proportion ({key}.image_size=224 resizes the positions)"
         )
-    if (state := _fitted(_given(state, model, settings), model, settings)) is not None:
+    if (state := _fitted(_given(key, state, model, settings), model, settings)) is not None:
         if averages(state):
             about["global_pool"] = "avg"
             model = _architecture(about, settings.name)
-        _check(model, state, settings)
+        _check(key, model, state, settings)
         model.load_state_dict(state)
     named = {"name": settings.name, **({"weights": "random"} if settings.weights == "random" else {})}
     write_tensors(out, {k: v.float() for k, v in model.state_dict().items()}, {**about, **named})
@@ -112,19 +112,19 @@ def pooling(about: dict[str, Any]) -> dict[str, str]:
     return {key: about[key] for key in ("global_pool",) if key in about}
 
 
-def _from_timm(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+def _from_timm(key: str, settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where timm's own weights are asked for, weights of a model of timm."""
     name = row.timm or settings.name
     if new := deprecated(name):
-        raise BadInput(f"backbone.name: expected a name of timm as of today, got {name!r} (it is {new!r} now)")
+        raise BadInput(f"{key}.name: expected a name of timm as of today, got {name!r} (it is {new!r} now)")
     if name.split(".")[0] not in timm.list_models():
         raise unknown(
-            "backbone.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
+            f"{key}.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
         )
-    model = require_plain(_create(name, settings), f"backbone {settings.name}")
+    model = require_plain(_create(key, name, settings), f"backbone {settings.name}")
     notes = " ".join(model.pretrained_cfg.get("notes", ()))
     if "quickgelu" in notes and "quickgelu" not in name:  # these weights were trained with another activation
-        raise BadInput(f"backbone.name: expected timm's quickgelu variant for these weights, got {name}")
+        raise BadInput(f"{key}.name: expected timm's quickgelu variant for these weights, got {name}")
     data = resolve_model_data_config(model)
     about = {key: data[key] for key in ("mean", "std", "interpolation")}
     about |= {"model": name.split(".")[0], "image_size": data["input_size"][-1]}
@@ -136,26 +136,26 @@ def deprecated(name: str) -> str | None:
     return _registry._deprecated_models.get(name)
 
 
-def _create(name: str, settings: Backbone) -> nn.Module:
+def _create(key: str, name: str, settings: Backbone) -> nn.Module:
     sizes = {} if settings.image_size is None else {"img_size": settings.image_size}
     try:
         if settings.weights != "pretrained":
             return timm.create_model(name, num_classes=0)
-        file = {"file": str(_verified(name, settings.sha256))} if settings.sha256 else None
+        file = {"file": str(_verified(key, name, settings.sha256))} if settings.sha256 else None
         return timm.create_model(name, pretrained=True, num_classes=0, pretrained_cfg_overlay=file, **sizes)
     except (OSError, RuntimeError, TypeError) as error:
         reason = (str(error).strip() or "no reason").splitlines()[0]
         raise BadInput(
-            f"backbone.name: expected weights of {name} that timm can fetch, got {type(error).__name__}: {reason} "
-            "(without network, name a file in backbone.weights)"
+            f"{key}.name: expected weights of {name} that timm can fetch, got {type(error).__name__}: {reason} "
+            f"(without network, name a file in {key}.weights)"
         ) from None
 
 
-def _verified(name: str, digest: str) -> Path:
+def _verified(key: str, name: str, digest: str) -> Path:
     """The file that timm's weights `name` lie in, fetched, or fetched before."""
     row = timm.get_pretrained_cfg(name)
     path = hf_hub_download(row.hf_hub_id, row.hf_hub_filename or "model.safetensors")
-    return _compared(Path(path), digest, f"backbone.sha256: weights of {name}")
+    return _compared(Path(path), digest, f"{key}.sha256: weights of {name}")
 
 
 def _compared(path: Path, digest: str, what: str, way_out: str = "") -> Path:
@@ -165,24 +165,26 @@ def _compared(path: Path, digest: str, what: str, way_out: str = "") -> Path:
     return path
 
 
-def _embedded(settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
+def _embedded(key: str, settings: Backbone, row: Row) -> tuple[dict[str, Any], dict[str, Tensor] | None]:
     """Description and, where they are asked for, weights of a backbone in this package."""
     with as_file(files("ship.models") / "weights" / str(row.embedded)) as path:
         if row.sha256:
             _compared(path, row.sha256, str(path), " (reinstall ship)")
         if settings.sha256 and settings.weights == "pretrained":
-            _compared(path, settings.sha256, f"backbone.sha256: weights of {settings.name}")
+            _compared(path, settings.sha256, f"{key}.sha256: weights of {settings.name}")
         state, about = read_tensors(path)
     return about, state if settings.weights == "pretrained" else None
 
 
-def _given(state: dict[str, Tensor] | None, model: VisionTransformer, settings: Backbone) -> dict[str, Tensor] | None:
+def _given(
+    key: str, state: dict[str, Tensor] | None, model: VisionTransformer, settings: Backbone
+) -> dict[str, Tensor] | None:
     """`state`, or what the file that the settings name holds; None: the random weights stay."""
     if settings.weights in ("pretrained", "random"):
         return state
     path = expanded(settings.weights)
     if not path.is_file():
-        raise BadInput(f"backbone.weights: expected pretrained, random or a file, got {settings.weights!r}")
+        raise BadInput(f"{key}.weights: expected pretrained, random or a file, got {settings.weights!r}")
     if settings.sha256:
         _compared(path, settings.sha256, str(path))
     return _read(path, model)
@@ -216,8 +218,8 @@ def _fitted(state: dict[str, Tensor] | None, model: VisionTransformer, settings:
     return {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
 
 
-def _check(model: VisionTransformer, state: dict[str, Tensor], settings: Backbone) -> None:
-    place = f"backbone.weights ({settings.weights}) for {settings.name}"
+def _check(key: str, model: VisionTransformer, state: dict[str, Tensor], settings: Backbone) -> None:
+    place = f"{key}.weights ({settings.weights}) for {settings.name}"
     target = model.state_dict()
     if odd := sorted(target.keys() ^ state.keys()):
         kind = "lacks" if odd[0] in target else "has beside them"

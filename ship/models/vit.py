@@ -15,6 +15,7 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
+from ship.models.patches import PatchEmbedding, remade
 
 ALL = slice(None)
 
@@ -55,6 +56,7 @@ def require_two_layers(vit: VisionTransformer, method: str) -> None:
 def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
+    vit.patch_embed.proj = remade(vit.patch_embed.proj, PatchEmbedding)
     return vit.requires_grad_(False)
 
 

@@ -80,6 +80,15 @@ def test_a_recipe_that_does_not_reach_a_row_is_said():
     assert presets.unreached(params, ["train.epochs=20", "methods.vpt.tasks.digits.train.epochs=20"]) == []
 
 
+def test_a_folder_that_no_task_reads_is_told():
+    """`data_root` is where paths of tasks start; tasks made of archives, and built-in ones, have none."""
+    raw = {**TINY, "grid": {**TINY["grid"], "tasks": ["cifar"]}, "tasks": {"cifar": {"source": "vtab1k"}}}
+    (said,) = presets.unreached(parse_params(raw), ["data_root=lists"])
+    assert said.startswith("data_root does not reach any task (none has a `path`")
+    raw["tasks"]["cifar"] = {"source": "vtab", "path": "cifar"}
+    assert presets.unreached(parse_params(raw), ["data_root=lists"]) == []
+
+
 @pytest.mark.parametrize(
     ("preset", "setting", "message"),
     [

@@ -51,7 +51,7 @@ def test_what_is_refused(params, tmp_path):
     train_run(params, run, lambda record: None)
     assert load(run.folder.relative_to("runs")).classes == [str(digit) for digit in range(10)]
     other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
-    fetch(other, tmp_path / f"backbones/{BACKBONE}.safetensors")
+    fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
         load(run.folder)
 

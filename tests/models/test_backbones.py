@@ -17,7 +17,7 @@ SIZE = 64  # of timm's test_vit, to be quick
 
 def fetched(tmp_path, drop_path=0.0, **settings):
     """A backbone, fetched and loaded."""
-    fetch(Backbone(**{"name": "test_vit", "weights": "random", "image_size": SIZE} | settings), tmp_path / "b")
+    fetch("own", Backbone(**{"name": "test_vit", "weights": "random", "image_size": SIZE} | settings), tmp_path / "b")
     return load(tmp_path / "b", drop_path)
 
 
@@ -81,14 +81,14 @@ def test_stochastic_depth_is_linear_over_blocks(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"name": "vit_tny"}, "backbone.name: expected one of"),
+        ({"name": "vit_tny"}, "backbones.own.name: expected one of"),
         ({"name": "swin_tiny_patch4_window7_224"}, "expected a plain pre-norm ViT of timm, got SwinTransformer"),
         (
             {"name": "test_vit.no_such_tag"},
-            "expected weights of test_vit.no_such_tag that timm can fetch",
+            "backbones.own.name: expected weights of test_vit.no_such_tag that timm can fetch",
         ),
         ({"name": "vit_base_patch16_clip_224.openai", "image_size": 32}, "expected timm's quickgelu variant"),
-        ({"weights": "w.pth"}, "backbone.weights: expected pretrained, random or a file, got 'w.pth'"),
+        ({"weights": "w.pth"}, "backbones.own.weights: expected pretrained, random or a file, got 'w.pth'"),
     ],
 )
 def test_what_is_refused(tmp_path, settings, message):
@@ -131,7 +131,7 @@ def test_pretrained_weights_are_those_of_the_digest(tmp_path, monkeypatch):
         vit, _ = fetched(tmp_path, sha256=digest.upper(), **good)
         assert name == "vit_mini" or torch.equal(vit.cls_token, state["cls_token"])
         with pytest.raises(
-            BadInput, match=f"backbone.sha256: weights of {name}: expected sha256 0{{64}}, got {digest}"
+            BadInput, match=f"backbones.own.sha256: weights of {name}: expected sha256 0{{64}}, got {digest}"
         ):
             fetched(tmp_path, sha256="0" * 64, **good)
 
@@ -240,4 +240,4 @@ def test_many_tokens_are_told(tmp_path, caplog):
     """With the way to have fewer."""
     fetched(tmp_path, name="vit_small_patch14_dinov2", image_size=None)
     assert "1369 tokens a block" in caplog.text
-    assert "backbone.image_size=224" in caplog.text
+    assert "backbones.own.image_size=224" in caplog.text

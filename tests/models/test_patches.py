@@ -1,0 +1,40 @@
+"""The patch embedding is the convolution, but for its rounding, which is less."""
+
+import pytest
+import torch
+from torch import nn
+
+from ship.models.patches import PatchEmbedding, remade
+
+
+def convolution(bias=True):
+    torch.manual_seed(0)
+    return nn.Conv2d(3, 32, 16, stride=16, bias=bias)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_parts_add_up_to_the_convolution(bias):
+    """The same vectors and gradients, also of images that are not square; weights are the same tensors."""
+    plain, images = convolution(bias).double(), torch.randn(2, 3, 32, 48, dtype=torch.float64)
+    own = remade(plain, PatchEmbedding)
+    assert own.weight is plain.weight
+    torch.testing.assert_close(own(images), plain(images))
+    wanted = torch.autograd.grad(plain(images).square().sum(), list(plain.parameters()))
+    found = torch.autograd.grad(own(images).square().sum(), list(own.parameters()))
+    torch.testing.assert_close(found, wanted)
+
+
+@torch.no_grad()
+def test_parts_are_nearer_to_float64_than_one_sum():
+    """Of grey images, whose products are all of a size, the mean error is at most two thirds of the convolution's."""
+    plain, images = convolution(), torch.rand(8, 3, 64, 64) + 1
+    exact = convolution().double()(images.double())
+    parts, one = ((f(images) - exact).abs().mean() for f in (remade(plain, PatchEmbedding), plain))
+    assert parts < one * 2 / 3
+
+
+def test_autocast_keeps_the_convolution():
+    """In bf16 a part more is a rounding more."""
+    plain, images = convolution(), torch.randn(2, 3, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(remade(plain, PatchEmbedding)(images), plain(images))
