@@ -6,7 +6,8 @@
 PYTHON ?= python3
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 BIN := .venv/bin
-INSTALL ?= $(BIN)/uv pip install --compile-bytecode --python $(BIN)/python --build-constraints requirements.lock
+COMPILE ?= --compile-bytecode
+INSTALL ?= $(BIN)/uv pip install $(COMPILE) --python $(BIN)/python --build-constraints requirements.lock
 CHECKED := --require-hashes --requirement
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
