@@ -60,17 +60,18 @@ def said(model, images):
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "options"), CASES)
 def test_every_format_says_what_the_method_says(tmp_path, method, options):
-    """Logits within 1e-4 and the same classes, at other batch sizes than the traced one."""
+    """Logits within 1e-4 and the same classes, at other batch sizes than the traced one.
+
+    What methods that merge leave is timm's plain ViT, whose files differ in numbers alone: LoRA's stand for them.
+    """
     two_blocks = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3).eval()
     model, images = wrapped(two_blocks, method, **options), some_images()
     logits = said(model, images)
-    whole = network(model, MADE)
-    program = formats.trace(whole, MADE.image_size)
-    runs = {
-        "network": whole,
-        "program": formats.write_program(program, tmp_path / "program.pt2"),
-        "onnx": formats.write_onnx(program, tmp_path / "model.onnx", {"classes": model.classes}),
-    }
+    runs = {"network": (whole := network(model, MADE))}
+    if type(whole.model) is not VisionTransformer or method == "lora":
+        program = formats.trace(whole, MADE.image_size)
+        runs["program"] = formats.write_program(program, tmp_path / "program.pt2")
+        runs["onnx"] = formats.write_onnx(program, tmp_path / "model.onnx", {"classes": model.classes})
     for name, run in runs.items():
         assert compared(name, run, images, logits).same_classes == len(images)
         assert compared(name, run, images[:1], logits[:1]).largest_difference <= 1e-4
@@ -92,6 +93,7 @@ def run(tmp_path, monkeypatch, request):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("run", "weights"), [("lora", "merged"), ("ship", "tuned")], indirect=["run"])
 def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     """Without project and clone: from Python, by timm where it is plain, and by the command."""
