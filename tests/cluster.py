@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ import yaml
 from filelock import FileLock
 from project import ROOT
 
-SNAKEMAKE = (sys.executable, str(ROOT / "tests/impatient.py"), "--profile", "slurm")
+SNAKEMAKE = ("python", str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 CONF = Path("/etc/slurm/slurm.conf")  # nowhere else: Snakemake's executor hides SLURM_CONF from srun
 MARK = "ClusterName=shiptest"
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from filelock import FileLock
-from forking import ALL, forking
+from forking import ALL, start
 from project import ROOT, commands_in
 from timm.models.vision_transformer import VisionTransformer
 
@@ -82,11 +82,10 @@ def once(root):
 
 
 @pytest.fixture(scope="session")
-def started(tmp_path_factory):
+def started(once):
     """The folder of commands that start at once, since a process that has imported all of them forks (forking.py)."""
-    place = tmp_path_factory.mktemp("started") / "bin"
-    with forking(ROOT, place, *ALL):
-        yield place
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return once("started", lambda folder: start(ROOT, folder / "bin", ALL, until=run)) / "bin"
 
 
 @pytest.fixture

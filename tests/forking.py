@@ -2,23 +2,25 @@
 
 The commands themselves are the real ones, with the arguments, folder, environment and streams of their caller. Most of
 a tiny job's time goes into importing torch, and tests that run hundreds of them have no other way to end within
-minutes. Who kills such a process kills its fork. What only a start of its own can show (other hash seeds, memory, jobs
-of a cluster) is tested with one.
+minutes. Who kills such a process kills its fork, and what that has started. What only a start of its own can show
+(other hash seeds, memory, a process that is stopped) is tested with one.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +29,7 @@ import torch
 from project import environment_of
 
 from ship.data import decoding
+from ship.experiment.code import Code, digests
 
 MODULES = (
     *("ship.cli", "ship.data.download", "ship.data.prepare", "ship.models.features", "ship.models.hierarchy"),
@@ -38,7 +41,7 @@ WORKFLOW = ("snakemake.cli", "snakemake.workflow", "dvc.cli", "dvc.repo", "dvc.c
 MAINS = {"ship": "ship.cli", "snakemake": "snakemake.cli", "dvc": "dvc.cli"}
 CLIENT = f"""#!{sys.executable} -IS
 import json, os, socket, sys
-place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "socket")
+place = os.path.join(os.path.dirname(os.path.realpath(__file__)), "socket")
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
     line.connect(place)
     socket.send_fds(line, [json.dumps([sys.argv, os.getcwd(), dict(os.environ)]).encode()], [0, 1, 2])
@@ -48,40 +51,66 @@ sys.exit(code[0] if code else 137)
 
 
 @contextmanager
-def forking(folder: Path, place: Path, *names: str) -> Iterator[dict[str, str]]:
-    """The environment of commands in `folder` whose `names` (`ship`) are forked; `place` holds what that takes."""
-    place.mkdir()
-    for name in names or ("ship",):
+def forking(folder: Path, place: Path) -> Iterator[dict[str, str]]:
+    """The environment of commands in `folder` whose `ship` is forked; `place` holds what that takes."""
+    server = start(folder, place, ["ship"], until=os.getpid())
+    environment = environment_of(folder)
+    try:
+        yield {**environment, "PATH": os.pathsep.join([str(place), environment["PATH"]])}
+    finally:
+        os.kill(server, signal.SIGTERM)
+
+
+def start(folder: Path, place: Path, names: Sequence[str], *, until: int) -> int:
+    """Number of a new process that forks for the commands `names`, which lie in `place`; it ends when `until` does."""
+    place.mkdir(parents=True)
+    for name in names:
         client = place / name
         client.write_text(CLIENT)
         client.chmod(0o755)
-    environment = environment_of(folder)
-    words = [sys.executable, __file__, place / "socket", *([] if {*names} <= {"ship"} else WORKFLOW)]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as server:
-        try:
-            assert server.stdout.readline() == b"ready\n"
-            yield {**environment, "PATH": os.pathsep.join([str(place), environment["PATH"]])}
-        finally:
-            server.terminate()
+    words = [sys.executable, __file__, str(until), place / "socket", *([] if {*names} <= {"ship"} else WORKFLOW)]
+    return int(subprocess.run(words, env=environment_of(folder), stdout=subprocess.PIPE, check=True).stdout)
 
 
-def serve(place: str, *modules: str) -> None:
-    """Fork for each command that comes."""
+def all_but(name: str, place: Path, here: Path) -> Path:
+    """A folder `here` with the commands of `place` but one, each of which is a process of its own then."""
+    here.mkdir()
+    for client in place.iterdir():
+        if client.name not in {name, "socket"}:
+            (here / client.name).symlink_to(client)
+    return here
+
+
+def serve(until: str, place: str, *modules: str) -> None:
+    """Load what commands need; print the number of a process that forks for each that comes, while `until` lives."""
     for module in (*MODULES, *modules):
         import_module(module)
     decoding.formats()
+    digests({name: (name, True) for name in Code().methods()})  # half a second of each Snakemake's start
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    gc.freeze()  # else a fork that collects would copy all of it
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
         line.bind(place)
         line.listen(64)
-        print("ready", flush=True)
-        while True:
-            caller, _ = line.accept()
-            with caller:
-                if os.fork() == 0:
-                    line.close()
-                    _answer(caller)
+        if server := os.fork():
+            print(server)
+        else:
+            os.setsid()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that the reader of the number sees its end
+            _fork_for_each(line, os.pidfd_open(int(until)))
+
+
+def _fork_for_each(line: socket.socket, end: int) -> None:
+    """Answer callers until `end` can be read."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    while end not in select.select([line, end], [], [])[0]:
+        caller, _ = line.accept()
+        with caller:
+            if os.fork() == 0:
+                line.close()
+                os.close(end)
+                os.setsid()
+                _answer(caller)
 
 
 def _answer(caller: socket.socket) -> None:
@@ -96,6 +125,8 @@ def _answer(caller: socket.socket) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    python = Path(sys.argv[0]).with_name("python")
+    sys.executable = str(python) if python.exists() else sys.executable  # as an interpreter there would say
     sys.path += [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path not in sys.path]
     try:
         code = _run(Path(sys.argv[0]).name) or 0
@@ -118,15 +149,21 @@ def _run(name: str) -> int | None:
     if name in MAINS:
         return import_module(MAINS[name]).main()
     sys.argv = sys.argv[1:]
-    sys.path.insert(0, str(Path(sys.argv[0]).parent.resolve()))
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    if sys.argv[0] == "-m":
+        sys.argv = sys.argv[1:]
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    elif sys.argv[0] == "-c":
+        exec(sys.argv[1], {"__name__": "__main__"})
+    else:
+        sys.path.insert(0, str(Path(sys.argv[0]).parent.resolve()))
+        runpy.run_path(sys.argv[0], run_name="__main__")
     return None
 
 
 def _end_with(caller: socket.socket) -> None:
-    """Die as the caller has died: it sends nothing more, so the end of what it sends is its own."""
+    """Die as the caller has died, with all that was started: it sends nothing more, so what ends is its own end."""
     caller.recv(1)
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def quiet(trial, epochs, record):
     """Show nothing."""
 
 
+@pytest.mark.usefixtures("at_once")
 def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monkeypatch):
     """The run has the chosen recipe, and what was not searched from its row."""
     params = measured(tmp_path, monkeypatch, TASK, GRID)
@@ -161,6 +162,7 @@ def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, go
     assert seen[0] == ((1, 1) if goes_on else (0, 0))
 
 
+@pytest.mark.usefixtures("at_once")
 def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
     """Nor does it matter whether there is a test split at all."""
     measured(tmp_path, monkeypatch, TASK, SEARCH)

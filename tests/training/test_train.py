@@ -15,7 +15,6 @@ from project import (
     BACKBONE,
     changed,
     command,
-    commands_in,
     contents,
     copied_package,
     edit,
@@ -349,7 +348,8 @@ def test_seeds_differ(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times(tmp_path, monkeypatch, started):
+@pytest.mark.usefixtures("at_once")
+def test_killed_twenty_times(tmp_path, monkeypatch):
     """`kill -9` at twenty random moments, then a last start: the same files as without."""
     settings = {"train.epochs": 80}  # more than twenty starts can finish
     for name in ("whole", "killed"):
@@ -357,11 +357,10 @@ def test_killed_twenty_times(tmp_path, monkeypatch, started):
     done = command("ship", "train", f"{BACKBONE}/{TASK}/ship/0", cwd=tmp_path / "whole")
     assert done.returncode == 0, done.stderr
     chance = random.Random(0)
-    with commands_in(started):
-        environment = environment_of(tmp_path / "killed")
     start = {"args": ("ship", "train", f"{BACKBONE}/{TASK}/ship/0"), "cwd": tmp_path / "killed", "text": True}
+    start["env"] = environment_of(tmp_path / "killed")
     for _ in range(20):
-        with subprocess.Popen(**start, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
+        with subprocess.Popen(**start, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as job:
             lines = chance.randrange(3)  # shortly after that many epochs, or while it starts
             for _ in range(lines):
                 job.stdout.readline()

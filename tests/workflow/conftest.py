@@ -2,6 +2,7 @@
 
 import cluster
 import pytest
+from forking import all_but
 from project import commands_in
 from versioned import TINY_GRID, make_repository, run
 
@@ -16,6 +17,12 @@ def finished(once, started):
             run(repository, "snakemake", "--cores", "2")
 
     return once("finished", make) / "repository"
+
+
+@pytest.fixture
+def but_ship(started, tmp_path):
+    """A folder of commands that start at once, but for `ship`: each is a process of its own."""
+    return all_but("ship", started, tmp_path / "bin")
 
 
 @pytest.fixture(scope="session")

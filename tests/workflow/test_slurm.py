@@ -1,4 +1,7 @@
-"""`snakemake --profile slurm` on a real Slurm: the bytes of a run on one machine, whatever happens to a job."""
+"""`snakemake --profile slurm` on a real Slurm: the bytes of a run on one machine, whatever happens to a job.
+
+Commands are forked, those of jobs too, but where a job is killed by its memory, cancelled, or hangs.
+"""
 
 import contextlib
 import os
@@ -6,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -15,11 +17,11 @@ import pytest
 from cluster import SNAKEMAKE, describe
 from project import ROOT, command, commands_in, contents, environment_of, make_project, write_params
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("at_once")]
 SMALL = {
     "grid.tasks": ["digits"],
     "grid.methods": ["vpt"],
-    "train.epochs": 400,
+    "train.epochs": 160,  # some seconds, within which a job is disturbed
     "compute.device": "auto",  # asks for a GPU, and is content with none
 }
 SEARCH = {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}
@@ -139,7 +141,8 @@ def time(text):
 
 def test_a_cancelled_search_goes_on(project, tmp_path):
     """`scancel` in its second trial: the settings of an undisturbed search, and the first trial is not made again."""
-    settings, chosen = {**SMALL, "methods.vpt.search": SEARCH}, "results/settings/vit_random/digits/vpt.json"
+    settings = {**SMALL, "train.epochs": 100, "methods.vpt.search": SEARCH}
+    chosen = "results/settings/vit_random/digits/vpt.json"
     alone = shutil.copytree(project, tmp_path / "alone", symlinks=True)
     for folder in (project, alone):
         write_params(folder, settings)
@@ -159,8 +162,9 @@ class TestDisturbed:
     """The workflow ends complete, with the bytes of an undisturbed run, and training goes on from its last epoch."""
 
     def test_a_cancelled_job(self, project, reference):
-        """`scancel` of a training."""
-        process = start(project, TRAINED)
+        """`scancel` of a training, where each command is a process of its own."""
+        with commands_in():
+            process = start(project, TRAINED)
         in_training(project)
         cluster.run("scancel", running(project, "train"))
         finish(project, process)
@@ -198,10 +202,11 @@ class TestDisturbed:
         assert went_on(project)
         assert same(project, reference)
 
-    def test_a_job_over_its_time(self, project, reference):
+    def test_a_job_over_its_time(self, project, reference, but_ship):
         """A training that hangs is ended at its limit of a minute; the next one has two."""
         limit = ("train:runtime=attempt", "train:mem_mb=4000", "train:slurm_partition=gpu")
-        process = start(project, "--set-resources", *limit, "--", TRAINED)
+        with commands_in(but_ship):
+            process = start(project, "--set-resources", *limit, "--", TRAINED)
         in_training(project)
         hanging = training(project)
         assert hanging
@@ -215,7 +220,9 @@ class TestDisturbed:
     def test_a_job_over_its_memory(self, project, reference):
         """It is killed, and gets more."""
         limit = ("train:mem_mb=400 * attempt ** 3", "train:slurm_partition=gpu")
-        finish(project, start(project, "--set-resources", *limit, "--", TRAINED))
+        with commands_in():  # Slurm measures its own processes, not those that another one forks
+            process = start(project, "--set-resources", *limit, "--", TRAINED)
+        finish(project, process)
         assert [job["JobState"] for job in jobs(project, "train")][-2:] == ["FAILED", "COMPLETED"]
         assert same(project, reference)
 
@@ -257,7 +264,6 @@ def way_back():
     return [line for line in block.splitlines() if not line.startswith("snakemake --profile slurm  ")]
 
 
-@pytest.mark.usefixtures("at_once")
 def test_two_runs_share_a_gpu(project, reference):
     """Where the profile asks for a part of one, they run there at once."""
     describe(project, gpu_share="shard:1", gpu_partition="shared")
@@ -271,12 +277,11 @@ def test_two_runs_share_a_gpu(project, reference):
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
-@pytest.mark.usefixtures("at_once")
 def test_short_runs_share_a_job(project, reference):
-    """Three of them, one after another, on one GPU."""
-    describe(project, runs_per_job=3)
-    write_params(project, {**SMALL, "grid.seeds": [0, 1, 2]})
-    targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(3)]
+    """Two of them, one after another, on one GPU."""
+    describe(project, runs_per_job=2)
+    write_params(project, {**SMALL, "grid.seeds": [0, 1]})
+    targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(2)]
     said = finish(project, start(project, "--", *targets))
     assert len(re.findall(r"submitted with SLURM jobid", said)) == 1
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
@@ -293,14 +298,15 @@ class TestDoctor:
     """Every check is a line, and the exit code tells whether all hold."""
 
     def doctor(self, folder, *, fails=False):
-        done = command(sys.executable, "workflow/doctor.py", cwd=folder)
+        done = command("python", "workflow/doctor.py", cwd=folder)
         assert bool(done.returncode) == fails, done.stdout + done.stderr
         return done.stdout
 
     def test_a_fit_cluster(self, project):
         """Without a GPU, where none is asked for."""
         write_params(project, {**SMALL, "compute.device": "cpu"})
-        said = self.doctor(project)
+        with commands_in():
+            said = self.doctor(project)
         assert "ok    a cpu job ran and all was well" in said
         assert "FAIL" not in said
         assert not list(project.glob(".doctor-*"))
