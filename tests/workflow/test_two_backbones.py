@@ -11,7 +11,7 @@ from versioned import UP_TO_DATE, commit, make_repository, run, state
 pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("at_once")]
 
 FEW = {"source": "builtin", "train": 20, "val": 8, "test": 8}
-TASKS, METHODS = ["digits", "textures"], ["linear", "vpt", "ship"]
+TASKS, METHODS = ["digits", "textures"], ["linear", "ship"]
 ONE = {"grid.tasks": TASKS, "grid.methods": METHODS, "tasks": dict.fromkeys(TASKS, FEW), "train.epochs": 2}
 LARGE = {"name": "test_vit", "weights": "random", "image_size": 96}
 BOTH = ["vit_random", "vit_random_large"]
