@@ -26,6 +26,7 @@ from project import ROOT
 SNAKEMAKE = ("python", str(ROOT / "tests/impatient.py"), "--profile", "slurm")
 CONF = Path("/etc/slurm/slurm.conf")  # nowhere else: Snakemake's executor hides SLURM_CONF from srun
 MARK = "ClusterName=shiptest"
+SAVED = 5  # seconds, at most, between what slurmctld learns and its file of it (SAVE_MAX_WAIT in its source)
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
 PORT = 16817
 
@@ -152,6 +153,10 @@ class Cluster:
         """Start slurmctld, which takes up what an earlier one left, and wait until it answers."""
         self._start("slurmctld", "slurmctld", "-D", "-f", str(CONF))
         wait(lambda: "UP" in run("scontrol", "ping"), "slurmctld answers")
+
+    def await_saved(self) -> None:
+        """Wait until slurmctld has written down what it knows by now; younger jobs are lost with it."""
+        time.sleep(SAVED)
 
     def start_node(self, node: str) -> None:
         """Start a node's slurmd and wait until jobs may be sent to it."""

@@ -235,6 +235,7 @@ class TestDisturbed:
         """
         process = start(project, TRAINED, command=PATIENT)
         in_training(project)
+        slurm.await_saved()
         slurm.kill("slurmctld")
         slurm.start_controller()
         finish(project, process)
