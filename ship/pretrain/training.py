@@ -113,8 +113,8 @@ def _step(run: _Run, batch: list[Tensor], s: Pretrain, step: int) -> Tensor:
     images = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
     order = _seen(s, step, *place.shape[:2]).to(pixels.device)
     place, ink = (label.take_along_dim(order[..., None], dim=1) for label in (place, ink))
+    rate = learning_rate(s, step)
     for group in run.optimiser.param_groups:
-        rate = learning_rate(s, step)
         group["lr"] = group["lr"].fill_(rate) if isinstance(group["lr"], Tensor) else rate
     learn: Callable[..., Tensor] = partial(_learn, run, s)
     if pixels.is_cuda:
