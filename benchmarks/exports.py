@@ -4,7 +4,8 @@
     python benchmarks/exports.py WEIGHTS PHOTOS --images 64 --methods ship cvpt vpt --batches 1 8 32 --rounds 25
 
 WEIGHTS are ViT-Ti/16's in timm's names, PHOTOS a folder with a sub-folder per class. Each method is trained for some
-steps first, since many start where they change nothing. "From float64" speaks of the images where a file is farthest
+steps first, since many start where they change nothing; its seed is its own, so that it is the same model whichever
+other methods are measured. "From float64" speaks of the images where a file is farthest
 from the model: how far the model and both files are from the model in double precision, so what rounding alone does.
 A file and the bare ViT's of the same format run in turn on one thread, in processor time: the last columns have the
 median of pairs' ratios, so that the speed of the machine and other work on it cancel.
@@ -68,6 +69,7 @@ def main() -> None:
         print(head(given.batches))
         print(line("bare ViT", "", bare, "", speeds(bare, images, given.batches[-1:], given.rounds), ""))
         for name in given.methods:
+            torch.manual_seed(0)
             wrapped = ship.wrap(
                 vit, name, num_classes=classes, images=normalised(images[:: len(images) // MEASURED], made)
             )
@@ -96,7 +98,6 @@ def normalised(images: Tensor, made: backbones.Preprocessing) -> Tensor:
 
 def trained(model: Model, images: Tensor, labels: Tensor, made: backbones.Preprocessing) -> Model:
     """The model in evaluation mode, after a few steps on batches of the images."""
-    torch.manual_seed(0)
     optimiser = torch.optim.AdamW(model.tuned_parameters, lr=LR)
     for _ in range(STEPS):
         chosen = torch.randint(len(images), (TRAINED,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -43,6 +45,7 @@ class Network(nn.Module):
 @torch.no_grad()
 def network(model: Model, preprocessing: Preprocessing) -> Network:
     """The cheapest form of `model`, in evaluation mode on the CPU: merged, or with folded prompts, or as it is."""
-    model.cpu().eval()
-    inner = model.method.merged() if isinstance(model.method, Mergeable) else model.method
-    return Network(inner, preprocessing).eval().requires_grad_(False)
+    method: Method | VisionTransformer = model.cpu().eval().method
+    if isinstance(method, Mergeable):
+        method = copy.deepcopy(method).double().merged().float()  # weights rounded once, not at every step
+    return Network(method, preprocessing).eval().requires_grad_(False)

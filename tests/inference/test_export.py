@@ -1,5 +1,6 @@
 """A model to take away says what the run said, in every file, or is not written."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -22,13 +23,14 @@ from ship.inference import formats
 from ship.inference.card import card
 from ship.inference.export import compared, export
 from ship.inference.network import Network, network
-from ship.methods import METHODS
+from ship.methods import METHODS, method_class
 from ship.models.backbones import Preprocessing
 from ship.training.train import train_run
 
 MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
 CASES = [(name, {}) for name in METHODS]
 CASES += [("ship", {"decoupled": False}), ("ship", {"attribute_length": 0}), ("ship", {"threshold": 2.0})]
+MERGING = [name for name in METHODS if hasattr(method_class(name), "merged")]
 CASES += [("vpt", {"deep": False}), ("lora", {"dora": True})]
 ROWS = {
     "lora": {"method": "lora", "options": {"rank": 2}},
@@ -75,6 +77,16 @@ def test_every_format_says_what_the_method_says(tmp_path, method, options):
     for name, run in runs.items():
         assert compared(name, run, images, logits).same_classes == len(images)
         assert compared(name, run, images[:1], logits[:1]).largest_difference <= 1e-4
+
+
+@pytest.mark.parametrize("method", MERGING)
+def test_merged_weights_are_rounded_once(tiny_vit, method):
+    """They are those of double precision, so that a file adds no error to that of its own arithmetic."""
+    model = wrapped(tiny_vit, method)
+    exact = copy.deepcopy(model.method).double().merged().state_dict()
+    found = network(model, MADE).model.state_dict()
+    assert found.keys() == exact.keys()
+    assert all(torch.equal(tensor, exact[name].float()) for name, tensor in found.items())
 
 
 @pytest.fixture
