@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFT = 600  # seconds without a byte: a process that lives writes a draft within some
+MISTAKES = 12  # the most confident of a run, in its looks.json
 
 
 @contextmanager

@@ -11,17 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ship.data.decoding import PLAIN, Reading, rgb, told
+from ship.data.decoding import PLAIN, Reading, rgb
 from ship.data.pixels import Kept
+from ship.data.reading import open_split, read_encoded, reading_of
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -30,24 +29,7 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-
-
 RESIDENT = 2**30  # bytes of pixels in memory; what is larger lies in a file
-
-
-def read_labels(*paths: Path) -> np.ndarray:
-    """The labels of several parquet files, (n,) int64, one file after the other; no image is read."""
-    found = []
-    for path in paths:
-        with _open(path) as file:
-            found.append(file.read(["label"])["label"].to_numpy().astype(np.int64))
-    return np.concatenate(found)
-
-
-def read_told(path: Path) -> dict[str, Any]:
-    """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
-    with _open(path) as file:
-        return told(file.schema_arrow.metadata)
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
@@ -55,7 +37,7 @@ def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Te
 
     A tensor of more than RESIDENT bytes is a file that is mapped: the system keeps of it what memory has room for.
     """
-    files = {path: _open(path) for path in paths}
+    files = {path: open_split(path) for path in paths}
     whole = _room((sum(file.metadata.num_rows for file in files.values()), 3, size, size), paths[0].parent)
     done = 0
     for path, file in files.items():
@@ -67,17 +49,9 @@ def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Te
 
 
 def read_rows(path: Path, rows: Sequence[int], *, size: int, interpolation: str, threads: int) -> Tensor:
-    """The images of these rows of a parquet file, uint8 (n, 3, size, size); groups of others are not read."""
-    found, first = dict[int, bytes](), 0
-    with _open(path) as file:
-        reading = Reading(**told(file.schema_arrow.metadata))
-        for group in range(file.num_row_groups):
-            end = first + file.metadata.row_group(group).num_rows
-            if own := [row for row in rows if first <= row < end]:
-                table = file.read_row_group(group, ["image"]).take([row - first for row in own])
-                found |= zip(own, table["image"].to_pylist(), strict=True)
-            first = end
-    return pixels([found[row] for row in rows], size, interpolation, threads, reading)
+    """The images of these rows of a parquet file, uint8 (n, 3, size, size)."""
+    encoded, reading = read_encoded(path, rows)
+    return pixels(encoded, size, interpolation, threads, reading)
 
 
 def decode(data: bytes, size: int, interpolation: str, place: str = "image", reading: Reading = PLAIN) -> np.ndarray:
@@ -125,7 +99,7 @@ def stream(
 ) -> Iterator[tuple[list[str], Tensor, Tensor]]:
     """Batches (keys, uint8 images, labels) in the order of the files, one ahead: a large split needs little memory."""
     with ExitStack() as opened, ThreadPoolExecutor(1) as ahead:
-        files = {path: opened.enter_context(_open(path)) for path in paths}
+        files = {path: opened.enter_context(open_split(path)) for path in paths}
         pieces = (_pieces(path, file, size, interpolation, threads) for path, file in files.items())
         found = _batched(chain.from_iterable(pieces), batch_size)
         upcoming = ahead.submit(next, found, None)
@@ -142,9 +116,8 @@ def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, thr
 
     What an earlier process has decoded is not decoded again (`data.pixels`).
     """
-    reading = Reading(**told(file.schema_arrow.metadata))
     kept, done = Kept(path, (file.metadata.num_rows, 3, size, size), interpolation), 0
-    known = kept.known()
+    known, reading = kept.known(), reading_of(file)
     with kept.keeping() as keep:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, None if known is None else ["key", "label"])
@@ -174,16 +147,6 @@ def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
                 keys, images, labels = keys[size:], [x[size:]], [y[size:]]
     if keys:
         yield keys, torch.cat(images), torch.cat(labels)
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    sys.audit("open", str(path), "rb", 0)  # as Python's own open does: pyarrow opens files by itself
-    try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise BadInput(f"{path}: expected a prepared split, found none (ship prepare)") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path}: expected a parquet file, got {' '.join(str(error).split())}") from None
 
 
 def _room(shape: tuple[int, ...], folder: Path) -> Tensor:

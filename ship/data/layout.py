@@ -7,9 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path, PurePosixPath
 
-import pyarrow.parquet as pq
-
 from ship.artifacts import read_json, write_text
+from ship.data.reading import open_split
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS
 from ship.errors import BadInput
@@ -51,7 +50,7 @@ def write_lists(prepared: Path, folder: Path) -> None:
 def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
     """Write the images of a split, a group of rows at a time. Returns the lines of its list."""
     lines = []
-    with pq.ParquetFile(file) as split:
+    with open_split(file) as split:
         for group in range(split.num_row_groups):
             for row in split.read_row_group(group).to_pylist():
                 path = PurePosixPath("images", list_name.removesuffix(".txt"), _name(row["key"], row["image"]))

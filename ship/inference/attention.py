@@ -37,9 +37,11 @@ class Looks(NamedTuple):
 def look(method: Method, images: Tensor) -> Looks:
     """What the method looks at in normalised images (n, 3, S, S), in one pass, in the precision that they have."""
     method.eval()
+    picks: dict[int, Tensor] = {}
     with _watching(method.vit) as seen:
-        picks = method.picks(images) if isinstance(method, Picking) else {}
-        if not isinstance(method, Picking):
+        if isinstance(method, Picking):
+            picks = method.picks(images)
+        else:
             method(images)
     attention = _of_class_token(*seen[0]) if reads_class_token(method.vit) else None
     return Looks(attention, {block: chosen.cpu() for block, chosen in picks.items()})

@@ -45,7 +45,7 @@ class Network(nn.Module):
 @torch.no_grad()
 def network(model: Model, preprocessing: Preprocessing) -> Network:
     """The cheapest form of `model`, in evaluation mode on the CPU: merged, or with folded prompts, or as it is."""
-    method: Method | VisionTransformer = model.cpu().eval().method
+    inner = method = model.cpu().eval().method
     if isinstance(method, Mergeable):
-        method = copy.deepcopy(method).double().merged().float()  # weights rounded once, not at every step
-    return Network(method, preprocessing).eval().requires_grad_(False)
+        inner = copy.deepcopy(method).double().merged().float()  # merged weights are rounded once
+    return Network(inner, preprocessing).eval().requires_grad_(False)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ship.artifacts import backbone_file, data_folder, features_file, measured_of, write_tensors
 from ship.compute import set_up
-from ship.data.images import normaliser, read_labels, stream
+from ship.data.images import normaliser, stream
+from ship.data.reading import read_labels
 from ship.experiment.params import Params
 from ship.models import backbones
 from ship.models.vit import embed, pass_block, pool, read_after

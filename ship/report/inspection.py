@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from ship.artifacts import Run, data_folder
+from ship.artifacts import MISTAKES, Run, data_folder
 from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.looks import Look, Seen, read_looks
@@ -20,8 +20,7 @@ from ship.report.outcomes import Outcomes, read_outcomes
 from ship.report.quality import confusion, reliability
 from ship.report.thumbnails import ROOM, Picture, thumbnails
 
-MISTAKES = 12  # of the most accurate row, at most
-PICKS = 4  # of a further row, which picks tokens
+PICKS = 4  # mistakes of a further row, which picks tokens
 PAIRS = 15  # of confused classes
 SQUARE = 20  # classes of a matrix
 

@@ -8,10 +8,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from PIL import Image
 
-from ship.data.decoding import PLAIN, Reading, rgb, told
+from ship.data.decoding import PLAIN, Reading, rgb
+from ship.data.reading import read_encoded, read_keys
 
 SIDE = 96  # pixels at most
 ROOM = 600_000  # characters of all pictures of a page
@@ -39,16 +39,9 @@ def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str
 
     A picture that does not get so small is as small as it gets.
     """
-    found = {}
-    with pq.ParquetFile(split) as file:
-        reading = Reading(**told(file.schema_arrow.metadata))
-        for group in range(file.num_row_groups):
-            named = file.read_row_group(group, columns=["key"])["key"].to_pylist()
-            if places := [place for place, key in enumerate(named) if key in keys]:  # else its images are not read
-                rows = file.read_row_group(group, columns=["key", "image"]).take(places)
-                for key, data in zip(rows["key"].to_pylist(), rows["image"].to_pylist(), strict=True):
-                    found[key] = _picture(data, room, reading)
-    return found
+    places = {key: row for row, key in enumerate(read_keys(split)) if key in keys}
+    encoded, reading = read_encoded(split, [*places.values()])
+    return {key: _picture(data, room, reading) for key, data in zip(places, encoded, strict=True)}
 
 
 def _picture(data: bytes, room: int, reading: Reading = PLAIN) -> Picture:

@@ -26,7 +26,8 @@ from ship.artifacts import (
     sha256,
 )
 from ship.compute import Compute
-from ship.data.images import batches, normaliser, read_labels, read_pixels, stream
+from ship.data.images import batches, normaliser, read_pixels, stream
+from ship.data.reading import read_labels
 from ship.errors import BadInput
 from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, batch_size, predict, readied

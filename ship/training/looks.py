@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ship.artifacts import MISTAKES
 from ship.compute import Compute
 from ship.data.images import normaliser, read_rows
 from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
 from ship.methods.base import Method, Probe
 from ship.training.fit import Prepared
-
-MISTAKES = 12  # of which the page shows pictures
 
 
 def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Path, compute: Compute) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ship.artifacts import (
     write_text,
 )
 from ship.compute import Compute, environment, set_up
-from ship.data.images import read_told
+from ship.data.reading import read_told
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions

@@ -14,7 +14,6 @@ from ship.data.images import (
     decode,
     normaliser,
     pixels,
-    read_labels,
     read_pixels,
     read_rows,
     stream,
@@ -43,8 +42,6 @@ def test_splits_are_read_one_after_the_other(digits):
     """Several files give the rows of the first, then those of the second."""
     paths = digits / "train.parquet", digits / "val.parquet"
     both = rows(*paths)
-    assert read_labels(*paths).dtype == np.int64
-    assert read_labels(*paths).tolist() == both["label"].tolist()
     found = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
     assert torch.equal(found, pixels(both["image"].tolist(), 16, "bilinear", 2))
 
@@ -82,15 +79,6 @@ def mapping_of(tensor):
         if start <= place < end:
             return line
     raise AssertionError
-
-
-@pytest.mark.parametrize(("text", "message"), [(None, "found none"), ("no parquet", "expected a parquet file")])
-def test_broken_split_is_refused(tmp_path, text, message):
-    """An absent or broken file is the user's to put right."""
-    if text:
-        (tmp_path / "train.parquet").write_text(text)
-    with pytest.raises(BadInput, match=rf"train.parquet: .*{message}"):
-        read_labels(tmp_path / "train.parquet")
 
 
 @pytest.mark.parametrize("interpolation", RESAMPLING)

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ship.data.images import read_labels, read_pixels
+from ship.data.images import read_pixels
 from ship.data.prepare import prepare, summary
+from ship.data.reading import read_labels
 from ship.data.sources.splits import Item, Listing
 from ship.errors import BadInput
 from ship.experiment.params import Task

@@ -8,6 +8,7 @@ import torch
 from ship.data import images, pixels
 from ship.data.images import read_pixels, stream
 from ship.data.prepare import prepare
+from ship.data.reading import open_split
 from ship.experiment.params import Task
 
 SIZE = {"size": 16, "interpolation": "bilinear", "threads": 1}
@@ -76,7 +77,7 @@ def test_a_change_in_memory_does_not_reach_the_file(splits):
 
 def test_who_stops_in_the_middle_keeps_nothing(splits):
     """Neither half a file nor its draft."""
-    with images._open(splits[0]) as file:
+    with open_split(splits[0]) as file:
         pieces = images._pieces(splits[0], file, *SIZE.values())
         next(pieces)
         pieces.close()

@@ -6,7 +6,7 @@ import sys
 import pandas as pd
 import pytest
 
-from ship.data.images import read_labels
+from ship.data.reading import read_labels
 from ship.data.sealing import seal
 from ship.errors import BadInput
 

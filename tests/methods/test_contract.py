@@ -79,7 +79,7 @@ def make(tiny_vit, statistics):
     def make(name, options):
         torch.manual_seed(1)
         with torch.device("cpu"):  # where runs build it, too
-            known = {name: tensor.cpu() for name, tensor in statistics.items()}
+            known = {key: tensor.cpu() for key, tensor in statistics.items()}
             model = build(name, copy.deepcopy(tiny_vit).cpu(), CLASSES, options, known)
         return model.to(torch.get_default_device())
 

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ship.report.inspection import MISTAKES, PICKS, SQUARE, matrix, mistakes, pairs
+from ship.artifacts import MISTAKES
+from ship.report.inspection import PICKS, SQUARE, matrix, mistakes, pairs
 from ship.report.looks import Seen
 from ship.report.outcomes import Outcomes
 from ship.report.thumbnails import ROOM, thumbnails

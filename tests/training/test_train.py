@@ -25,7 +25,7 @@ from project import (
 
 from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
 from ship.compute import set_up
-from ship.data.images import read_labels
+from ship.data.reading import read_labels
 from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params

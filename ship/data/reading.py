@@ -1,0 +1,66 @@
+"""Prepared splits as they lie on disk: parquet files of `key`, `image` (encoded) and `label`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ship.data.decoding import Reading, told
+from ship.errors import BadInput
+
+
+def open_split(path: Path) -> pq.ParquetFile:
+    """A split to be read piece by piece. Raises BadInput where there is none, or something else."""
+    sys.audit("open", str(path), "rb", 0)  # as Python's own open does: pyarrow opens files by itself
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise BadInput(f"{path}: expected a prepared split, found none (ship prepare)") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(f"{path}: expected a parquet file, got {' '.join(str(error).split())}") from None
+
+
+def read_keys(path: Path) -> list[str]:
+    """The keys of a split's images, in its order; no image is read."""
+    with open_split(path) as file:
+        found: list[str] = file.read(["key"])["key"].to_pylist()
+        return found
+
+
+def read_labels(*paths: Path) -> np.ndarray:
+    """The labels of several splits, (n,) int64, one file after the other; no image is read."""
+    found = []
+    for path in paths:
+        with open_split(path) as file:
+            found.append(file.read(["label"])["label"].to_numpy().astype(np.int64))
+    return np.concatenate(found)
+
+
+def read_told(path: Path) -> dict[str, Any]:
+    """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
+    with open_split(path) as file:
+        return told(file.schema_arrow.metadata)
+
+
+def reading_of(file: pq.ParquetFile) -> Reading:
+    """How the images of an open split are to be read."""
+    return Reading(**told(file.schema_arrow.metadata))
+
+
+def read_encoded(path: Path, rows: Sequence[int]) -> tuple[list[bytes], Reading]:
+    """The encoded images of these rows, and how they are to be read; groups of other rows are not read."""
+    found, first = dict[int, bytes](), 0
+    with open_split(path) as file:
+        for group in range(file.num_row_groups):
+            end = first + file.metadata.row_group(group).num_rows
+            if own := [row for row in rows if first <= row < end]:
+                table = file.read_row_group(group, ["image"]).take([row - first for row in own])
+                found |= zip(own, table["image"].to_pylist(), strict=True)
+            first = end
+        return [found[row] for row in rows], reading_of(file)
