@@ -30,7 +30,7 @@ from ship.artifacts import Run
 from ship.training.train import train_run
 params = read_params("params.yaml")
 for seed in params.grid.seeds:
-    train_run(params, Run("vit_mini", "digits", "ship", seed), lambda record: None)
+    train_run(params, Run("vit_mini", "digits", "ship", seed), lambda epochs, record: None)
 """
 
 

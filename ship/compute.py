@@ -20,6 +20,8 @@ from ship.experiment import params
 
 _log = logging.getLogger(__name__)
 
+LIBRARIES = ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")  # that decide bits
+
 
 class Compute(NamedTuple):
     """What `set_up` chose."""
@@ -135,7 +137,10 @@ def environment(compute: Compute) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{name: version(name) for name in ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm")},
+        **{
+            name: version(name)
+            for name in ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")
+        },
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

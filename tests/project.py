@@ -43,7 +43,7 @@ TINY = {
         "textures": {"source": "builtin", "train": 30, "val": 10, "test": 20},
     },
     "methods": {
-        "linear": {"method": "linear", "train": {"lr": 0.01}},
+        "linear": {"method": "linear", "train": {"lr": 0.01, "steps": 8}},
         "vpt": {"method": "vpt", "options": {"prompt_length": 2}},
         "ship": {"method": "ship", "options": {"prompt_length": 2}},
     },

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @app.command()
 def backbone(name: BackboneName, params: Settings = PARAMS) -> None:
-    """Fetch a backbone's weights into one file, with their preprocessing."""
+    """Fetch a backbone's weights into one file, with their preprocessing. `list` shows those that have a name here."""
+    if name == "list":
+        from ship.models.backbones import overview
+
+        print(overview())
+        return
     with unchanged("backbone"):
         from ship.models.backbones import fetch
 
@@ -74,23 +79,16 @@ def search(row: Row, params: Settings = PARAMS) -> None:
 @app.command()
 def train(run: RunName, params: Settings = PARAMS) -> None:
     """Train on train and val, then predict test once. Goes on where a killed run stopped."""
-    from ship.experiment.settings import read_settings
-
     phases, read = Phases(), read_params(params)
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
-    recipe = read_settings(read, name, task, method).recipe
     with unchanged("train", read.methods[method].method) as code:
         with phases("imports"):
-            from ship.methods.options import check_row
-            from ship.training.fit import images_of
             from ship.training.train import train_run
 
-        check_row(read, method, task)
-        epochs = recipe.for_images(images_of(task)).epochs
-        with progress(epochs, run) as show:
+        with progress(1, run) as show:
 
-            def tell(record: Epoch) -> None:
-                show(record.epoch + 1, epoch_line(record, epochs))
+            def tell(epochs: int, record: Epoch) -> None:
+                show((record.epoch + 1) / epochs, epoch_line(record, epochs))
 
             train_run(read, Run(name, task, method, int(seed)), tell, code, phases)
         print(f"{run}: {phases}")

@@ -96,7 +96,6 @@ class Train(Settings):
             "and one change of colour or shape"
         ),
     ] = "none"
-
     head: Annotated[
         Literal["random", "ridge"],
         Field(description="where it starts; ridge: ridge regression on the features of the training images"),
@@ -115,16 +114,8 @@ class Train(Settings):
     def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Without the keys of LATER that nobody asks for, as in what was written before there were such keys."""
         fields = type(self).model_fields
-        return {k: value for k, value in handler(self).items() if k not in LATER or value != fields[k].default}
-
-    def steps_an_epoch(self, images: int) -> int:
-        """Optimiser steps: a last batch that is not full is left out, unless it is the only one."""
-        return max(1, images // self.batch_size)
-
-    def for_images(self, images: int) -> Train:
-        """The recipe with as many epochs as `steps` take on that many images, and warm-up in proportion."""
-        epochs = max(self.epochs, math.ceil((self.steps or 0) / self.steps_an_epoch(images)))
-        return self.model_copy(update={"epochs": epochs, "warmup_epochs": self.warmup_epochs * epochs // self.epochs})
+        later = LATER - {"consistency_weight"} if self.consistency else LATER  # then its default counts
+        return {k: value for k, value in handler(self).items() if k not in later or value != fields[k].default}
 
 
 class Range(Settings):

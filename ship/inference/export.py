@@ -96,7 +96,8 @@ def read(run: Path, count: int, threads: int) -> Subject:
         logits.append(answer(model.method, normalise(batch), autocast))
         if sum(map(len, pixels)) >= count:
             break
-    subject = Subject(run, about, model, made, split.parent.name, torch.cat(pixels), torch.cat(logits))
+    first = torch.cat(pixels)[:count], torch.cat(logits)[:count]
+    subject = Subject(run, about, model, made, split.parent.name, *first)
     _check_run(subject)
     return subject
 

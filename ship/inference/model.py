@@ -90,7 +90,7 @@ def wrap(vit: nn.Module, method: str, *, num_classes: int, images: Tensor | None
         method: A key of `ship.methods.METHODS`.
         num_classes: C, at least 1.
         images: (n, 3, S, S), normalised as the ViT wants them: what a method asks to have measured on training images
-            (SHIP: affinity and prototypes) is measured on these. Other methods need none.
+            (ship: affinity and prototypes; shared_adapter: affinity) is measured on these. Other methods need none.
         options: The method's keyword arguments; and its statistics, where they have been measured before.
 
     Raises:
@@ -120,7 +120,7 @@ def copied(vit: nn.Module, what: str) -> VisionTransformer:
 
 @torch.no_grad()
 def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Tensor | None) -> dict[str, Tensor]:
-    """Affinity and prototypes of the plain `vit` on `images`, as `ship hierarchy` measures them by default."""
+    """What is asked for of the plain `vit` on `images`, as `ship hierarchy` measures it by default."""
     size = (3, *vit.patch_embed.img_size)
     if images is None:
         raise BadInput(
@@ -138,11 +138,12 @@ def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Te
         raise BadInput(f"{what}: images: expected finite numbers, got nan or inf")
     device = next(vit.parameters()).device
     blocks = torch.cat([features(vit, batch.to(device).float())[0].cpu() for batch in images.split(BATCH)], dim=1)
-    settings = Hierarchy()
-    return {
-        "affinity": affinity(blocks),
-        "prototypes": prototypes(blocks[-1], settings.prototypes, settings.seed),
-    }
+    settings, found = Hierarchy(), dict[str, Tensor]()
+    if "affinity" in asked:
+        found["affinity"] = affinity(blocks)
+    if "prototypes" in asked:
+        found["prototypes"] = prototypes(blocks[-1], settings.prototypes, settings.seed)
+    return found
 
 
 def frozen(method: Method) -> str:

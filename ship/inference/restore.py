@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -63,7 +64,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
         raise BadInput(f"{file}: expected vit=, the ViT that was tuned, beside a file without a backbone, got none")
     if lacking := [name for name in method_class(about["method"]).statistics if name not in state]:
         raise BadInput(f"{file}: expected the tensor {lacking[0]}, found none")
-    method = build(about["method"], plain, len(about["classes"]), about["options"], state)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
+        method = build(about["method"], plain, len(about["classes"]), about["options"], state)
     load_tuned(method, state, str(file))
     if "frozen" in about and frozen(method) != about["frozen"]:
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")

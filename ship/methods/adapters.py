@@ -36,6 +36,7 @@ from ship.models.vit import (
     pool,
     project_out,
     read_after,
+    tune_biases,
 )
 
 
@@ -106,13 +107,15 @@ class AdaptFormer(Method):
 
 
 class AdapterPlus(Method):
-    """Tuned: L (2 D R + R + 2 D) for rank R, and the head."""
+    """Tuned: L (2 D R + R + 2 D) for rank R, and the head. With `biases`, all of the backbone's too: not in the paper."""
 
     takes_noise = True
 
-    def __init__(self, vit: VisionTransformer, num_classes: int, *, rank: Positive = 8) -> None:
+    def __init__(self, vit: VisionTransformer, num_classes: int, *, rank: Positive = 8, biases: bool = False) -> None:
         super().__init__()
         self.vit = freeze(vit)
+        if biases:
+            tune_biases(vit)
         self.noise = quiet(vit)
         self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, rank, nn.GELU()) for _ in vit.blocks)
         for layer in self.adapters.modules():

@@ -52,6 +52,11 @@ BACKBONES: dict[str, Row] = {
 }
 
 
+def overview() -> str:
+    """A line for every row of BACKBONES."""
+    return "\n".join(f"{name:<16} {row.about}" for name, row in BACKBONES.items())
+
+
 class Preprocessing(NamedTuple):
     """How an image becomes the backbone's input; it belongs to the weights."""
 
@@ -96,15 +101,16 @@ def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preproc
 def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> VisionTransformer:
     """The ViT that `about` describes, without head: by timm's name, or by the arguments of a VisionTransformer."""
     sizes = {"img_size": about["image_size"], "num_classes": 0, "drop_path_rate": drop_path, **pooling(about)}
-    torch.manual_seed(0)  # random weights are the same everywhere
-    if isinstance(about["model"], dict):
-        return VisionTransformer(**{**about["model"], **sizes})
-    try:
-        return require_plain(timm.create_model(about["model"], **sizes), f"backbone {name}")
-    except TypeError as error:  # timm's convolutional models take no img_size
-        raise BadInput(
-            f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}"
-        ) from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # random weights are the same everywhere
+        if isinstance(about["model"], dict):
+            return VisionTransformer(**{**about["model"], **sizes})
+        try:
+            return require_plain(timm.create_model(about["model"], **sizes), f"backbone {name}")
+        except TypeError as error:  # timm's convolutional models take no img_size
+            raise BadInput(
+                f"backbone {name}: expected a plain pre-norm ViT of timm, got a model that refuses: {error}"
+            ) from None
 
 
 def pooling(about: dict[str, Any]) -> dict[str, str]:

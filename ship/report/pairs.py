@@ -24,7 +24,7 @@ def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> p
     A family is what is said of one baseline: on a backbone, every later method of the grid against the `first`, on all
     tasks. So a method that is added to the end of the grid adds a row a task to a family, not one for every pair.
     The last rows compare the group means of methods that have every task of `groups`, which maps a task to its group;
-    they are families of their own.
+    on a backbone, all of them are one family, since a reader looks for the largest.
     """
     seeds: dict[tuple[str, str], dict[str, list[int]]] = {}
     for run in hits:
@@ -40,7 +40,7 @@ def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> p
             rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
     columns = ["backbone", "task", "first", "second", *Comparison._fields, "seeds"]
     table = pd.DataFrame([*rows, *_means(rows, groups)], columns=columns)
-    families = table.groupby(["backbone", "first", table["task"] == MEAN])["p"]
+    families = table.groupby(["backbone", table["first"].mask(table["task"] == MEAN, MEAN)])["p"]
     return table.assign(p_holm=families.transform(lambda family: holm(list(family))).astype(float))
 
 

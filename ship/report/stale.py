@@ -10,7 +10,9 @@ from typing import Any
 from ship.artifacts import Run, backbone_file, data_folder, hierarchy_file, read_json, sha256
 from ship.errors import BadInput
 from ship.experiment.code import Code
+from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import Params
+from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
 from ship.report.aggregate import WATCHED
 
@@ -34,19 +36,15 @@ class Now:
         return {name: sha256(path) if path.exists() else None for name, path in files.items()}
 
     @cached_property
-    def images(self) -> dict[str, dict[str, str]]:
-        """Digest of every split of every task."""
-        found = {}
-        for task in self.params.grid.tasks:
-            path = self.root / data_folder(task) / "task.json"
-            splits = read_json(path)["splits"] if path.exists() else {}
-            found[task] = {split: part["sha256"] for split, part in splits.items()}
-        return found
+    def splits(self) -> dict[str, dict[str, Any]]:
+        """What is known of every split of every task."""
+        files = {task: self.root / data_folder(task) / "task.json" for task in self.params.grid.tasks}
+        return {task: read_json(path)["splits"] if path.exists() else {} for task, path in files.items()}
 
     @cached_property
     def hierarchies(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Prototypes and seed of every hierarchy."""
-        files = {(b, t): self.root / hierarchy_file(b, t, ".json") for b in self.weights for t in self.images}
+        files = {(b, t): self.root / hierarchy_file(b, t, ".json") for b in self.weights for t in self.splits}
         read = {place: read_json(path) if path.exists() else {} for place, path in files.items()}
         return {place: {key: about.get(key) for key in ("prototypes", "seed")} for place, about in read.items()}
 
@@ -56,18 +54,24 @@ class Now:
             self._settings[row] = wanted_settings(self.params, *row, self.root)
         return self._settings[row]
 
+    def recipe(self, row: tuple[str, str, str]) -> dict[str, Any]:
+        """That of its settings, with as many epochs as it has on the task's images, where they are there."""
+        recipe, splits = Train(**self.settings(row)["train"]), self.splits[row[1]].items()
+        images = sum(part["images"] for split, part in splits if split in TRAINING)
+        return (for_images(recipe, images) if images else recipe).model_dump()
+
     def about(self, run: Run) -> dict[str, Any]:
         """What `run.json` would say of the run. Raises BadInput where its settings have yet to be chosen."""
-        method, settings = self.params.methods[run.method].method, self.settings(run[:3])
+        method, splits = self.params.methods[run.method].method, self.splits[run.task]
         return {
             "method": method,
-            "options": settings["options"],
-            "train": settings["train"],
+            "options": self.settings(run[:3])["options"],
+            "train": self.recipe(run[:3]),
             "protocol": self.params.protocol,
             "compute": self.params.compute.model_dump(),
             "hierarchy": self.hierarchies[run.backbone, run.task],
             "backbone": {"sha256": self.weights[run.backbone]},
-            "data": self.images[run.task],
+            "data": {split: part["sha256"] for split, part in splits.items()},
             "code": self.code.modules("train", method),
         }
 

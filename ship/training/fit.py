@@ -29,6 +29,7 @@ from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_pixels, stream
 from ship.data.reading import read_labels
 from ship.errors import BadInput
+from ship.experiment.length import TRAINING, steps_an_epoch
 from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
@@ -42,7 +43,6 @@ from ship.training.objective import Batch, Objective, balanced
 from ship.training.resume import Keeper, Origin, Progress, identity
 from ship.training.ridge import start_head
 
-TRAINING = ("train", "val")
 Timed = Callable[[str], AbstractContextManager[object]]  # of what a block does
 RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
 
@@ -122,7 +122,7 @@ def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullco
 
     weights = balanced(labels, len(classes)).to(compute.device) if recipe.class_weights == "balanced" else None
     objective = Objective(recipe, len(labels), len(classes), weights)
-    steps = recipe.steps_an_epoch(len(labels))
+    steps = steps_an_epoch(recipe, len(labels))
     return Prepared(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
 
 

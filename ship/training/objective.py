@@ -40,11 +40,11 @@ class Objective:
     """Cross-entropy of smoothed labels, mean over images, weighted by class where there are `weights` (C,); penalty.
 
     With `consistency` (PACE, Ni et al., NeurIPS 2024) the penalty has `consistency_weight` times the squared distance
-    of the logits of two views, mean over images. Views differ in their noise (`models.noise`) and in dropout alone;
-    cross-entropy is that of the first. `two-pass`: both views in every step, at twice the cost. `lazy`: in every second
+    of the logits of two views, mean over images; cross-entropy is that of the first. `two-pass`: both views in every
+    step, at twice the cost; they differ in their noise (`models.noise`) and in dropout alone. `lazy`: in every second
     step the first half of the batch is seen twice, in the others all of it once. `fast`: the second view is what the
-    image's logits were when it was last seen; when it is seen for the first time there is none, and no distance (the
-    paper's program has zeros there).
+    image's logits were when it was last seen, of the weights of then; when it is seen for the first time there is none,
+    and no distance (the paper's program has zeros there).
     """
 
     def __init__(self, recipe: Train, images: int, classes: int, weights: Tensor | None = None) -> None:

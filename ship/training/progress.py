@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def progress(total: int, title: str) -> Iterator[Callable[[int, str], None]]:
+def progress(total: int, title: str) -> Iterator[Callable[[float, str], None]]:
     """A function that shows how much of `total` is done, with a text."""
     if not sys.stderr.isatty():
         yield lambda _, text: print(f"{title}: {text}", flush=True)

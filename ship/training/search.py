@@ -22,11 +22,12 @@ from ship.compute import Compute, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput, Unfit
+from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.methods.options import check_row
-from ship.training.fit import TRAINING, Setup, fit, images_of, origin_of, prepare, validate
+from ship.training.fit import Setup, fit, images_of, origin_of, prepare, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
 
@@ -126,8 +127,7 @@ def _setup(params: Params, backbone: str, task: str, method: str, search: Search
         options, recipe = params.options_of(method, task, chosen), params.train_of(method, task, chosen)
     except ValueError as error:
         raise BadInput(f"params.yaml: {error}") from None
-    if recipe.steps is not None:
-        recipe = recipe.for_images(images_of(task, TRAINING[:1]))
+    recipe = for_images(recipe, images_of(task, TRAINING[:1]))
     kind = params.methods[method].method
     return Setup(backbone, task, kind, options, recipe, search.seed, TRAINING[:1])
 

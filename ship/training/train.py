@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ from ship.artifacts import (
 )
 from ship.compute import Compute, environment, set_up
 from ship.data.reading import read_told
+from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
@@ -59,19 +61,20 @@ class Outcome(NamedTuple):
 def train_run(
     params: Params,
     run: Run,
-    show: Callable[[Epoch], None],
+    show: Callable[[int, Epoch], None],
     code: Mapping[str, str] = MappingProxyType({}),
     part: Timed = nullcontext,
 ) -> None:
     """Train, predict the test split once, and write what the run leaves: its five files.
 
     A run that was killed goes on from the last epoch that it saved, with the same bits in the end. What is known of the
-    `code` that computes it, digests by module, is kept with it; `part` is entered around each part of the work.
+    `code` that computes it, digests by module, is kept with it; `part` is entered around each part of the work;
+    `show` is given the number of epochs and each of them.
     """
     check_row(params, run.method, run.task)
     options, told, _ = read_settings(params, run.backbone, run.task, run.method)
-    recipe = told.for_images(images := images_of(run.task))
-    if (steps := recipe.epochs * recipe.steps_an_epoch(images)) < ENOUGH:
+    recipe = for_images(told, images := images_of(run.task))
+    if (steps := recipe.epochs * steps_an_epoch(recipe, images)) < ENOUGH:
         _log.warning(
             f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
             f"(train.steps={ENOUGH} or more trains longer)"
@@ -88,7 +91,7 @@ def train_run(
 
     watch = peek if params.protocol == "best-test-epoch" else None
     with part("training"):
-        progress = fit(setup, prepared, compute, run.folder / RESUME, show, watch)
+        progress = fit(setup, prepared, compute, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
         found, keys = predictions(prepared, test, compute)
     with part("looks"):

@@ -8,6 +8,7 @@ import yaml
 from project import EXPERIMENTS, ROOT
 
 from ship.errors import BadInput
+from ship.experiment.length import for_images
 from ship.experiment.params import Compute, Hierarchy, Task, json_schema, parse_params, read_params
 from ship.experiment.rows import Train
 
@@ -223,14 +224,14 @@ def test_runs_that_dvc_would_take_for_one_are_refused():
 )
 def test_few_images_get_more_epochs(images, epochs, warmup):
     """As many optimiser steps as are asked for at the least, with warm-up in proportion."""
-    recipe = Train(epochs=10, warmup_epochs=2, batch_size=64, steps=150).for_images(images)
+    recipe = for_images(Train(epochs=10, warmup_epochs=2, batch_size=64, steps=150), images)
     assert (recipe.epochs, recipe.warmup_epochs) == (epochs, warmup)
 
 
 def test_without_steps_a_recipe_has_the_epochs_that_it_says():
     """However few images there are."""
     recipe = Train(epochs=10, warmup_epochs=2)
-    assert recipe.for_images(3) == recipe
+    assert for_images(recipe, 3) == recipe
 
 
 @pytest.mark.parametrize(

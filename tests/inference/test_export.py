@@ -100,7 +100,7 @@ def run(tmp_path, monkeypatch, request):
     )
     settle(params, "digits")
     place = Run(BACKBONE, "digits", request.param, 0)
-    train_run(params, place, lambda record: None)
+    train_run(params, place, lambda epochs, record: None)
     return place.folder.absolute()
 
 

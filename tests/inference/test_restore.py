@@ -26,7 +26,7 @@ def params(tmp_path, monkeypatch):
 def test_it_predicts_what_the_run_predicted(params, tmp_path, monkeypatch, method):
     """The test images, given as files, get the classes and probabilities of predictions.parquet, from anywhere."""
     run = Run(BACKBONE, "digits", method, 0)
-    train_run(params, run, lambda record: None)
+    train_run(params, run, lambda epochs, record: None)
     test = pd.read_parquet("data/digits/test.parquet")
     paths = [tmp_path / f"{i}.png" for i in range(len(test))]
     for path, image in zip(paths, test.image, strict=True):
@@ -48,7 +48,7 @@ def test_what_is_refused(params, tmp_path):
     run.folder.mkdir(parents=True)
     with pytest.raises(BadInput, match=r"tuned\.safetensors: expected what a run leaves .*, found none"):
         load(run.folder)
-    train_run(params, run, lambda record: None)
+    train_run(params, run, lambda epochs, record: None)
     assert load(run.folder.relative_to("runs")).classes == [str(digit) for digit in range(10)]
     other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
     fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
@@ -70,7 +70,7 @@ def test_files_are_read_as_the_task_reads_its_images(tmp_path, monkeypatch):
             Run(BACKBONE, "digits", "vpt", 0),
         )
         settle(params, "digits")
-        train_run(params, run, lambda record: None)
+        train_run(params, run, lambda epochs, record: None)
         assert ("reading" in read_json(run.folder / "run.json")) == (orientation == "exif")
         paths = [tmp_path / "upright.png", tmp_path / "lying.png"]
         first, second = (

@@ -29,7 +29,7 @@ OPTIONS["cvpt"] = [{"prompt_length": 3, "position": position} for position in ra
 OPTIONS |= {name: [{}] for name in ("bitfit", "full", "layernorm")}
 OPTIONS |= {"adaptformer": [{"bottleneck": 5}], "partial": [{"blocks": 1}, {"blocks": 3}]}
 OPTIONS |= {"houlsby": [{"bottleneck": 5}], "pfeiffer": [{"bottleneck": 5}], "ssf": [{}]}
-OPTIONS["adapter_plus"] = [{"rank": 5}]
+OPTIONS["adapter_plus"] = [{"rank": 5}, {"rank": 2, "biases": True}]
 OPTIONS["mlp"] = [{"width": 8}]
 OPTIONS["lora"] = [{"rank": 2}, {"rank": 2, "dora": True}]
 OPTIONS |= {"vera": [{"rank": 6}], "oft": [{"block_size": 6}]}
@@ -277,7 +277,9 @@ def shared_adapter(options, statistics):
 BIASES = 4 * 11 * 24 + 2 * 24
 BLOCK = 12 * 24**2 + 13 * 24  # weights, biases and norms of a block
 TUNED = {  # without the head, for depth 4, width 24, 16 patches of 4 x 4 pixels
-    "adapter_plus": lambda options, statistics: 4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24),
+    "adapter_plus": lambda options, statistics: (
+        4 * (2 * 24 * options["rank"] + options["rank"] + 2 * 24) + BIASES * options.get("biases", False)
+    ),
     "adaptformer": lambda options, statistics: 4 * (2 * 24 * options["bottleneck"] + options["bottleneck"] + 24),
     "bitfit": lambda options, statistics: BIASES,
     "convpass": lambda options, statistics: 2 * 4 * (2 * 24 * 5 + 5 + 24 + 9 * 5**2 + 5),

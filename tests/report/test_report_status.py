@@ -52,6 +52,17 @@ class TestChanged:
         raw["train"]["epochs"] = 20
         assert said(root, raw)[0] == "vit_mini/*/*/*: stale: train.epochs 12 -> 20"
 
+    def test_a_recipe_that_counts_steps(self, root):
+        """Its runs have the epochs that it takes on the images of their task."""
+        write_json(
+            root / data_folder("digits") / "task.json", {"splits": {"train": {"images": 640, "sha256": "ef" * 32}}}
+        )
+        raw = experiment.params().model_dump()
+        raw["train"]["steps"] = 400  # 40 epochs of ten steps, with 2 of 12 for the warm-up
+        assert said(root, raw)[0].startswith(
+            "vit_mini/digits/*/*: stale: train.epochs 12 -> 40, train.warmup_epochs 2 -> 6"
+        )
+
     def test_what_is_searched(self, root, monkeypatch):
         """The settings that were chosen are those of the runs; other choices make them stale."""
         monkeypatch.chdir(root)

@@ -46,7 +46,7 @@ def test_a_run_leaves_what_its_model_looks_at(tmp_path, monkeypatch):
     params = measured(tmp_path, monkeypatch, "digits")
     settle(params, "digits")
     run = Run(BACKBONE, "digits", "ship", 0)
-    train_run(params, run, lambda record: None)
+    train_run(params, run, lambda epochs, record: None)
     found, model = read_json(run.folder / "looks.json"), load(run.folder)
     split = tmp_path / "data/digits/test.parquet"
     keys = [image["key"] for image in found["images"]]

@@ -17,11 +17,12 @@ from ship.data import images
 from ship.data.images import decode
 from ship.errors import BadInput
 from ship.experiment.code import Code
+from ship.experiment.length import TRAINING
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search
 from ship.experiment.settings import read_settings, write_settings
 from ship.training import search
-from ship.training.fit import TRAINING, Setup, images_of, origin_of, predictions, prepare, validate
+from ship.training.fit import Setup, images_of, origin_of, predictions, prepare, validate
 from ship.training.search import Trial, choose, propose
 from ship.training.train import train_run
 
@@ -186,7 +187,7 @@ def test_the_process_of_a_search_cannot_open_the_test_split(tmp_path, monkeypatc
     params = measured(tmp_path, monkeypatch, TASK, GRID)
 
     def peek(trial, epochs, record):
-        train_run(params, Run(BACKBONE, TASK, "vpt", 0), lambda record: None)
+        train_run(params, Run(BACKBONE, TASK, "vpt", 0), lambda epochs, record: None)
 
     write_settings(params, BACKBONE, TASK, "vpt")
     with pytest.raises(BadInput, match=r"test\.parquet: .*a search never sees test"):
@@ -198,12 +199,11 @@ def test_prepared_images_are_read_in_one_place():
     readers = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if reads_tables(path.read_text())}
     assert readers == {
         "data/images.py",
-        "data/layout.py",
+        "data/reading.py",
         "data/writing.py",
         "inference/export.py",
         "inference/rows.py",
         "report/outcomes.py",
-        "report/thumbnails.py",
         "training/train.py",
     }
     searching = (

@@ -46,11 +46,11 @@ def prepare_all(folder, monkeypatch, settings=None):
     return params
 
 
-def quiet(record):
+def quiet(epochs, record):
     """Show nothing."""
 
 
-def interrupt(record):
+def interrupt(epochs, record):
     """Stop after an epoch."""
     raise KeyboardInterrupt
 
@@ -121,7 +121,7 @@ def test_a_run_that_is_interrupted_ends_in_the_same_bits(tmp_path, monkeypatch, 
     prepare_all(tmp_path / "broken", monkeypatch, settings)
     seen = []
 
-    def interrupt(record):
+    def interrupt(epochs, record):
         seen.append(record.epoch)
         raise KeyboardInterrupt
 
@@ -206,7 +206,7 @@ def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, ol
         train_run(params, run, interrupt, Code(package).modules("train", "vpt"))
     edit(package, module, old, new)
     seen = []
-    train_run(params, run, seen.append, Code(package).modules("train", "vpt"))
+    train_run(params, run, lambda epochs, record: seen.append(record), Code(package).modules("train", "vpt"))
     assert [record.epoch for record in seen] == ([1, 2] if goes_on else [0, 1, 2])
 
 
@@ -251,8 +251,8 @@ def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
     path.unlink()
     seen = []
     with pytest.raises(BadInput, match=r"test\.parquet: expected a prepared split"):
-        train_run(params, run, seen.append)
-    assert len(seen) == params.train.epochs
+        train_run(params, run, lambda *of: seen.append(of))
+    assert [(epochs, record.epoch) for epochs, record in seen] == [(3, 0), (3, 1), (3, 2)]
     frame.assign(label=(frame.label + 1) % 10).to_parquet(path)
     train_run(params, run, quiet)
     assert tuned == (run.folder / "tuned.safetensors").read_bytes()

@@ -1,5 +1,6 @@
 """The experiment, its axes, and what each job depends on beside its files: settings and code."""
 
+import re
 from functools import reduce
 from operator import getitem
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 from ship.data.sources import spreadsheet
 from ship.data.sources.folders import apart
-from ship.data.sources.splits import SPLITS, Check, Item, Listing, check_number, part_of, split, unchecked
+from ship.data.sources.splits import (
+    SPLITS,
+    Check,
+    Item,
+    Listing,
+    check_groups,
+    check_number,
+    part_of,
+    split,
+    unchecked,
+)
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together
@@ -77,6 +87,7 @@ def _own_splits(
     splits: dict[str, list[Item]] = {title: [] for title in SPLITS if title in part.values()}
     for item in items:
         splits[part[item.place]].append(item)
+    check_groups(splits, shown)
     for title in splits:
         if title in task.model_fields_set and not isinstance(getattr(task, title), float):
             raise BadInput(f"tasks.{name}.{title}: expected no size, since {shown} has a column split, got one")

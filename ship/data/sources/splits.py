@@ -67,6 +67,21 @@ def part_of(name: str) -> str | None:
     return next((part for part, names in ALIASES.items() if len(words) == 1 and words[0] in names), None)
 
 
+def check_groups(splits: Mapping[str, Sequence[Item]], shown: str) -> None:
+    """Raise BadInput for every group whose images lie in more than one of the `splits` that are given."""
+    lies: dict[str, dict[str, None]] = {}
+    for title, items in splits.items():
+        for item in items:
+            lies.setdefault(item.group, {})[title] = None
+    faults = [
+        f"{shown}: expected all images of group {group!r} in one split, got them in {', '.join(titles)}"
+        for group, titles in lies.items()
+        if group and len(titles) > 1
+    ]
+    if faults:
+        raise together(faults, "without the column split, groups stay together; without the column group, none do")
+
+
 def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) -> dict[str, list[Item]]:
     """Train, val and test of exactly the sizes asked for, with every class in proportion; in the order of `items`.
 

@@ -213,6 +213,19 @@ def test_a_column_keeps_groups_together(tmp_path, put):
     assert sum(map(len, groups)) == len(set.union(*groups)) == 5
 
 
+def test_a_group_in_two_splits_of_the_file_is_refused(tmp_path, put):
+    """All such groups at once, with what they are in."""
+    body = "path,label,split,group\n" + "".join(
+        f"img/{n}.png,{('cat', 'dog')[n % 2]},{('train', 'val', 'test')[n // 4]},{n % 4 + 4 * (n == 3)}\n"
+        for n in range(10)
+    )
+    with pytest.raises(BadInput, match="column split") as found:
+        read(tmp_path, put, body)
+    for group, parts in (("0", "train, val, test"), ("1", "train, val, test"), ("2", "train, val")):
+        assert f"expected all images of group {group!r} in one split, got them in {parts}" in str(found.value)
+    assert "3 in all" in str(found.value)
+
+
 @pytest.mark.parametrize(
     ("labels", "setting", "classes"),
     [
