@@ -11,6 +11,7 @@ from project import BACKBONE, ROOT, command, ship, write_params
 
 from ship.artifacts import write_tensors
 from ship.experiment.params import read_params
+from ship.models.backbones import BACKBONES
 
 
 def refused(folder, *arguments):
@@ -196,6 +197,12 @@ def test_init_keeps_the_experiment_that_was_there(tmp_path):
     assert not ship("init", "quickstart", cwd=tmp_path).stdout
     assert "params.yaml.before2" in ship("init", "ablations", cwd=tmp_path).stdout
     assert (tmp_path / "params.yaml.before1").read_text() == "mine"
+
+
+def test_backbones_that_have_a_name_are_listed(tmp_path):
+    """Without an experiment."""
+    lines = ship("backbone", "list", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [*BACKBONES]
 
 
 def test_init_needs_the_presets(tmp_path):

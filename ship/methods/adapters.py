@@ -107,7 +107,10 @@ class AdaptFormer(Method):
 
 
 class AdapterPlus(Method):
-    """Tuned: L (2 D R + R + 2 D) for rank R, and the head. With `biases`, all of the backbone's too: not in the paper."""
+    """Tuned: L (2 D R + R + 2 D) for rank R, and the head.
+
+    With `biases`, all of the backbone's too, which the paper has not.
+    """
 
     takes_noise = True
 

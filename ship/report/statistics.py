@@ -75,8 +75,8 @@ def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Compa
 
     An image's difference is the number of seeds that are right with the first method less that with the second. The
     test is that of random signs: were the methods alike, each image's difference would as likely be its negative.
-    With one seed it is McNemar's exact test. It speaks of other images and takes the seeds as given; the interval speaks
-    of seeds where there are enough: a seed is a run of the first and one of the second.
+    With one seed it is McNemar's exact test. It speaks of other images and takes the seeds as given; the interval
+    speaks of seeds, too, where there are enough: a seed is a run of the first and one of the second.
     """
     if first.shape != second.shape or not first.size:
         raise BadInput(f"paired test: expected hits of the same seeds and images, got {first.shape}, {second.shape}")

@@ -78,6 +78,13 @@ def test_an_edit_of_the_search_is_one_of_rows_that_have_one(package):
     assert {step for step, _ in stale(package, before)} == {"search"}
 
 
+def test_how_long_a_recipe_trains_is_code_of_a_run():
+    """What reads params.yaml is none: its values are tracked themselves."""
+    modules = Code().modules("train", "linear")
+    assert "experiment/length.py" in modules
+    assert "experiment/rows.py" not in modules
+
+
 def test_a_module_is_looked_at_once_for_all_runs(package):
     """Thousands of jobs ask while a workflow is planned: what was found is found again without the package."""
     code = Code(package)

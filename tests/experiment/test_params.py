@@ -245,6 +245,12 @@ def test_what_is_written_of_a_recipe_has_the_later_keys_only_where_they_are_used
     assert Train(**used) == Train(**key)
 
 
+def test_the_weight_of_consistency_is_written_wherever_there_is_some():
+    """Else another default would make other runs of the same settings."""
+    assert "consistency_weight" in Train(noise=1.0, consistency="fast").model_dump()
+    assert "consistency_weight" not in Train().model_dump()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

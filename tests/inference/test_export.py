@@ -110,7 +110,8 @@ def run(tmp_path, monkeypatch, request):
 def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     """Without project and clone: from Python, by timm where it is plain, and by the command."""
     folder, lines = tmp_path / "exported", []
-    export(str(run), folder, lines.append, images=20, onnx=True, threads=1)
+    monkeypatch.setattr(exporting, "BATCH", 8)
+    export(str(run), folder, lines.append, images=18, onnx=True, threads=1)
     files = {"lora": {"config.json", "model.safetensors"}, "ship": {"tuned.safetensors", "backbone.safetensors"}}
     assert {path.name for path in folder.iterdir()} == files[run.parent.name] | {
         *("README.md", "ship.json", "program.pt2", "model.onnx")
@@ -118,7 +119,7 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     assert len(lines) == 3
     about = json.loads((folder / "ship.json").read_text())
     assert about["weights"] == weights
-    assert {(check["images"], check["same_classes"]) for check in about["checks"]} == {(20, 20)}
+    assert {(check["images"], check["same_classes"]) for check in about["checks"]} == {(18, 18)}
     predicted = pd.read_parquet(run / "predictions.parquet")
     test = pd.read_parquet(tmp_path / "project/data/digits/test.parquet")
     photos = tmp_path / "photos"
@@ -151,7 +152,7 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
         assert timm.data.resolve_model_data_config(plain)["mean"] == [*model.preprocessing.mean]
     text = (folder / "README.md").read_text()
     assert f"{100 * about['run']['result']['accuracy']:.1f} %" in text
-    assert "| `model.onnx` | 20 |" in text
+    assert "| `model.onnx` | 18 |" in text
 
 
 @pytest.mark.parametrize("run", ["lora"], indirect=True)

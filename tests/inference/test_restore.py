@@ -40,6 +40,17 @@ def test_it_predicts_what_the_run_predicted(params, tmp_path, monkeypatch, metho
     assert probability.tolist() == pytest.approx(said.probability.tolist(), abs=1e-6)
 
 
+def test_loading_draws_no_random_number_of_the_caller(params):
+    """Whoever seeds, loads and draws has the numbers of that seed."""
+    run = Run(BACKBONE, "digits", "ship", 0)
+    train_run(params, run, lambda epochs, record: None)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load(run.folder)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_what_is_refused(params, tmp_path):
     """No run, one that is not finished, another backbone."""
     run = Run(BACKBONE, "digits", "vpt", 0)
