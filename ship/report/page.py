@@ -21,7 +21,7 @@ from ship.report.inspection import inspected
 from ship.report.literature import published
 from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
-from ship.report.statistics import ENOUGH
+from ship.report.statistics import ENOUGH_SEEDS
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
 
 PAGE = Path("report", "index.html")
@@ -101,7 +101,7 @@ def _doubt(row: Mapping[str, Any], leader: str) -> str:
     """How sure the lead in a row of the paired tests is, in words; it is the `leader` who is ahead."""
     low, high = (row["low"], row["high"]) if row["first"] == leader else (-row["high"], -row["low"])
     chances = ", which may be chance" if row["p_holm"] >= 0.05 else ""
-    drawn = "test images and seeds" if row["seeds"] >= ENOUGH else "test images"
+    drawn = "test images and seeds" if row["seeds"] >= ENOUGH_SEEDS else "test images"
     return (
         f"{chances} (95\u00a0% interval over {drawn}: {difference(low)} to {difference(high)}; "
         f"p\u00a0=\u00a0{chance(row['p_holm'])}, corrected)".replace("=\u00a0<", "<")

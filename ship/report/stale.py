@@ -90,7 +90,7 @@ def changes(now: Now, run: Run) -> Changes:
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 
-def told(found: Changes) -> str:
+def changes_line(found: Changes) -> str:
     """Each key with the old value and the new one; of files and modules, that they are others."""
     said = []
     for key, (old, new) in found.items():

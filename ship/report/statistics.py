@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from ship.errors import BadInput
 
 RESAMPLES = 10_000
-ENOUGH = 3  # seeds that say how others would differ; of fewer, a deviation says next to nothing
+ENOUGH_SEEDS = 3  # seeds that say how others would differ; of fewer, a deviation says next to nothing
 NEGLIGIBLE = 1e-300  # no smaller chance is told from 0
 GROUPS = ("natural", "specialized", "structured", "own")
 
@@ -64,8 +64,8 @@ def task_mean(accuracies: Mapping[str, float]) -> float:
 def interval(hits: npt.NDArray[np.bool_]) -> Interval:
     """95 % interval of the mean accuracy over S seeds, from their hits (S, n) on the same images.
 
-    It says what another test split and, from ENOUGH seeds on, other seeds would change; of fewer seeds, it speaks of
-    the test split alone. Where all images agree, a percentile bootstrap sees no variance of theirs.
+    It says what another test split and, from ENOUGH_SEEDS on, other seeds would change; of fewer seeds, it speaks of the
+    test split alone. Where all images agree, a percentile bootstrap sees no variance of theirs.
     """
     return _around(hits.astype(np.int64), least=0)
 
@@ -130,7 +130,7 @@ def _around(values: npt.NDArray[np.int64], least: int) -> Interval:
     support = np.arange(least * seeds, seeds + 1)
     drawn = np.random.default_rng(0).multinomial(images, counts / images, size=RESAMPLES)
     low, high = np.quantile(drawn @ (support / seeds) / images, [0.025, 0.975]).tolist()
-    if seeds < ENOUGH:
+    if seeds < ENOUGH_SEEDS:
         return Interval(low, high)
     mean, arm = float(values.mean()), stdtrit(seeds - 1, 0.975) * stdev(values.mean(axis=1)) / math.sqrt(seeds)
     return Interval(max(least, mean - math.hypot(mean - low, arm)), min(1.0, mean + math.hypot(high - mean, arm)))

@@ -14,7 +14,7 @@ from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report.aggregate import expected_runs, missing_runs
 from ship.report.reasons import why
-from ship.report.stale import Now, changes, told
+from ship.report.stale import Now, changes, changes_line
 
 ROOM = 2**20  # bytes: with less, a log lacks its last words
 CURES = {
@@ -107,7 +107,7 @@ def _status(now: Now, run: Run, *, there: bool) -> Status:
     reason = why(run, now.root)
     if there and (reason is None or reason.state == "missing"):
         found = changes(now, run)
-        return Status(run, "stale", told(found)) if found else Status(run, "done")
+        return Status(run, "stale", changes_line(found)) if found else Status(run, "done")
     if reason is None:
         return Status(run, "missing", "log.csv or predictions.parquet")
     return Status(run, reason.state, reason.words, None if reason.state == "missing" else reason.log)

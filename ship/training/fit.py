@@ -44,7 +44,7 @@ from ship.training.resume import Keeper, Origin, Progress, identity
 from ship.training.ridge import start_head
 
 Timed = Callable[[str], AbstractContextManager[object]]  # of what a block does
-RESIDENT = 4 * 2**30  # bytes of training images that stay on a GPU
+ON_DEVICE = 4 * 2**30  # bytes of training images that stay on a GPU
 
 
 class Setup(NamedTuple):
@@ -111,7 +111,7 @@ def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullco
             examples = _decoded(files, size, interpolation, compute.threads)
         forward, normalise = model, normaliser(mean, std, compute.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
-    place = compute.device if examples.nbytes <= RESIDENT else examples.device
+    place = compute.device if examples.nbytes <= ON_DEVICE else examples.device
     examples, labels = examples.to(place), labels.to(place)
     augment = augmentation(recipe.augment, size, interpolation)
 

@@ -26,7 +26,7 @@ def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Pa
     size, mean, std, interpolation = prepared.preprocessing
     images = read_rows(split, rows, size=size, interpolation=interpolation, threads=compute.threads)
     seen = look(prepared.model, normaliser(mean, std, compute.device)(images))
-    return told(seen, prepared.model, [keys[row] for row in rows])
+    return looks_json(seen, prepared.model, [keys[row] for row in rows])
 
 
 def surest_mistakes(found: Predictions) -> list[int]:
@@ -36,7 +36,7 @@ def surest_mistakes(found: Predictions) -> list[int]:
     return [int(place) for place in wrong[order[:MISTAKES]]]
 
 
-def told(seen: Looks, model: Method, keys: Sequence[str]) -> dict[str, Any]:
+def looks_json(seen: Looks, model: Method, keys: Sequence[str]) -> dict[str, Any]:
     """Looks as JSON: of every image its key, what is picked, and attention as a line of hexadecimals a row of patches.
 
     A patch has two digits, of which ff is the highest attention of that image's patches. `shares`, of image tokens that

@@ -21,7 +21,7 @@ MOMENTUM = 0.9  # of SGD
 
 
 class Epoch(NamedTuple):
-    """What one epoch of training was like; means over its images."""
+    """What one epoch of training was like; means over its steps."""
 
     epoch: int
     lr: float

@@ -19,7 +19,7 @@ from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.training.loop import Epoch
 
 RESUME = "resume.safetensors"  # there from the first finished epoch until the fit is
-SHARE = 0.05  # of the time, at most, that goes into saving
+SAVING_SHARE = 0.05  # of the time, at most, that goes into saving
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Keeper:
         state = {**tuned_state(self.model), **_optimiser_state(self.model, self.optimiser), **kept}
         write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
         end = self.clock()
-        self.due = end + (end - begin) * (1 / SHARE - 1)
+        self.due = end + (end - begin) * (1 / SAVING_SHARE - 1)
 
 
 def clear(folder: Path, *files: str) -> None:

@@ -40,7 +40,7 @@ from ship.training.looks import looks
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Progress, clear
 
-ENOUGH = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
+ENOUGH_STEPS = 100  # optimiser steps: with ten, rows rank otherwise than with a hundred
 
 _log = logging.getLogger(__name__)
 
@@ -74,10 +74,10 @@ def train_run(
     check_row(params, run.method, run.task)
     options, told, _ = read_settings(params, run.backbone, run.task, run.method)
     recipe = for_images(told, images := images_of(run.task))
-    if (steps := recipe.epochs * steps_an_epoch(recipe, images)) < ENOUGH:
+    if (steps := recipe.epochs * steps_an_epoch(recipe, images)) < ENOUGH_STEPS:
         _log.warning(
             f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
-            f"(train.steps={ENOUGH} or more trains longer)"
+            f"(train.steps={ENOUGH_STEPS} or more trains longer)"
         )
     compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
     method = params.methods[run.method].method

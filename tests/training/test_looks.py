@@ -13,7 +13,7 @@ from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
 from ship.inference.restore import load
 from ship.methods.linear import Linear
-from ship.training.looks import surest_mistakes, told
+from ship.training.looks import looks_json, surest_mistakes
 from ship.training.train import train_run
 
 
@@ -29,7 +29,9 @@ def test_looks_are_told_to_the_rounding_of_a_byte(tiny_vit):
     """255 is the highest of an image's patches; class token and prompts have their mean share beside."""
     attention = torch.rand(3, 17 + 2, dtype=torch.float64)
     attention /= attention.sum(1, keepdim=True)
-    found = told(Looks(attention, {2: torch.tensor([[0, 5], [3, 4], [1, 16]])}), Linear(tiny_vit, 5), ["a", "b", "c"])
+    found = looks_json(
+        Looks(attention, {2: torch.tensor([[0, 5], [3, 4], [1, 16]])}), Linear(tiny_vit, 5), ["a", "b", "c"]
+    )
     assert json.loads(json.dumps(found)) == found
     assert (found["grid"], found["first_patch"], found["block"], found["probe"]) == ([4, 4], 1, 3, True)
     assert [image["key"] for image in found["images"]] == ["a", "b", "c"]
@@ -56,4 +58,4 @@ def test_a_run_leaves_what_its_model_looks_at(tmp_path, monkeypatch):
     size, mean, std, interpolation = model.preprocessing
     pixels = read_rows(split, wrong.index[:MISTAKES].tolist(), size=size, interpolation=interpolation, threads=1)
     again = look(model.method, normaliser(mean, std, torch.device("cpu"))(pixels))
-    assert told(again, model.method, keys) == found
+    assert looks_json(again, model.method, keys) == found
