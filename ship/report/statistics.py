@@ -64,8 +64,8 @@ def task_mean(accuracies: Mapping[str, float]) -> float:
 def interval(hits: npt.NDArray[np.bool_]) -> Interval:
     """95 % interval of the mean accuracy over S seeds, from their hits (S, n) on the same images.
 
-    It says what another test split and, from ENOUGH_SEEDS on, other seeds would change; of fewer seeds, it speaks of the
-    test split alone. Where all images agree, a percentile bootstrap sees no variance of theirs.
+    It says what another test split and, from ENOUGH_SEEDS on, other seeds would change; of fewer, it speaks of the test
+    split alone. Where all images agree, a percentile bootstrap sees no variance of theirs.
     """
     return _around(hits.astype(np.int64), least=0)
 
