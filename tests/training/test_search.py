@@ -17,9 +17,9 @@ from ship.data import images
 from ship.data.images import decode
 from ship.errors import BadInput
 from ship.experiment.code import Code
-from ship.experiment.length import TRAINING
+from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import parse_params, read_params
-from ship.experiment.rows import Search
+from ship.experiment.rows import Search, Train
 from ship.experiment.settings import read_settings, write_settings
 from ship.training import search
 from ship.training.fit import Setup, images_of, origin_of, predictions, prepare, validate
@@ -47,7 +47,7 @@ def quiet(trial, epochs, record):
 
 @pytest.mark.usefixtures("at_once")
 def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monkeypatch):
-    """The run has the chosen recipe, and what was not searched from its row."""
+    """The run has the chosen recipe, with the epochs of its steps, and what was not searched from its row."""
     params = measured(tmp_path, monkeypatch, TASK, GRID)
     search.search_settings(params, BACKBONE, TASK, "linear", quiet)
     found = read_json(settings_file(BACKBONE, TASK, "linear"))
@@ -57,9 +57,10 @@ def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monk
     done = command("ship", "train", f"{BACKBONE}/{TASK}/linear/0", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     used = read_json(Run(BACKBONE, TASK, "linear", 0).folder / "run.json")
-    assert (used["train"], used["options"]) == (found["train"], found["options"])
+    recipe = for_images(Train(**found["train"]), images_of(TASK))
+    assert (used["train"], used["options"]) == (recipe.model_dump(), found["options"])
     assert used["train"]["lr"] == found["search"]["trials"][found["search"]["chosen"]]["settings"]["train.lr"]
-    assert used["train"]["epochs"] == params.train.epochs
+    assert used["train"]["epochs"] == 4  # eight steps of two an epoch
 
 
 def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatch):
