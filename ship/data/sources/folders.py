@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -15,12 +15,13 @@ from ship.data.sources.splits import (
     check_number,
     chosen,
     part_of,
+    parts_of,
     share,
     split,
     unchecked,
 )
 from ship.data.sources.tree import Tree
-from ship.errors import BadInput
+from ship.errors import BadInput, together
 from ship.experiment.task import Task
 
 ALIKE = 0.5  # of their sub-folders' names, that all folders of a level have in common where they are no classes
@@ -32,21 +33,33 @@ def folder(name: str, task: Task, root: Path, shown: str, check: Check = uncheck
     The folder is called `shown` in errors. `check` reads the images before they are split.
     """
     tree = Tree(root, shown)
-    inside = tree.folders(root)
-    while len(inside) == 1 and not part_of(inside[0]) and len(below := tree.folders(tree.root / inside[0])) > 1:
-        tree.count_outside(tree.root, {inside[0]})
-        passed, tree = tree.passed, Tree(tree.root / inside[0], f"{tree.shown}/{inside[0]}")
-        tree.passed, inside = passed, below
-    named = {title: part for title in inside if (part := part_of(title))}
+    if (place := _inmost(tree, root, part_of)) != root:
+        passed, tree = tree.passed, Tree(place, tree.shown_of(place))
+        tree.passed = passed
+    inside = tree.folders(tree.root)
+    named = parts_of(inside)
     if named and (
         len(named) > 1 or len(named) == len(inside)
     ):  # a class may be called `test`, but not two, and not all
         return _own_splits(name, task, tree, named, check)
-    _check_no_splits(tree, inside)
-    classes = _classes(tree.root, task, tree)
+    _check_no_splits(tree, inside, named)
+    classes = _classes(tree.root, task, tree, name)
+    found = _by_class(tree.root, classes, tree, name, task)
+    _check_none_below(tree, found, name)
     tree.count_outside(tree.root, {*classes})
-    items = check(_by_class(tree.root, classes, tree, name, task))
+    items = check(found)
     return Listing(split(name, task, items, classes), classes, about=_about(tree))
+
+
+def _inmost(tree: Tree, place: Path, stop: Callable[[str], object]) -> Path:
+    """The folder `place`, or the only one in it where that has folders, and so on, but for names that `stop` knows.
+
+    What lies beside is counted.
+    """
+    while len(inside := tree.folders(place)) == 1 and not stop(inside[0]) and tree.folders(place / inside[0]):
+        tree.count_outside(place, {*inside})
+        place /= inside[0]
+    return place
 
 
 def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check: Check) -> Listing:
@@ -68,18 +81,22 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
             f"{shown}: expected one sub-folder per class, or train, test and, where there is one, val, got no test in "
             f"{', '.join(inside)} (say how many of {by_part['train']} to test on, as in tasks.{name}.test=0.2)"
         )
-    classes = _classes(tree.root / by_part["train"], task, tree)
+    train = _inmost(tree, tree.root / by_part["train"], lambda _: False)
+    classes = _classes(train, task, tree, name)
     items: list[Item] = []
     for part in (part for part in SPLITS if part in by_part):
-        place = tree.root / by_part[part]
+        place = train if part == "train" else _inmost(tree, tree.root / by_part[part], classes.__contains__)
         if odd := sorted({*tree.folders(place)} - {*classes}):
-            raise BadInput(
-                f"{shown}/{by_part[part]}/{odd[0]}: expected a class of {shown}/{by_part['train']}, got another"
-            )
+            rule = f"a class of {tree.shown_of(train)}"
+            raise together([f"{tree.shown_of(place / title)}: expected {rule}, got another" for title in odd])
+        before = tree.passed.copy()
         tree.count_outside(place, {*classes})
         found = _by_class(place, classes, tree, name, task)
         if not found:
-            raise BadInput(f"{shown}/{by_part[part]}: expected images in a sub-folder for each class, got none")
+            raise BadInput(
+                f"{tree.shown_of(place)}: expected images in a sub-folder for each class, got none"
+                f"{tree.since(before)} (move it away if its images have no labels)"
+            )
         items += found
     tree.count_outside(tree.root, {*inside})
     parts = {title: part for part, title in by_part.items()}
@@ -109,45 +126,69 @@ def apart(
     return {part: splits[part] for part in SPLITS}
 
 
-def _check_no_splits(tree: Tree, inside: Sequence[str]) -> None:
-    """Raises BadInput where the folders of the top level are no classes: all of them have the same sub-folders."""
+def _check_no_splits(tree: Tree, inside: Sequence[str], named: Mapping[str, str]) -> None:
+    """Raises BadInput where the folders of the top level are no classes, since they have the same sub-folders.
+
+    Beside one that is `named` as a split is, any sub-folder in common says so.
+    """
     below = [{*tree.folders(tree.root / title)} for title in inside]
     if len(below) < 2 or not all(below):
         return
     same, any_of = set.intersection(*below), set.union(*below)
-    if len(same) > 1 and len(same) / len(any_of) >= ALIKE:
+    if same and (named or (len(same) > 1 and len(same) / len(any_of) >= ALIKE)):
         got = f"got {', '.join(inside[:20])}, which all have the sub-folders {', '.join(sorted(same)[:20])}"
         if all(part_of(title) for title in same):
             way_out = f"put {', '.join(sorted(same))} on top, with a folder for each class in each of them"
         else:
-            way_out = "call them train, val and test if they are splits, or name one of them in path"
-        raise BadInput(f"{tree.shown}: expected one sub-folder per class, {got} ({way_out})")
-
-
-def _classes(root: Path, task: Task, tree: Tree) -> list[str]:
-    """The names of two or more sub-folders, as many as the task says."""
-    classes, shown = tree.folders(root), f"{tree.shown}/{root.relative_to(tree.root).as_posix()}".removesuffix("/.")
-    if len(classes) < 2:
+            way_out = "call them train, val and test if they are splits"
         raise BadInput(
-            f"{shown}: expected one sub-folder for each of two or more classes, got {len(classes)} sub-folders"
+            f"{tree.shown}: expected one sub-folder per class, {got} ({way_out}, or name one of these in path)"
         )
-    check_number(classes, task, shown)
+
+
+def _check_none_below(tree: Tree, items: Sequence[Item], name: str) -> None:
+    """Raises BadInput where a class holds folders that are named as splits are."""
+    folders = {folder for item in items for folder in PurePosixPath(item.key).parents[:-1]}
+    below: dict[PurePosixPath, list[str]] = {}
+    for folder in sorted(folders):
+        below.setdefault(folder.parent, []).append(folder.name)
+    faults = [
+        f"{tree.shown}/{folder}: expected images of one class, got the splits {', '.join(titles)}"
+        for folder, titles in below.items()
+        if folder.name and len({*parts_of(titles).values()}) > 1
+    ]
+    if faults:
+        raise together(faults, f"name that folder in tasks.{name}.path, or put splits on top")
+
+
+def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
+    """The names of two or more sub-folders, as many as the task says."""
+    classes, before = tree.folders(root), tree.passed.copy()
+    if len(classes) < 2:
+        tree.count_outside(root, {*classes})
+        raise BadInput(
+            f"{tree.shown_of(root)}: expected one sub-folder for each of two or more classes, got {len(classes)} "
+            f"sub-folders{tree.since(before)} (a CSV file of images and their labels is read with "
+            f"tasks.{name}.source=csv)"
+        )
+    check_number(classes, task, tree.shown_of(root))
     return classes
 
 
 def _by_class(root: Path, classes: Sequence[str], tree: Tree, name: str, task: Task) -> list[Item]:
     """The images of the sub-folders of `root`, in the order of the classes."""
-    keys = [tree.images(root / title) if (root / title).is_dir() else [] for title in classes]
+    items, empty = [], []
+    for label, title in enumerate(classes):
+        place, before = root / title, tree.passed.copy()
+        keys = tree.images(place) if place.is_dir() else []
+        if not keys and place.is_dir():
+            got = tree.since(before) or " (remove it?)"
+            empty.append(f"{tree.shown_of(place)}: expected images of the class {title!r}, got an empty class{got}")
+        items += [Item(key, label, f"{tree.shown}/{key}", tree.root / key) for key in keys]
     if task.broken == "refuse":
         tree.check(f"tasks.{name}.broken: skip leaves them out")
-    items = []
-    for label, (title, found) in enumerate(zip(classes, keys, strict=True)):
-        if not found and (root / title).is_dir():
-            place = (root / title).relative_to(tree.root).as_posix()
-            raise BadInput(
-                f"{tree.shown}/{place}: expected images of the class {title!r}, got an empty class (remove it?)"
-            )
-        items += [Item(key, label, f"{tree.shown}/{key}", tree.root / key) for key in found]
+    if empty:
+        raise together(empty)
     return items
 
 

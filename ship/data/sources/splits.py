@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from ship.experiment.task import Task
 SPLITS = ("train", "val", "test")
 ALIASES = {
     "train": {"train", "training", "trn"},
-    "val": {"val", "valid", "validation", "dev", "development"},
+    "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"},
     "test": {"test", "testing", "tst", "holdout"},
 }
 
@@ -61,10 +62,26 @@ def unchecked(items: Sequence[Item]) -> list[Item]:
 
 def part_of(name: str) -> str | None:
     """The split that a folder or a cell names, such as `Training`, `test_set` or `images-val`; None for any other."""
+    part, rest = _parted(name)
+    return None if rest else part
+
+
+def parts_of(names: Sequence[str]) -> dict[str, str]:
+    """The splits that folders name, by their names; `pets_train` is one beside `pets_test`, and none alone."""
+    read = {name: _parted(name) for name in names}
+    known = {(rest, part) for part, rest in read.values() if part}
+    beside = Counter(rest for rest, _ in known)
+    return {name: part for name, (part, rest) in read.items() if part and (not rest or beside[rest] > 1)}
+
+
+def _parted(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that is a word of the name, if just one is, and the words beside it that say something."""
     words = "".join(letter if letter.isalpha() else " " for letter in name.casefold()).split()
     words = [word.removesuffix("set").removesuffix("data") or word for word in words]
     words = [word for word in words if word not in {"set", "data", "dataset", "images", "imgs", "img", "split", "seg"}]
-    return next((part for part, names in ALIASES.items() if len(words) == 1 and words[0] in names), None)
+    parts = [part for word in words for part, names in ALIASES.items() if word in names]
+    rest = tuple(word for word in words if not any(word in names for names in ALIASES.values()))
+    return (parts[0], rest) if len(parts) == 1 else (None, rest)
 
 
 def check_groups(splits: Mapping[str, Sequence[Item]], shown: str) -> None:

@@ -31,6 +31,7 @@ SYSTEM = {  # folders that a system, a NAS or a program makes beside the user's,
     "temporary items",
 }
 HEIC = {".heic", ".heif", ".hif"}
+RAW = {".3fr", ".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw"}
 SIGNED = ("PNG", "JPEG", "MPO", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "JPEG2000", "HEIF")  # told by their first bytes
 
 
@@ -54,7 +55,7 @@ class Tree:
 
     def images(self, folder: Path) -> list[str]:
         """Paths of the images anywhere below `folder`, from the tree's root, sorted. Counts what is passed over."""
-        return sorted(self._below(folder, [folder.resolve()]))
+        return sorted(self._below(folder, [self.root.resolve(), folder.resolve()]))
 
     def count_outside(self, folder: Path, used: set[str]) -> None:
         """Count what lies in `folder` beside the sub-folders that are `used`, images with a reason of their own."""
@@ -65,6 +66,15 @@ class Tree:
             elif not self._passed_over(entry):
                 self._count(entry.name, "in no class's folder")
 
+    def shown_of(self, path: Path) -> str:
+        """What errors call a path at or below the root."""
+        return f"{self.shown}/{path.relative_to(self.root).as_posix()}".removesuffix("/.")
+
+    def since(self, before: Counter[str]) -> str:
+        """What was passed over after `before` was so much of it, with a space and in brackets; empty for nothing."""
+        said = [f"{count} {why}" for why, count in sorted((self.passed - before).items())]
+        return f" ({', '.join(said)})" if said else ""
+
     def check(self, way_out: str) -> None:
         """Raises BadInput for all links that lead nowhere."""
         if self.lost:
@@ -74,9 +84,10 @@ class Tree:
         for entry in self._inside(folder):
             path = Path(entry.path)
             if self._is_folder(entry):
+                real = path.resolve()
                 if why := _why_not(entry.name):
                     self._pass_all(path, why, above)
-                elif (real := path.resolve()) in above:
+                elif any(one.is_relative_to(real) for one in above):
                     self._count(entry.name, "a link to a folder above")
                 else:
                     yield from self._below(path, [*above, real])
@@ -104,6 +115,8 @@ class Tree:
             return self._unnamed(entry)
         elif suffix in HEIC:
             self._count(entry.name, "needs the package pillow-heif")
+        elif suffix in RAW:
+            self._count(entry.name, "what a camera's sensor saw: export it as JPEG or TIFF")
         elif not _is_image(Path(entry.path)):
             self._count(entry.name, "no image")
         elif suffix:
@@ -135,7 +148,7 @@ class Tree:
             return False
 
     def _shown(self, entry: os.DirEntry[str]) -> str:
-        return f"{self.shown}/{Path(entry.path).relative_to(self.root).as_posix()}"
+        return self.shown_of(Path(entry.path))
 
     def _count(self, name: str, why: str) -> None:
         self.passed[f"{_suffix(name) or 'no suffix'}: {why}"] += 1

@@ -125,6 +125,11 @@ def split_folder(tmp_path, put, *parts, images=10):
         (("Train", "Val"), [8, 10, 2]),
         (("train", "validation", "test"), [10, 10, 10]),
         (("seg_train", "seg_test"), [9, 1, 10]),
+        (("pets_train", "pets_test"), [9, 1, 10]),
+        (("train", "validate", "test"), [10, 10, 10]),
+        (("train", "eval"), [8, 10, 2]),
+        (("train/train", "test/test"), [9, 1, 10]),
+        (("pets/pets/train", "pets/pets/test"), [9, 1, 10]),
         (("train",), [7, 1, 2]),
     ],
 )
@@ -213,3 +218,66 @@ def test_what_is_passed_over_is_counted_by_suffix_and_reason(classes, put):
         ".unknown: an image by its content, not by its suffix: rename it": 1,
     }
     assert sum(map(len, listing.splits.values())) == 19
+
+
+@pytest.mark.parametrize(
+    ("paths", "message"),
+    [
+        (
+            ["train/cat/1.png", "train/dog/1.png", "unseen/cat/1.png"],
+            "got train, unseen, which all have the sub-folders",
+        ),
+        (
+            ["cat/1.png", "more/pets/train/dog/1.png", "more/pets/valid/dog/1.png"],
+            "pets/more/pets: expected images of one class, got the splits train, valid .name that folder in tasks.mine",
+        ),
+    ],
+)
+def test_splits_among_classes_are_refused(tmp_path, put, paths, message):
+    """A split beside a folder of another name, and splits somewhere below a class, make no classes."""
+    with pytest.raises(BadInput, match=message):
+        folder("mine", OWN, put(tmp_path / "pets", *paths), "pets")
+
+
+def test_splits_with_a_word_in_common_may_have_other_classes(tmp_path, put):
+    """They are no classes, though their sub-folders are not the same."""
+    paths = [f"my_train/{c}/{n}.png" for c in ("cat", "dog", "emu") for n in range(10)]
+    listing = folder("mine", OWN, put(tmp_path / "pets", *paths, "my_test/cat/0.png"), "pets")
+    assert listing.classes == ["cat", "dog", "emu"]
+    assert [len(items) for items in listing.splits.values()] == [27, 3, 1]
+
+
+def test_a_class_of_one_folder_is_not_passed_through(tmp_path, put):
+    """A split for test may have one class alone, with folders in it."""
+    paths = [f"train/{c}/{n}.png" for c in ("cat", "dog") for n in range(10)]
+    listing = folder("mine", OWN, put(tmp_path / "pets", *paths, "test/cat/front/0.png", "test/cat/side/0.png"), "pets")
+    assert [item.label for item in listing.splits["test"]] == [0, 0]
+
+
+def test_links_upwards_lead_nowhere(classes):
+    """Not even to the folder of all classes, where one class would get the images of the others."""
+    (classes / "dog" / "up").symlink_to("..")
+    (classes / "dog" / "loop").symlink_to("loop")
+    listing = folder("mine", OWN.model_copy(update={"broken": "skip"}), classes, "pets")
+    assert sum(map(len, listing.splits.values())) == 18
+    assert listing.about["passed_over"]["no suffix: a link to a folder above"] == 1
+
+
+def test_what_lies_where_no_image_is_found_is_said(tmp_path, classes, put):
+    """Of classes, of splits without labels, and of folders without classes."""
+    for name in ("emu/a.HEIC", "emu/b.heic", "yak/a.dcm"):
+        put(classes, name).joinpath(name).write_text("no image")
+    with pytest.raises(BadInput, match=r"'emu', got .*2 .heic: needs the package pillow-heif.*'yak', got .*1 .dcm: no"):
+        folder("mine", OWN, classes, "pets")
+    put(tmp_path / "flat", "train/a/1.png", "train/b/1.png", "test/1.png")
+    with pytest.raises(BadInput, match=r"flat/test: .* got none \(1 .png: in no class's folder\) \(move it away"):
+        folder("mine", OWN, tmp_path / "flat", "flat")
+    with pytest.raises(BadInput, match=r"got 0 sub-folders \(1 .png: in no class's folder\) .*tasks.mine.source=csv"):
+        folder("mine", OWN, tmp_path / "flat" / "test", "flat/test")
+
+
+def test_raw_photos_are_not_to_be_renamed(classes, image):
+    """Pillow would take the small picture inside of them."""
+    (classes / "cat" / "DSC_1.NEF").write_bytes(image(kind="TIFF"))
+    passed = folder("mine", OWN, classes, "pets").about["passed_over"]
+    assert passed == {".nef: what a camera's sensor saw: export it as JPEG or TIFF": 1}
