@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ship.experiment.fields import Part, Positive, Seed, Settings
+from ship.experiment.fields import Positive, Seed, Settings, Size
 
 PUBLISHED = ("vtab1k", "fgvc")  # sources that are described in a table
 OWN = ("folder", "csv")  # sources whose images nobody has published
@@ -33,10 +33,10 @@ class Task(Settings):
         Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),
     ] = None
     classes: Annotated[Positive | None, Field(description="expected number; counted where absent")] = None
-    train: Annotated[Positive | Part, Field(description="images to train on, or a share of all (folder, csv)")] = 800
-    val: Annotated[Positive | Part, Field(description="images to choose settings on, or a share (folder, csv)")] = 200
+    train: Annotated[Size, Field(description="images to train on, or a share of all (folder, csv)")] = 800
+    val: Annotated[Size, Field(description="images to choose settings on, or a share (folder, csv)")] = 200
     test: Annotated[
-        Positive | Part | None,
+        Size | None,
         Field(description="images to test on, or a share (folder, csv); 1,000 drawn ones or all others where absent"),
     ] = None
     seed: Annotated[Seed, Field(description="of the split, or of a built-in task")] = 0
@@ -70,7 +70,8 @@ class Task(Settings):
         if published and (odd := sorted(self.model_fields_set & fixed)):
             raise ValueError(f"expected no {odd[0]} with source {self.source!r}, whose splits are official, got one")
         if self.source != "builtin" and not published and (self.path is None) == (self.url is None):
-            raise ValueError(f"expected either path or url with source {self.source!r}")
+            got = "both" if self.path is not None else "neither"
+            raise ValueError(f"expected either path or url with source {self.source!r} (the other null), got {got}")
         if self.url is not None and self.sha256 is None:
             raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
         if self.source == "vtab" and (odd := sorted(self.model_fields_set & {"train", "val", "test", "seed"})):
@@ -79,7 +80,8 @@ class Task(Settings):
         if shares and self.source not in OWN:
             raise ValueError(f"expected sizes in images with source {self.source!r}, got the share {shares[0]:g}")
         if sum(shares) > 1 + 1e-9:
-            raise ValueError(f"expected shares that make 1 at most, got {sum(shares):g}")
+            sizes = f"train {self.train}, val {self.val}, test {self.test}"
+            raise ValueError(f"expected shares that make 1 at most, got {sum(shares):g} ({sizes})")
         if self.source not in OWN and (self.broken != "refuse" or self.labels is not None):
             key = "labels" if self.broken == "refuse" else "broken"
             raise ValueError(f"expected source folder or csv beside {key}, got {self.source}")

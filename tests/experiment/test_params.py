@@ -257,6 +257,11 @@ def test_the_weight_of_consistency_is_written_wherever_there_is_some():
         ({"source": "folder", "path": "x", "train": 0.8, "val": 0.3}, "expected shares that make 1 at most, got 1.1"),
         ({"train": 0.5}, "expected sizes in images with source 'builtin', got the share 0.5"),
         ({"broken": "skip"}, "expected source folder or csv beside broken, got builtin"),
+        (
+            {"train": "70%"},
+            "tasks.mine.train: expected a number of images from 1 on, or a share above 0 and below 1, got",
+        ),
+        ({"val": 0}, "tasks.mine.val: expected a number of images from 1 on, or a share above 0 and below 1, got 0"),
     ],
 )
 def test_settings_of_a_task_that_do_not_go_together(settings, message):
