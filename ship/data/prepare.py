@@ -34,6 +34,7 @@ NONE: Files = MappingProxyType({})
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_BYTES = 2**25  # of images in memory at once, beside GROUP_ROWS, for large photos
 STEP = 8  # images that are read at once
+LISTS = {".csv", ".tsv"}
 LONG = 20  # classes that a person reads line by line
 
 
@@ -83,11 +84,12 @@ def opened(
             raise BadInput(f"tasks.{name}.url: expected one archive, got {len(archives)} (see `ship data`)")
         (place,) = archives.values()
     elif not place.exists():
-        raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}")
+        way_out = f" (addresses: tasks.{name}.path=null, url=... and sha256=...)" if "://" in str(task.path) else ""
+        raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}{way_out}")
     if task.url is not None or is_archive(place):
         shown = task.url or str(place)
         with unpacked(place, None if task.url else task.sha256, shown) as inside:  # what was fetched is verified
-            yield read(name, task, _only_csv(inside, shown) if task.source == "csv" else inside, shown, check)
+            yield read(name, task, inside, shown, check)
         return
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
@@ -112,11 +114,14 @@ def made(name: str, task: Task) -> Listing:
 def read(name: str, task: Task, place: Path, shown: str, check: Check) -> Listing:
     """The images of a folder or CSV file, which is called `shown` in errors."""
     if task.source == "csv":
-        if not place.is_file():
-            raise BadInput(f"tasks.{name}.path: expected a CSV file or an archive, got the folder {shown}")
-        return table(name, task, place, shown, check)
+        file = _only_csv(place, shown) if place.is_dir() else place
+        return table(name, task, file, shown if file == place else f"{shown}/{file.name}", check)
     if not place.is_dir():
-        raise BadInput(f"tasks.{name}.path: expected a folder or an archive (zip, tar, tar.gz), got {shown}")
+        listed = place.suffix.lower() in LISTS
+        way_out = f"tasks.{name}.source=csv reads a list" if listed else "unpack other kinds, and name their folder"
+        raise BadInput(
+            f"tasks.{name}.path: expected a folder or a whole archive (zip, tar, tar.gz), got {shown} ({way_out})"
+        )
     return (vtab if task.source == "vtab" else folder)(name, task, place, shown, check)
 
 
@@ -153,9 +158,11 @@ def summary(listing: Listing) -> list[str]:
 
 
 def _only_csv(folder: Path, shown: str) -> Path:
-    found = sorted(folder.glob("*.csv"))
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in LISTS and path.name[0] != ".")
     if len(found) != 1:
-        raise BadInput(f"{shown}: expected one CSV file at the top, got {len(found)}")
+        got = f"{len(found)}: {', '.join(path.name for path in found)}".removesuffix(": ")
+        way_out = "name the file in path; unpack an archive before"
+        raise BadInput(f"{shown}: expected one CSV file at the top, got {got} ({way_out})")
     return found[0]
 
 

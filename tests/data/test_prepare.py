@@ -111,13 +111,15 @@ def test_an_archive_from_an_address(tmp_path, vtab):
 
 
 def test_csv_in_an_archive(tmp_path, classes):
-    """The CSV file at the top of an archive is found, and its paths start there."""
+    """The CSV file at the top of an archive, or of a folder, is found, and its paths start there."""
+    (classes / "._list.csv").write_bytes(b"\0")
     lines = [f"{p.relative_to(classes)},{p.parent.name}" for p in sorted(classes.glob("*/*.png"))]
     (classes / "list.csv").write_text("\n".join(["path,label", *lines]))
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "pets")
     prepare("mine", Task(source="csv", path=packed, train=9, val=3), tmp_path, tmp_path / "out")
     prepare("mine", Task(source="csv", path="pets/list.csv", train=9, val=3), tmp_path, tmp_path / "again")
-    assert contents(tmp_path / "out") == contents(tmp_path / "again")
+    prepare("mine", Task(source="csv", path="pets", train=9, val=3), tmp_path, tmp_path / "folder")
+    assert contents(tmp_path / "out") == contents(tmp_path / "again") == contents(tmp_path / "folder")
     (classes / "more.csv").write_text("path,label")
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "pets")
     refused(Task(source="csv", path=packed), tmp_path, r"packed.zip: expected one CSV file at the top, got 2")
@@ -201,12 +203,15 @@ def test_error_inside_an_archive_names_the_archive(tmp_path, vtab):
     [
         ({"path": "nowhere"}, r"tasks.mine.path: expected a folder, CSV file or archive, found nothing at"),
         ({"path": "vtab", "sha256": "0" * 64}, r"tasks.mine.sha256: expected an archive to compare with, got"),
-        ({"path": "vtab/test.txt"}, r"tasks.mine.path: expected a folder or an archive"),
-        ({"path": "vtab", "source": "csv"}, r"tasks.mine.path: expected a CSV file or an archive, got the folder"),
+        ({"path": "https://x.org/vtab.zip"}, r"found nothing at .*addresses: tasks.mine.path=null, url=... and sha256"),
+        ({"path": "vtab/test.txt"}, r"tasks.mine.path: expected a folder or a whole archive .*unpack other kinds"),
+        ({"path": "list.CSV", "source": "folder"}, r"a whole archive .*tasks.mine.source=csv reads a list"),
+        ({"path": "vtab", "source": "csv"}, r"vtab: expected one CSV file at the top, got 0"),
     ],
 )
 def test_path_of_another_kind_is_refused(tmp_path, vtab, task, message):
     """Settings and files must fit."""
+    (tmp_path / "list.CSV").write_text("path,label\n")
     refused(Task(**{"source": "vtab", **task}), tmp_path, message)
 
 

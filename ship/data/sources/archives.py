@@ -94,7 +94,8 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
                 f"{shown}: expected room for its files in {folder.parent}, got {error.strerror} "
                 f"(name a larger folder in TMPDIR)"
             ) from None
-        raise BadInput(f"{shown}: expected a whole archive, got {type(error).__name__}: {error}") from None
+        got = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{shown}: expected a whole archive, got {got} (or unpack it, and name the folder)") from None
 
 
 def only_folder(folder: Path) -> Path:

@@ -49,7 +49,7 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
 
     Images with the same cell in a column `group` stay on one side. `check` reads the images before they are split.
     """
-    found, files = spreadsheet.rows(file, shown), spreadsheet.Files(file.parent)
+    (found, unused), files = spreadsheet.read(file, shown), spreadsheet.Files(file.parent)
     titles = [] if _whole_numbers(found, task) else sorted({row.label for row in found})
     numbers = {title: label for label, title in enumerate(titles)}
     items, splits = [], []
@@ -66,7 +66,8 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     check_number(classes, task, shown)
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
-    about = {"passed_over": {"no such file": absent}} if absent else {}
+    passed = {"no such file": absent, f"columns: {', '.join(unused)}": len(unused)}
+    about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)
     part = dict(zip((row.place for row in found), splits, strict=True))
@@ -178,10 +179,13 @@ def _check_files(items: Sequence[Item]) -> None:
 
 def _check_once(items: Sequence[Item]) -> None:
     seen: dict[str, str] = {}
-    for item in items:
-        if item.key in seen:
-            raise BadInput(f"{item.place}: expected every image once, got {item.key} again (first in {seen[item.key]})")
-        seen[item.key] = item.place
+    faults = [
+        f"{item.place}: expected every image once, got {item.key} again (first in {first})"
+        for item in items
+        if (first := seen.setdefault(item.key, item.place)) != item.place
+    ]
+    if faults:
+        raise together(faults)
 
 
 def _check_union(lists: dict[str, list[Item]], union: list[Item], shown: str) -> None:

@@ -138,8 +138,8 @@ def test_bad_csv_row_is_refused_with_its_number(tmp_path, put, labels, message):
 
 def test_csv_header_is_needed(tmp_path, put):
     """Without a header the first image would be lost."""
-    with pytest.raises(BadInput, match=r"list.csv:1: expected the header 'path,label', got 'image,label'"):
-        table(tmp_path, put, [0, 1], header="image,label")
+    with pytest.raises(BadInput, match=r"list.csv:1: expected the header 'path,label', got 'picture,label'"):
+        table(tmp_path, put, [0, 1], header="picture,label")
 
 
 OWN = Task(source="csv", path="list.csv", train=0.6, val=0.2, test=0.2)
@@ -171,6 +171,10 @@ def rows(line, count=10):
         "path,label\n" + rows("img\\{n}.png,{label}"),
         "path,label\n" + rows(".\\img\\{n}.png,{label}"),
         "path,label\n\n" + rows(" img/{n}.png , {label} ") + ",\n\n",
+        "File_Name,Class_Name\n" + rows("img/{n}.png,{label}"),
+        "image_id,target\n" + rows("{n},{label}"),
+        "path,label,image\n" + rows("{n}.png,{label},x"),
+        "path,label\n" + rows("i%6Dg/{n}.png,{label}"),
     ],
 )
 def test_csv_in_every_spelling(tmp_path, put, body):
@@ -178,6 +182,23 @@ def test_csv_in_every_spelling(tmp_path, put, body):
     listing = read(tmp_path, put, body)
     assert listing.classes == ["cat", "dog"]
     assert {item.key for part in listing.splits.values() for item in part} == {f"img/{n}.png" for n in range(10)}
+
+
+def test_a_name_of_two_images_is_refused(tmp_path, put):
+    """Both are named; a file of another kind is none."""
+    paths = [f"img/{n}.png" for n in range(10)]
+    (tmp_path / "img").mkdir()
+    (tmp_path / "img" / "0.txt").write_text("0 0.5 0.5")
+    body = "path,label\n" + rows("{n},{label}")
+    assert sum(map(len, read(tmp_path, put, body, paths=paths).splits.values())) == 10
+    with pytest.raises(BadInput, match=r"list.csv:9: expected one image 7, found 2: img/7.png, more/7.jpg"):
+        read(tmp_path, put, body, paths=[*paths, "more/7.jpg"])
+
+
+def test_columns_that_are_not_used_are_told(tmp_path, put):
+    """One of them may have been meant as a split or a group."""
+    listing = read(tmp_path, put, "path,label,subset,age\n" + rows("img/{n}.png,{label},train,7"))
+    assert listing.about == {"passed_over": {"columns: subset, age": 2}}
 
 
 @pytest.mark.parametrize("there", ["NFC", "NFD"])
@@ -246,7 +267,11 @@ def test_labels_that_are_names(tmp_path, put, labels, setting, classes):
     ("body", "message"),
     [
         ("path,label\n" + rows("img/{n}.png,cat"), "list.csv: expected two or more classes, got 1"),
-        ("file,label\nimg/0.png,cat\n", "list.csv:1: expected the header 'path,label', got 'file,label'"),
+        ("path,cat,dog\nimg/0.png,1,0\n", "list.csv:1: expected the header 'path,label', got 'path,cat,dog'"),
+        ("image_id,file_name,label\n0,0.png,cat\n", "expected one column 'path', got 2: image_id, file_name"),
+        ("path,label\n" + rows("img/{n}.png,"), r"list.csv:2: expected a path and a label, .*\(10 in all\)"),
+        ("path,label\n" + rows("img/0.png,{label}"), r"list.csv:3: expected every image once, .*\(9 in all\)"),
+        ("path,label\n" + rows("http://x.org/{n}.png,{label}"), "expected a path below .*, got 'http://x.org/0.png'"),
         ("path,label\n" + rows("IMG/{n}.PNG,{label}"), r"list.csv:2: .*\(there is img/0.png, which differs in case\)"),
         ("path,label\nimg/0.png," + "9" * 200_000 + "\n", "list.csv:2: expected CSV, got field larger"),
         ("path,label\n" + "a" * 5000 + ".png,cat\n", "list.csv:2: .*the cell is too long for a path"),
@@ -262,7 +287,10 @@ def test_labels_that_are_names(tmp_path, put, labels, setting, classes):
         ("path,label,split\n" + rows("img/{n}.png,{label},test"), "got none for train"),
         ("path,path,label\nimg/0.png,b,cat\n", "list.csv:1: expected one column 'path', got 2"),
         ("path,label\n" + rows("none/{n}.png,{label}"), r"none/0.png, found none; .*\(10 in all\)"),
-        ("path,label\nimg/\u00e9.png,cat\n".encode("latin-1"), r"expected UTF-8 text, .* in line 2 \(save it as UTF-8"),
+        (
+            "path,label\nimg/\u00e9.png,cat\n".encode("latin-1"),
+            r"expected UTF-8 text, .* in line 2 \(save it as text in UTF-8",
+        ),
         ("path,label\nimg/0\0.png,cat\n", "list.csv:2: expected"),
     ],
 )
