@@ -27,10 +27,10 @@ MISTAKES = 12  # the most confident of a run, in its looks.json
 def replacing(path: str | Path) -> Iterator[Path]:
     """A name beside `path` to write to; it becomes `path` when the block ends well, and goes when it does not.
 
-    Raises BadInput where the disk is full.
+    Raises BadInput where the disk is full, or nobody may write there.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make(path.parent)
     draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:
         yield draft
@@ -43,6 +43,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+def make(folder: Path) -> None:
+    """Make a folder that may be there. Raises BadInput where nobody may, or where nothing may be written to it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = None if os.access(folder, os.W_OK) else os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise BadInput(f"{folder}: expected a folder that can be written to, got: {reason}")
 
 
 def is_full(error: Exception) -> bool:

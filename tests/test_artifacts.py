@@ -55,6 +55,15 @@ def test_broken_files_are_named(tmp_path):
         read_tensors(tmp_path / "x")
 
 
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
+    """Before anything is computed for it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="file/x: expected a folder that can be written to, got: Not a directory"):
+        write_json(tmp_path / "file" / "x" / "a.json", {})
+    with pytest.raises(BadInput, match="file: expected a folder that can be written to, got: File exists"):
+        write_json(tmp_path / "file" / "a.json", {})
+
+
 def test_nan_never_reaches_a_result(tmp_path):
     """JSON with nan is no JSON: it is not written."""
     with pytest.raises(ValueError, match="JSON"):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ship.artifacts import expanded
 from ship.cli.app import app
 from ship.training.progress import progress
 
@@ -33,7 +34,7 @@ def predict(
     from tqdm import tqdm
 
     from ship.experiment.params import Compute
-    from ship.inference.files import classify, image_files
+    from ship.inference.files import classify, image_files, named
     from ship.inference.restore import load
     from ship.inference.rows import Columns, to_csv, to_file
 
@@ -44,13 +45,14 @@ def predict(
         refused.append(what)
         print(f"ship: {what}", file=sys.stderr)
 
-    listed = (line.rstrip("\n") for name in images for line in (sys.stdin if name == "-" else [name]))
-    files: Iterable[Path] = image_files(listed, refuse, lambda what: print(f"ship: {what}", file=sys.stderr))
+    files: Iterable[Path] = image_files(
+        named(images, sys.stdin.buffer), refuse, lambda what: print(f"ship: {what}", file=sys.stderr)
+    )
     if "-" not in images:
         files = list(files)  # so that the bar knows its end
     answers = classify(tuned, iter(files), Compute(device=device, threads=threads), refuse)
     hidden = True if out is None and sys.stdout.isatty() else None  # None: where there is no terminal
-    with to_csv(sys.stdout, columns) if out is None else to_file(out, columns) as put:
+    with to_csv(sys.stdout, columns) if out is None else to_file(expanded(out), columns) as put:
         total = len(files) if isinstance(files, list) else None
         for answer in tqdm(answers, total=total, unit=" images", disable=hidden):
             put(answer)
@@ -76,6 +78,7 @@ def export(
         from ship.inference import hub
 
         hub.check_push(push)
+    folder = expanded(folder)
     write(run, folder, print, images=images, onnx=onnx, threads=threads)
     print(f"{folder}: done")
     if push is not None:

@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import read_json, read_tensors, sha256, write_json, write_text
+from ship.artifacts import make, read_json, read_tensors, sha256, write_json, write_text
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.errors import BadInput
@@ -24,7 +24,7 @@ from ship.inference.card import card
 from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer
-from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load
+from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load, way_out
 from ship.models.backbones import Preprocessing
 
 BATCH = 64
@@ -80,7 +80,7 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
 def read(run: Path, count: int, threads: int) -> Subject:
     """A finished run with its first `count` test images, where its model says of them what the run has said."""
     if not (run / "run.json").is_file():
-        raise BadInput(f"{run}: expected the folder of a finished run, found no run.json in it (ship train)")
+        raise BadInput(f"{run}: expected the folder of a finished run, found no run.json in it ({way_out(run)})")
     about, model = read_json(run / "run.json"), load(run)
     made = model.preprocessing
     if made is None:
@@ -172,7 +172,10 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
 def _check_run(subject: Subject) -> None:
     """Raise BadInput where a run in float32 has predicted something else than the model that comes back from it."""
     path = subject.run / "predictions.parquet"
-    said = pd.read_parquet(path)[: len(subject.logits)]
+    try:
+        said = pd.read_parquet(path)[: len(subject.logits)]
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected what the run predicted, got: {error} (train it again)") from None
     probabilities = subject.logits.softmax(dim=1)
     classes = torch.from_numpy(said["prediction"].to_numpy(copy=True))
     own = probabilities.gather(1, classes[:, None].long())[:, 0]
@@ -193,7 +196,7 @@ def _ahead(logits: Tensor, margin: float) -> Tensor:
 @contextmanager
 def _drafted(folder: Path) -> Iterator[Path]:
     """A folder beside `folder` to write to; it becomes `folder` when the block ends well, and goes when it does not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make(folder.parent)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
         yield draft

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from ship.artifacts import expanded
 from ship.compute import set_up
 from ship.data.decoding import Reading
 from ship.data.images import decode, normaliser
+from ship.data.sources.tree import Tree
 from ship.errors import BadInput
 from ship.experiment.params import Compute
 from ship.inference.model import Model
@@ -35,24 +37,44 @@ class Answer(NamedTuple):
 Tell = Callable[[str], None]
 
 
+def named(paths: Iterable[str], stdin: Iterable[bytes]) -> Iterator[str]:
+    """The paths, with the lines of `stdin` in place of `-`; empty lines are none."""
+    for path in paths:
+        if path == "-":
+            lines = (os.fsdecode(line).rstrip("\r\n") for line in stdin)
+            yield from (line for line in lines if line.strip())
+        else:
+            yield path
+
+
 def image_files(paths: Iterable[str | Path], refuse: Tell, tell: Tell) -> Iterator[Path]:
     """The files among `paths`, and every image below the folders among them, in the order of their names.
 
-    `tell` hears how many files of a folder are passed over, by suffix, and `refuse` of a folder without any image.
+    The images of a folder are those that `ship prepare` would use. `tell` hears how many files are passed over, by
+    suffix and reason, and `refuse` of a folder that cannot be read or has no image.
     """
-    known = Image.registered_extensions()
-    for path in map(Path, paths):
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.rglob("*") if file.is_file())
-        others = Counter(file.suffix.lower() or "no suffix" for file in found if file.suffix.lower() not in known)
-        if others:
-            counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-            tell(f"{path}: passed over files that are no images by their suffix: {counts}")
-        if others.total() == len(found):
-            refuse(f"{path}: expected images in this folder, found none")
-        yield from (file for file in found if file.suffix.lower() in known)
+    for path in paths:
+        try:
+            if not str(path).strip():
+                raise BadInput(f"{str(path)!r}: expected a file or a folder, got an empty name")
+            yield from _images(expanded(path), refuse, tell)
+        except BadInput as error:
+            refuse(str(error))
+
+
+def _images(path: Path, refuse: Tell, tell: Tell) -> Iterator[Path]:
+    if not os.path.isdir(path):  # noqa: PTH112  # Path.is_dir raises for names that no file can have
+        yield path
+        return
+    tree = Tree(path, str(path))
+    keys = tree.images(path)
+    for fault in tree.lost:
+        refuse(fault)
+    if tree.passed:
+        tell(f"{path}: passed over{tree.since(Counter())}")
+    if not keys:
+        refuse(f"{path}: expected images in this folder, found none")
+    yield from (path / key for key in keys)
 
 
 def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tell) -> Iterator[Answer]:
@@ -84,10 +106,15 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
 def _pixels(path: Path, made: Preprocessing, reading: Reading) -> np.ndarray | str:
     """The image as (3, S, S) uint8, or what is wrong with it."""
     try:
+        str(path).encode()  # as a row of a table
         return decode(path.read_bytes(), made.image_size, made.interpolation, str(path), reading)
+    except UnicodeEncodeError:
+        return f"{path}: expected a name in UTF-8 (rename it), got other bytes"
     except FileNotFoundError:
         return f"{path}: expected an image, found none"
     except OSError as error:
         return f"{path}: expected an image that can be read, got {error.strerror or error}"
+    except ValueError as error:  # as of a name with a zero byte
+        return f"{str(path)!r}: expected the name of a file, got: {error}"
     except BadInput as error:
         return str(error)

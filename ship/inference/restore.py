@@ -7,10 +7,11 @@ from typing import Any
 
 import timm
 import torch
+from safetensors import SafetensorError
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from ship.artifacts import read_json, read_tensors, sha256
+from ship.artifacts import expanded, read_json, read_tensors, sha256
 from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
 from ship.inference.model import Model, copied, frozen
@@ -28,12 +29,18 @@ ABOUT = "ship.json"
 
 def find(name: str | Path) -> Path:
     """The folder or file that `name` means: a path, or a run by its place under `runs/`."""
-    found = [path for path in (Path(name), Path("runs", name)) if path.exists()]
+    found = [path for path in (expanded(name), Path("runs", name)) if path.exists()]
     if not found:
         raise BadInput(
             f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none"
         )
     return found[0]
+
+
+def way_out(place: Path) -> str:
+    """What to do where there is no finished run at `place`: name one below, or train."""
+    below = sorted(str(file.parent) for file in place.glob(f"*/{TUNED}"))
+    return f"name one of {', '.join(below[:20])}" if below else "ship train"
 
 
 def load(path: str | Path, vit: nn.Module | None = None) -> Model:
@@ -48,11 +55,11 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
         BadInput: Nothing there, a file of another kind, or a ViT that is not the one that was tuned.
     """
     place = find(path)
-    if place.is_dir() and (place / ABOUT).is_file() and read_json(place / ABOUT)["weights"] == "merged":
+    if place.is_dir() and (place / ABOUT).is_file() and read_json(place / ABOUT).get("weights") == "merged":
         return _merged(place)
     file = place / TUNED if place.is_dir() else place
     if not file.is_file():
-        raise BadInput(f"{file}: expected what a run leaves when it is finished, found none (ship train)")
+        raise BadInput(f"{file}: expected what a run leaves when it is finished, found none ({way_out(place)})")
     state, about = read_tensors(file)
     _check(about, file)
     preprocessing = None
@@ -103,7 +110,11 @@ def backbone_of(about: dict[str, Any], file: Path) -> Path:
 def _merged(folder: Path) -> Model:
     """A plain ViT that has all in its weights: what it reads as a frozen backbone, and a head."""
     about = read_json(folder / ABOUT)
-    whole: VisionTransformer = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
+    try:
+        whole: VisionTransformer = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise BadInput(f"{folder}: expected all files of an export, whole, got: {reason} (copy it again)") from None
     head = {f"head.{name}": tensor for name, tensor in whole.head.state_dict().items()}
     method = build("linear", require_plain(whole, str(folder)), len(about["classes"]), {}, {})
     load_tuned(method, head, str(folder))

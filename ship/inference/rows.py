@@ -77,10 +77,10 @@ def to_parquet(path: Path, columns: Columns) -> Iterator[Put]:
 @contextmanager
 def to_file(path: Path, columns: Columns) -> Iterator[Put]:
     """As `to_csv` or `to_parquet`, by the suffix of `path`; the file is there when the block ends well."""
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         with to_parquet(path, columns) as put:
             yield put
-    elif path.suffix == ".csv":
+    elif path.suffix.lower() == ".csv":
         with (
             replacing(path) as draft,
             draft.open("w", encoding="utf-8", newline="") as file,

@@ -150,6 +150,10 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
         plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
         assert torch.equal(plain(images), model.merged()(images))
         assert timm.data.resolve_model_data_config(plain)["mean"] == [*model.preprocessing.mean]
+        for name in ("model.safetensors", "config.json"):  # as of a clone without its large files
+            (folder / name).write_text("version https://git-lfs.github.com/spec/v1")
+            with pytest.raises(BadInput, match="exported: expected all files of an export, whole, got: .* .copy it"):
+                ship.load(folder)
     text = (folder / "README.md").read_text()
     assert f"{100 * about['run']['result']['accuracy']:.1f} %" in text
     assert "| `model.onnx` | 18 |" in text
@@ -169,6 +173,8 @@ def test_what_export_refuses(run, tmp_path):
     table = pd.read_parquet(run / "predictions.parquet")
     table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")
+    (run / "predictions.parquet").write_bytes(b"PAR1")
+    refused("predictions.parquet: expected what the run predicted, got")
     (tmp_path / "project/data/digits/test.parquet").unlink()
     refused("expected its test images in data/TASK/test.parquet, got none")
     (run / "run.json").unlink()

@@ -1,6 +1,7 @@
 """Images by files and folders: each gets its row, and what cannot be read is named."""
 
 import io
+import os
 
 import pandas as pd
 import pytest
@@ -11,7 +12,7 @@ import ship
 from ship.data import images as reading
 from ship.errors import BadInput
 from ship.experiment.params import Compute
-from ship.inference.files import classify, image_files
+from ship.inference.files import classify, image_files, named
 from ship.inference.predict import batch_size
 from ship.inference.rows import Columns, to_csv, to_file
 from ship.models.backbones import Preprocessing
@@ -46,11 +47,47 @@ def test_a_folder_gives_its_images_and_tells_what_it_passes_over(photos):
     told, refused = [], []
     found = list(image_files([photos, "x.gif"], refused.append, told.append))
     assert [path.name for path in found] == ["a.JPG", "b.png", "broken.png", "c.webp", "x.gif"]
-    assert told == [f"{photos}: passed over files that are no images by their suffix: 1 .txt, 1 no suffix"]
+    assert told == [f"{photos}: passed over (1 .txt: no image, 1 no suffix: no image)"]
     assert refused == []
     (photos / "more/c.webp").unlink()
     assert list(image_files([photos / "more"], refused.append, told.append)) == []
     assert refused == [f"{photos / 'more'}: expected images in this folder, found none"]
+
+
+def test_a_folder_gives_what_would_be_prepared(photos):
+    """No hidden files, none of a NAS, no PDF; linked folders, and images without a suffix; broken links are named."""
+    told, refused = [], []
+    for name in ("._b.png", "@eaDir/b.png", "a.pdf", "noext"):
+        (photos / name).parent.mkdir(exist_ok=True)
+        (photos / name).write_bytes((photos / "b.png").read_bytes())
+    (photos / "a.pdf").write_text("%PDF-1.4")
+    (photos / "lost.png").symlink_to("nowhere")
+    (photos.parent / "linked").mkdir()
+    (photos.parent / "linked/here").symlink_to(photos)
+    found = list(image_files([photos.parent / "linked"], refused.append, told.append))
+    assert [path.name for path in found] == ["a.JPG", "b.png", "broken.png", "c.webp", "noext"]
+    assert [line.split(": expected")[0] for line in refused] == [f"{photos.parent}/linked/here/lost.png"]
+    assert "1 .pdf: no image" in told[0]
+    assert "1 .png: in a system's folder" in told[0]
+
+
+def test_names_that_are_none_stop_nothing(model, photos, monkeypatch):
+    """Empty ones, too long ones, other bytes than text, and the home of nobody; an empty line is no name."""
+    monkeypatch.setenv("HOME", str(photos))
+    odd = photos / os.fsdecode(b"\xff.png")
+    odd.write_bytes((photos / "b.png").read_bytes())
+    stdin = [b"~/b.png\r\n", b"\n", b"x" * 5000 + b"\n", b"a\0.png\n", os.fsencode(odd) + b"\n"]
+    refused = []
+    files = image_files(named(["", "-", "~$nobody.png"], stdin), refused.append, pytest.fail)
+    assert [answer.path for answer in classify(model, files, COMPUTE, refused.append)] == [photos / "b.png"]
+    messages = [
+        "'': expected a file or a folder, got an empty name",
+        "'a\\x00.png': expected the name of a file",
+        f"{odd}: expected a name in UTF-8 (rename it)",
+        "x" * 5000 + ": expected an image that can be read, got File name too long",
+        "~$nobody.png: expected a folder of a user",
+    ]
+    assert all(line.startswith(text) for line, text in zip(sorted(refused), sorted(messages), strict=True))
 
 
 def test_the_good_get_their_rows_and_the_bad_are_named(model, photos):
@@ -85,11 +122,11 @@ def test_columns(model, photos, tmp_path):
     columns = Columns(model.classes, top=2, every=True)
     names = ["path", "class", "probability", "class_2", "probability_2", "p(cat)", "p(dog, wet)", "p(p)"]
     tables = []
-    for name in ("out.csv", "out.parquet"):
+    for name in ("out.CSV", "out.parquet"):
         with to_file(tmp_path / name, columns) as put:
             for answer in answers:
                 put(answer)
-        table = pd.read_csv(tmp_path / name) if name.endswith("csv") else pd.read_parquet(tmp_path / name)
+        table = pd.read_csv(tmp_path / name) if name.endswith("CSV") else pd.read_parquet(tmp_path / name)
         assert list(table.columns) == names
         tables.append(table)
     assert tables[0]["class"].tolist() == tables[1]["class"].tolist()

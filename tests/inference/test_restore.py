@@ -61,6 +61,8 @@ def test_what_is_refused(params, tmp_path):
         load(run.folder)
     train_run(params, run, lambda epochs, record: None)
     assert load(run.folder.relative_to("runs")).classes == [str(digit) for digit in range(10)]
+    with pytest.raises(BadInput, match=rf"found none \(name one of {run.folder}\)"):
+        load(run.folder.parent)
     other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
     fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
