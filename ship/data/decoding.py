@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ship.data import jpeg, png
 from ship.errors import BadInput
@@ -39,6 +40,12 @@ class Reading(NamedTuple):
 
 
 PLAIN = Reading()
+OTHERS = (  # what lies under an image's name instead, by the first bytes
+    (rb"$", "an empty file"),
+    (rb"version https://git-lfs", "a pointer of Git LFS (git lfs pull fetches the image)"),
+    (rb".{4}ftyp(hei|hev|mif1|msf1)", "HEIC, which needs the package pillow-heif"),
+    (rb"\s*<(!doctype html|html)", "a web page"),
+)
 
 
 def told(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
@@ -135,6 +142,11 @@ def _see(data: bytes, reading: Reading) -> Seen:
     odd = set()
     try:
         opened = Image.open(io.BytesIO(data), formats=formats())
+    except UnidentifiedImageError:
+        known = [what for start, what in OTHERS if re.match(start, data[:64], re.DOTALL | re.IGNORECASE)]
+        if known:
+            raise BadInput(f"expected a whole image, got: {known[0]}") from None
+        raise
     except ValueError:  # PIL bounds the text and the colour profile of a PNG, which nobody asks for here
         opened = Image.open(io.BytesIO(data := png.without_notes(data)), formats=formats())
     with opened as image:

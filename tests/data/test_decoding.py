@@ -59,6 +59,22 @@ def test_cut_image_is_refused(kind, share):
         rgb(data[: int(share * len(data))], "here")
 
 
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><title>404", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS .git lfs pull"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC, which needs the package pillow-heif"),
+        (b"GIF no more", "cannot identify image file"),
+    ],
+)
+def test_what_lies_under_the_name_of_an_image_is_said(data, what):
+    """Downloads that failed, pointers, photos of a phone."""
+    with pytest.raises(BadInput, match=f"a.jpg: expected a whole image, got: {what}"):
+        rgb(data, "a.jpg")
+
+
 def test_twelve_bits_are_scaled_where_it_is_said():
     """Grey and colour; the lower half of a colour's bits is not lost."""
     grey = Image.fromarray(np.full((2, 2), 0x0800, np.uint16))
