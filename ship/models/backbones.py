@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
-from ship.models.checkpoints import averages, recipe, unwrapped
+from ship.models.checkpoints import averages, recipe, renamed, unwrapped
 from ship.models.vit import require_plain
 
 MANY = 600  # image tokens: a ViT-B/16 at 384 px has 576
@@ -198,15 +199,15 @@ def _given(
 
 def _read(path: Path, model: VisionTransformer) -> dict[str, Tensor]:
     """Weights in a local file."""
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         try:
             model.load_pretrained(str(path))
         except (KeyError, AssertionError, RuntimeError, ValueError, OSError) as error:
             raise BadInput(f"{path}: expected JAX weights of this ViT, got {type(error).__name__}: {error}") from None
         return dict(model.state_dict())
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         raise BadInput(
-            f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}; {recipe(path)}"
+            f"{path}: expected .safetensors or .npz (pickled weights can run code), got {path.suffix!r}{recipe(path)}"
         )
     return read_tensors(path)[0]
 
@@ -215,10 +216,13 @@ def _fitted(state: dict[str, Tensor] | None, model: VisionTransformer, settings:
     """Weights under timm's names, without head; position embedding resized where it must be."""
     if state is None:
         return None
+    own = unwrapped(renamed(state))
     try:
-        state = checkpoint_filter_fn(unwrapped(state), model)
+        state = checkpoint_filter_fn(own, model)
     except (KeyError, RuntimeError, ValueError) as error:
         got = f"{type(error).__name__}: {error}"
+        if "pos_embed" in own and own["pos_embed"].shape != (wanted := tuple(model.pos_embed.shape)):
+            got = f"pos_embed of shape {tuple(own['pos_embed'].shape)}, which cannot become {wanted}"
         raise BadInput(f"{settings.weights}: expected weights of this ViT, got {got}") from None
     heads = ("head.", "head_dist.", "pre_logits.")
     return {name: tensor for name, tensor in state.items() if not name.startswith(heads)}
@@ -227,11 +231,18 @@ def _fitted(state: dict[str, Tensor] | None, model: VisionTransformer, settings:
 def _check(key: str, model: VisionTransformer, state: dict[str, Tensor], settings: Backbone) -> None:
     place = f"{key}.weights ({settings.weights}) for {settings.name}"
     target = model.state_dict()
-    if odd := sorted(target.keys() ^ state.keys()):
-        kind = "lacks" if odd[0] in target else "has beside them"
-        raise BadInput(f"{place}: expected the tensors of this architecture, got a file that {kind} {odd[0]}")
+    sides = {"lacks": target.keys() - state.keys(), "has beside them": state.keys() - target.keys()}
+    if got := " and ".join(f"{side} {_some(names)}" for side, names in sides.items() if names):
+        raise BadInput(f"{place}: expected the tensors of this architecture, got a file that {got}")
     for name, tensor in target.items():
         if tensor.shape != state[name].shape:
             raise BadInput(f"{place}: {name}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}")
+        if not state[name].is_floating_point():
+            raise BadInput(f"{place}: {name}: expected floating point numbers, got {state[name].dtype}")
         if not np.isfinite(state[name].float().numpy()).all():
             raise BadInput(f"{place}: {name}: expected finite numbers, got nan or inf")
+
+
+def _some(names: Collection[str]) -> str:
+    """The first of the names in alphabetical order, and how many more there are."""
+    return min(names) + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

@@ -1,5 +1,7 @@
 """Backbones: one file each, with the normalisation and the size that their weights ask for."""
 
+import re
+
 import pytest
 import timm
 import torch
@@ -174,6 +176,75 @@ def test_a_common_prefix_is_taken_off(tmp_path, prefix):
     assert torch.equal(vit.state_dict()["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"])
 
 
+TRANSFORMERS = {  # as its own script converts timm's ViT
+    "cls_token": "vit.embeddings.cls_token",
+    "pos_embed": "vit.embeddings.position_embeddings",
+    "patch_embed.proj": "vit.embeddings.patch_embeddings.projection",
+    "blocks.": "vit.encoder.layer.",
+    "attn.proj": "attention.output.dense",
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+    "head.": "classifier.",
+}
+TORCHVISION = {
+    "cls_token": "class_token",
+    "pos_embed": "encoder.pos_embedding",
+    "patch_embed.proj": "conv_proj",
+    "blocks.": "encoder.layers.encoder_layer_",
+    "attn.qkv.": "self_attention.in_proj_",
+    "norm1": "ln_1",
+    "attn.proj": "self_attention.out_proj",
+    "norm2": "ln_2",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.3",
+    "head.": "heads.head.",
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "last"),
+    [(TRANSFORMERS, "vit.layernorm."), (TORCHVISION, "encoder.ln.")],
+    ids=["transformers", "torchvision"],
+)
+def test_names_of_other_libraries_are_understood(tmp_path, names, last):
+    """All tensors get to their places, whether or not queries, keys and values lie apart."""
+    plain, theirs = timm.create_model("test_vit", num_classes=10, img_size=SIZE).state_dict(), {}
+    for name, tensor in plain.items():
+        other = re.sub(r"^norm\.", last, name)
+        for ours, their in names.items():
+            other = other.replace(ours, their)
+        if "attn.qkv" in other:
+            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                theirs[other.replace("attn.qkv", f"attention.attention.{part}")] = piece.clone()
+        else:
+            theirs[other] = tensor
+    write_tensors(tmp_path / "w.safetensors", theirs)
+    state = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))[0].state_dict()
+    assert all(torch.equal(state[name], plain[name]) for name in state)
+
+
+def test_what_differs_is_named_on_both_sides(tmp_path):
+    """With the names that the file has; numbers that are none of weights; positions that cannot be resized."""
+    state = timm.create_model("test_vit", num_classes=10, img_size=SIZE).state_dict()
+    positions = {"pos_embed": state["pos_embed"][:, 1:].clone()}
+    for weights, message in (
+        (
+            {f"{n}.{name}": t.clone() for n in "ab" for name, t in state.items()},
+            r"lacks blocks.0.*has beside them a.bl",
+        ),
+        (
+            {name: tensor.to(torch.int8) for name, tensor in state.items()},
+            "expected floating point numbers, got torch.int8",
+        ),
+        (state | positions, r"got pos_embed of shape \(1, \d+, 64\), which cannot become \(1, \d+, 64\)"),
+    ):
+        write_tensors(tmp_path / "w.SAFETENSORS", weights)
+        with pytest.raises(BadInput, match=message):
+            fetched(tmp_path, weights=str(tmp_path / "w.SAFETENSORS"))
+
+
 def test_layer_scale_by_its_old_name():
     """DeiT-III's authors call it gamma_1."""
     state = {"blocks.0.gamma_1": torch.ones(2), "blocks.0.norm1.weight": torch.ones(2)}
@@ -228,6 +299,9 @@ def test_pickled_weights_come_with_a_recipe_that_works(tmp_path):
     exec("\n".join(lines), {})
     vit, _ = fetched(tmp_path, weights=str(tmp_path / "w.safetensors"))
     assert torch.equal(vit.cls_token, state["cls_token"])
+    (tmp_path / "w.onnx").write_bytes(b"")
+    with pytest.raises(BadInput, match="got '.onnx'$"):
+        fetched(tmp_path, weights=str(tmp_path / "w.onnx"))
 
 
 def test_an_old_name_of_timm_gets_the_new_one(tmp_path):
