@@ -112,6 +112,8 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise _absent(path) from None
+    except OSError as error:
+        raise BadInput(f"{path}: expected a file that can be read, got: {error.strerror or error}") from None
     except ValueError as error:
         raise BadInput(f"{path}: expected JSON, got {error}") from None
 
@@ -137,6 +139,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
     except FileNotFoundError:
         raise _absent(path) from None
+    except OSError as error:
+        raise BadInput(f"{path}: expected a file that can be read, got: {error.strerror or error}") from None
     except (SafetensorError, ValueError) as error:
         raise BadInput(f"{path}: expected a safetensors file, got {error}") from None
 

@@ -48,6 +48,8 @@ def test_broken_files_are_named(tmp_path):
     for read in (read_json, read_tensors):
         with pytest.raises(BadInput, match="absent: expected what an earlier step leaves, found none"):
             read(tmp_path / "absent")
+        with pytest.raises(BadInput, match="expected a file that can be read, got: "):
+            read(tmp_path)
     (tmp_path / "x").write_bytes(b"\x00garbage")
     with pytest.raises(BadInput, match="x: expected JSON"):
         read_json(tmp_path / "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -83,7 +84,7 @@ def opened(
         if len(archives) != 1:
             raise BadInput(f"tasks.{name}.url: expected one archive, got {len(archives)} (see `ship data`)")
         (place,) = archives.values()
-    elif not place.exists():
+    elif not _readable(name, place):
         way_out = f" (addresses: tasks.{name}.path=null, url=... and sha256=...)" if "://" in str(task.path) else ""
         raise BadInput(f"tasks.{name}.path: expected a folder, CSV file or archive, found nothing at {place}{way_out}")
     if task.url is not None or is_archive(place):
@@ -94,6 +95,21 @@ def opened(
     if task.sha256 is not None:
         raise BadInput(f"tasks.{name}.sha256: expected an archive to compare with, got {place}")
     yield read(name, task, place, str(place), check)
+
+
+def _readable(name: str, place: Path) -> bool:
+    """Whether there is a file or folder. Raises BadInput where it cannot be read."""
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = error.strerror
+    else:
+        reason = None if os.access(place, os.R_OK) else os.strerror(errno.EACCES)
+    if reason:
+        raise BadInput(f"tasks.{name}.path: expected a place that can be read, got: {place}: {reason}")
+    return True
 
 
 def made(name: str, task: Task) -> Listing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ ABOUT = "ship.json"
 
 def find(name: str | Path) -> Path:
     """The folder or file that `name` means: a path, or a run by its place under `runs/`."""
-    found = [path for path in (expanded(name), Path("runs", name)) if path.exists()]
+    found = [path for path in (expanded(name), Path("runs", name)) if os.path.exists(path)]  # noqa: PTH110
     if not found:
         raise BadInput(
             f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none"

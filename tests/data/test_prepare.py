@@ -203,6 +203,7 @@ def test_error_inside_an_archive_names_the_archive(tmp_path, vtab):
     [
         ({"path": "nowhere"}, r"tasks.mine.path: expected a folder, CSV file or archive, found nothing at"),
         ({"path": "vtab", "sha256": "0" * 64}, r"tasks.mine.sha256: expected an archive to compare with, got"),
+        ({"path": "x" * 300}, r"tasks.mine.path: expected a place that can be read, got: .*: File name too long"),
         ({"path": "https://x.org/vtab.zip"}, r"found nothing at .*addresses: tasks.mine.path=null, url=... and sha256"),
         ({"path": "vtab/test.txt"}, r"tasks.mine.path: expected a folder or a whole archive .*unpack other kinds"),
         ({"path": "list.CSV", "source": "folder"}, r"a whole archive .*tasks.mine.source=csv reads a list"),

@@ -107,7 +107,7 @@ class Tree:
         suffix = _suffix(entry.name)
         if why := _why_not(entry.name):
             self._count(entry.name, why)
-        elif not os.path.exists(entry.path):  # noqa: PTH110  # a DirEntry says nothing of a link's end
+        elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110  # entry.is_file hides why
             self.lost.append(f"{self._shown(entry)}: expected a file, got a link to nothing: {os.readlink(entry.path)}")  # noqa: PTH115
         elif not entry.is_file():
             self._count(entry.name, "no regular file")
