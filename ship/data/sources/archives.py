@@ -58,8 +58,11 @@ def unpacked(archive: Path, digest: str | None, shown: str) -> Iterator[Path]:
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file is a zip or (compressed) tar archive, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    """Whether the file is a zip or (compressed) tar archive, by its first and last bytes."""
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except BROKEN:  # cut before its first file
+        return False
 
 
 def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowance: int = ALLOWANCE) -> None:

@@ -55,7 +55,7 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     items, splits = [], []
     for row in found:
         key, label = files.key(row.path, row.place), numbers[row.label] if titles else int(row.label)
-        items.append(Item(key, label, row.place, file.parent / key, f"group {row.group}" if row.group else ""))
+        items.append(Item(key, label, row.place, file.parent / key, row.group))
         splits.append(_part(row))
     _check_once(items)
     items, absent = _there(items, files, name, task)

@@ -159,7 +159,7 @@ def test_bomb_is_refused(tmp_path, members):
     assert sum(len(data) for data in files(folder).values()) < 10 * archive.stat().st_size
 
 
-@pytest.mark.parametrize("share", [0.3, 0.9])
+@pytest.mark.parametrize("share", [0.005, 0.3, 0.9])
 @pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar"])
 def test_cut_archive_is_refused(tmp_path, kind, share):
     """A download that was stopped is an error."""
