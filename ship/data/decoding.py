@@ -203,7 +203,7 @@ def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd:
     elif wide and reading.bits < 16:
         values = png.colours(data).astype(np.int64)
     else:
-        if wide and max(high for _, high in _extrema(image)[:3]) < 2**5:
+        if wide and 0 < max(high for _, high in _extrema(image)[:3]) < 2**5:
             odd.add("dark")
         return None
     if reading.bits == 16 and 0 < values.max() < 2**13:

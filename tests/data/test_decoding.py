@@ -102,6 +102,7 @@ def colour_png(colour):
         (encoded(Image.new("L", (20, 20)), "JPEG"), None),
         (encoded(Image.fromarray(np.full((2, 2), 0x8000, np.uint16))), None),
         (colour_png((0x8000, 0, 0)), None),
+        (colour_png((0, 0, 0)), None),
     ],
 )
 def test_odd_images_are_told(data, kind):
