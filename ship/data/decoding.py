@@ -48,7 +48,7 @@ OTHERS = (  # what lies under an image's name instead, by the first bytes
 )
 
 
-def told(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+def reading_keys(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """How a prepared split has its images read, by its file's `metadata`: the keys of Reading that are not plain."""
     return dict(json.loads((metadata or {}).get(b"reading", b"{}")))
 

@@ -29,13 +29,13 @@ RESAMPLING = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
 }
-RESIDENT = 2**30  # bytes of pixels in memory; what is larger lies in a file
+IN_MEMORY = 2**30  # bytes of pixels in memory; what is larger lies in a file
 
 
 def read_pixels(*paths: Path, size: int, interpolation: str, threads: int) -> Tensor:
     """The images of several parquet files as one uint8 tensor (n, 3, size, size); bytes are read piece by piece.
 
-    A tensor of more than RESIDENT bytes is a file that is mapped: the system keeps of it what memory has room for.
+    A tensor of more than IN_MEMORY bytes is a file that is mapped: the system keeps of it what memory has room for.
     """
     files = {path: open_split(path) for path in paths}
     whole = _room((sum(file.metadata.num_rows for file in files.values()), 3, size, size), paths[0].parent)
@@ -151,7 +151,7 @@ def _batched(pieces: Iterable[Piece], size: int) -> Iterator[Piece]:
 
 def _room(shape: tuple[int, ...], folder: Path) -> Tensor:
     """A uint8 tensor to be filled; a large one lies in a file without a name, in TMPDIR or else in `folder`."""
-    if (size := math.prod(shape)) <= RESIDENT:
+    if (size := math.prod(shape)) <= IN_MEMORY:
         return torch.empty(shape, dtype=torch.uint8)
     place = os.environ.get("TMPDIR", folder)
     try:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ship.artifacts import replacing, sha256, sweep
 
-SHARE = 0.1  # of the free disk, at most, that the images of a split may take
-DECODERS = ("decoding.py", "images.py", "jpeg.py", "png.py")  # whose change may change a pixel
+DISK_SHARE = 0.1  # of the free disk, at most, that the images of a split may take
+DECODING = ("decoding.py", "images.py", "jpeg.py", "png.py")  # whose change may change a pixel
 Shape = tuple[int, int, int, int]
 
 
@@ -56,7 +56,7 @@ class Kept:
             yield lambda images: file.write(images.numpy().data)
 
     def _fits(self, project: Path) -> bool:
-        return math.prod(self.shape) <= SHARE * shutil.disk_usage(project).free
+        return math.prod(self.shape) <= DISK_SHARE * shutil.disk_usage(project).free
 
 
 def nothing(images: Tensor) -> None:
@@ -75,4 +75,4 @@ def _place(split: Path, shape: Shape, interpolation: str) -> Path | None:
 @cache
 def _decoders() -> str:
     """A digest of the code that decodes."""
-    return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in DECODERS)).hexdigest()
+    return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in DECODING)).hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.data.decoding import Reading, told
+from ship.data.decoding import Reading, reading_keys
 from ship.errors import BadInput
 
 
@@ -45,12 +45,12 @@ def read_labels(*paths: Path) -> np.ndarray:
 def read_told(path: Path) -> dict[str, Any]:
     """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
     with open_split(path) as file:
-        return told(file.schema_arrow.metadata)
+        return reading_keys(file.schema_arrow.metadata)
 
 
 def reading_of(file: pq.ParquetFile) -> Reading:
     """How the images of an open split are to be read."""
-    return Reading(**told(file.schema_arrow.metadata))
+    return Reading(**reading_keys(file.schema_arrow.metadata))
 
 
 def read_encoded(path: Path, rows: Sequence[int]) -> tuple[list[bytes], Reading]:

@@ -59,7 +59,7 @@ def test_large_pixels_lie_in_a_file(digits, monkeypatch, tmp_path):
     """The same values, in whatever folder TMPDIR names, and nothing is left there."""
     paths = digits / "train.parquet", digits / "val.parquet"
     known = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
-    monkeypatch.setattr(images, "RESIDENT", 1000)
+    monkeypatch.setattr(images, "IN_MEMORY", 1000)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     found = read_pixels(*paths, size=16, interpolation="bilinear", threads=2)
     assert "(deleted)" in mapping_of(found)

@@ -86,7 +86,7 @@ def test_who_stops_in_the_middle_keeps_nothing(splits):
 
 def test_a_full_disk_or_another_file_is_read_all_the_same(splits, decoded, monkeypatch, tmp_path):
     """Images are kept where there is much room for them, and for a project's splits alone."""
-    monkeypatch.setattr(pixels, "SHARE", 0.0)
+    monkeypatch.setattr(pixels, "DISK_SHARE", 0.0)
     read_pixels(splits[0], **SIZE)
     monkeypatch.undo()
     other = shutil.copy(splits[0], tmp_path / "elsewhere.parquet")
