@@ -51,7 +51,8 @@ rule all:
 
 
 onsuccess:
-    if "--allowed-rules" not in sys.argv:  # a stage of dvc.yaml: the next one reads them, too
+    # under dvc.yaml, a stage is a Snakemake of its own, and the next one reads them, too
+    if "--allowed-rules" not in sys.argv:
         shutil.rmtree("pixels", ignore_errors=True)
 
 
