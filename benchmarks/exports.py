@@ -5,10 +5,10 @@
 
 WEIGHTS are ViT-Ti/16's in timm's names, PHOTOS a folder with a sub-folder per class. Each method is trained for some
 steps first, since many start where they change nothing; its seed is its own, so that it is the same model whichever
-other methods are measured. "From float64" speaks of the images where a file is farthest
-from the model: how far the model and both files are from the model in double precision, so what rounding alone does.
-A file and the bare ViT's of the same format run in turn on one thread, in processor time: the last columns have the
-median of pairs' ratios, so that the speed of the machine and other work on it cancel.
+other methods are measured. "From float64" speaks of the images where a file is farthest from the model: how far the
+model and both files are from the model in double precision, so what rounding alone does. A file and the bare
+ViT's of the same format run in turn on one thread, in processor time: the last columns have the median of pairs'
+ratios, so that the speed of the machine and other work on it cancel.
 """
 
 from __future__ import annotations
