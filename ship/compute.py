@@ -137,10 +137,7 @@ def environment(compute: Compute) -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        **{
-            name: version(name)
-            for name in ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")
-        },
+        **{name: version(name) for name in LIBRARIES},
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
         "cuda": str(torch.version.cuda) if cuda else "none",
     }
