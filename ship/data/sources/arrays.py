@@ -69,12 +69,10 @@ def hdf5_rows(path: Path, name: str, wanted: Sequence[int]) -> Rows:
 
 def matlab(place: Path | IO[bytes], name: str, shown: str = "") -> Array:
     """A variable of a MATLAB file, without dimensions of length one. Raises BadInput where there is none."""
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
     shown = shown or str(getattr(place, "name", "list"))
-    try:
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-    except ModuleNotFoundError:
-        raise lacking("scipy") from None
     try:
         found = loadmat(place, variable_names=[name], squeeze_me=True)
     except (MatReadError, NotImplementedError, TypeError, KeyError, *BROKEN) as error:
