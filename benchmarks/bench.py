@@ -1,6 +1,6 @@
 """What `make bench` measures: steps and inference of every method, growth, and a task by its phases.
 
-    python benchmarks/bench.py                      # all parts but gpu: minutes on a free machine
+    python benchmarks/bench.py                      # all parts but bf16 and gpu: minutes on a free machine
     python benchmarks/bench.py methods task         # some of them; the others stay as they were measured before
 
 Writes docs/performance.json and its pictures. Ratios are of processor time and of one round, so that other work on the
@@ -68,6 +68,12 @@ def growth(rounds: int) -> dict[str, Any]:
     return steps.growth(steps.Case(), rounds=rounds)
 
 
+def bf16(rounds: int) -> dict[str, Any]:
+    """The prompt methods on both ViTs in bf16, on a processor that has instructions for it; the formulas in fp32."""
+    cases = (steps.Case(batch=64, precision="bf16"), BASE._replace(batch=8, precision="bf16"))
+    return {case.model: steps.table(case, steps.PROMPTED, rounds) for case in cases}
+
+
 def gpu(rounds: int) -> dict[str, Any]:
     """On a GPU: every method on ViT-B/16 in bf16, and the prompt methods on both ViTs in both precisions."""
     found: dict[str, Any] = {"gpu": torch.cuda.get_device_name()}
@@ -112,8 +118,10 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "base": base,
     "growth": growth,
     "task": task,
+    "bf16": bf16,
     "gpu": gpu,
 }
+SPECIAL = ("bf16", "gpu")  # not every machine can
 
 
 def draw(found: dict[str, Any]) -> None:
@@ -147,7 +155,7 @@ def draw(found: dict[str, Any]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without, all but gpu")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; without, all but {' and '.join(SPECIAL)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -155,7 +163,7 @@ def main() -> None:
         parser.error(f"parts: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(args.threads)
     found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
-    parts = args.parts or [name for name in PARTS if name != "gpu"]
+    parts = args.parts or [name for name in PARTS if name not in SPECIAL]
     for name in parts:
         found[name] = {"machine": machine(), **PARTS[name](args.rounds)}
         FOUND.write_text(json.dumps(found, indent=1) + "\n")

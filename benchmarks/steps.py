@@ -8,6 +8,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from ship.experiment.rows import Train
 from ship.inference.predict import readied
 from ship.methods import METHODS, build
+from ship.methods.rounding import rounded
 from ship.models.vit import embed, pool
 from ship.training.loop import make_optimiser
 from ship.training.objective import Batch, Objective
@@ -30,6 +32,7 @@ PROMPTED = ("ship", "vpt", "cvpt")  # the others have their default options
 CLASSES, PROTOTYPES = 100, 200
 PLAIN = "SHIP from its formulas"
 RECIPE = Train()
+HELD = ExitStack()  # frozen weights stay rounded as long as the process lives
 
 
 class Case(NamedTuple):
@@ -62,9 +65,11 @@ class Cost(NamedTuple):
 Rows = dict[str, Callable[[], object]]
 
 
-def bare(case: Case) -> nn.Module:
+def bare(case: Case) -> Any:
+    """In bf16 with weights of bf16, so that nothing is cast."""
     with torch.device(case.device):
-        return timm.create_model(case.model, num_classes=0, img_size=case.size).requires_grad_(False).eval()
+        vit = timm.create_model(case.model, num_classes=0, img_size=case.size).requires_grad_(False).eval()
+    return vit.bfloat16() if case.precision == "bf16" else vit
 
 
 def method(case: Case, name: str) -> Any:
@@ -74,7 +79,9 @@ def method(case: Case, name: str) -> Any:
     levels = torch.tensor([sum(start <= block for start in STARTS) for block in range(depth)])
     facts = {"affinity": (levels[:, None] == levels).float(), "prototypes": torch.randn(PROTOTYPES, vit.embed_dim)}
     options = {"prompt_length": case.prompts} if name in PROMPTED else {}
-    return build(name, vit, CLASSES, options, facts).to(case.device)
+    model = build(name, vit, CLASSES, options, facts).to(case.device)
+    HELD.enter_context(rounded(model, case.autocast))
+    return model
 
 
 def batch(case: Case) -> tuple[Tensor, Tensor]:
@@ -82,12 +89,10 @@ def batch(case: Case) -> tuple[Tensor, Tensor]:
     return images.to(case.device), labels.to(case.device)
 
 
-def bare_step(case: Case, vit: Any, images: Tensor) -> None:
+def bare_step(vit: Any, images: Tensor) -> None:
     """Forward and backward of the frozen ViT, to the tokens that enter its first block."""
-    with case.autocast:
-        z = embed(vit, images).detach().requires_grad_()
-        pooled = pool(vit, vit.blocks(z)).sum()
-    pooled.backward()
+    z = embed(vit, images).detach().requires_grad_()
+    pool(vit, vit.blocks(z)).sum().backward()
 
 
 def recorded(case: Case, call: Callable[[], None]) -> Callable[[], None]:
@@ -117,9 +122,9 @@ def method_step(case: Case, model: Any, images: Tensor, labels: Tensor) -> Calla
 
 
 @torch.inference_mode()
-def infer(case: Case, model: nn.Module, forward: Callable[[Tensor], object], images: Tensor) -> None:
+def infer(autocast: torch.autocast, model: nn.Module, forward: Callable[[Tensor], object], images: Tensor) -> None:
     model.eval()
-    with case.autocast:
+    with autocast:
         forward(images)
 
 
@@ -127,16 +132,17 @@ def rows(case: Case, names: Iterable[str], plain: bool = False) -> tuple[Rows, R
     """Steps and inferences by name; the bare ViT is first."""
     torch.manual_seed(0)
     images, labels = batch(case)
-    vit = bare(case)
-    steps: Rows = {"bare ViT": recorded(case, partial(bare_step, case, vit, images))}
-    inferences: Rows = {"bare ViT": partial(infer, case, vit, vit, images)}
+    vit, plain_case = bare(case), case._replace(precision="fp32")
+    own = images.to(vit.cls_token.dtype)
+    steps: Rows = {"bare ViT": recorded(case, partial(bare_step, vit, own))}
+    inferences: Rows = {"bare ViT": partial(infer, plain_case.autocast, vit, vit, own)}
     for name in names:
         model = method(case, name)
         steps[name] = method_step(case, model, images, labels)
-        inferences[name] = partial(infer, case, model, readied(model, case.autocast), images)
+        inferences[name] = partial(infer, case.autocast, model, readied(model, case.autocast), images)
     if plain:
-        written = Formulas(method(case, "ship"))
-        steps[PLAIN] = method_step(case, written, images, labels)
+        written = Formulas(method(plain_case, "ship"))
+        steps[PLAIN] = method_step(plain_case, written, images, labels)
     return steps, inferences
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import timm
@@ -22,6 +23,7 @@ from ship.experiment.params import Compute
 from ship.experiment.rows import Train
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import Method, tuned_parameters
+from ship.methods.rounding import rounded
 from ship.training.loop import make_optimiser
 from ship.training.objective import Batch, Objective
 from ship.training.step import Recorded, Step
@@ -30,6 +32,7 @@ LIMITS = {"fp32": (2e-5, 1e-4), "bf16": (2e-2, 1e-1)}  # of ||ours - reference||
 OPTIONS: dict[str, dict[str, Any]] = {"oft": {"block_size": 8}}  # of the small models; the others have their defaults
 MODEL, BATCH, CLASSES = "vit_base_patch16_224", 64, 100
 RECIPE, EXACT = Train(), torch.autocast("cuda", enabled=False)
+HELD = ExitStack()  # frozen weights stay rounded as long as the process lives
 LOCK = """
 import torch
 from ship.compute import set_up
@@ -63,17 +66,17 @@ def apart() -> bool:
 
 def computes(gpu: torch.device) -> list[bool]:
     """Every method's logits and gradients: beside float64 on the CPU, twice, and in bf16."""
-    exact, again, rounded = (dict[str, list[float]]() for _ in range(3))
+    exact, again, in_bf16 = (dict[str, list[float]]() for _ in range(3))
     for name in METHODS:
         reference = answer(*small(name, torch.device("cpu"), torch.float64))
         found = answer(*small(name, gpu))
         exact[name] = distances(found, reference)
         again[name] = distances(answer(*small(name, gpu)), found)
-        rounded[name] = distances(answer(*small(name, gpu), torch.bfloat16), reference)
+        in_bf16[name] = distances(answer(*small(name, gpu), torch.bfloat16), reference)
     return [
         judged("fp32 equals float64", exact, LIMITS["fp32"]),
         judged("a step gives the same bits twice", again, (0.0, 0.0)),
-        judged("bf16 is near float64", rounded, LIMITS["bf16"]),
+        judged("bf16 is near float64", in_bf16, LIMITS["bf16"]),
     ]
 
 
@@ -93,11 +96,11 @@ def small(
     return model.to(device, dtype).train(), images.to(device, dtype), labels.to(device)
 
 
-def answer(model: Method, images: Tensor, labels: Tensor, rounded: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+def answer(model: Method, images: Tensor, labels: Tensor, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
     """Logits (B, C), and the gradients of all tuned parameters in one row, after one step; in float64 on the CPU."""
     optimiser = make_optimiser(model, Train(optimiser="sgd", lr=0.1))
     for _ in range(2):  # what starts behind a zero has a gradient in the second
-        with torch.autocast(images.device.type, rounded, enabled=rounded is not None):
+        with torch.autocast(images.device.type, dtype, enabled=dtype is not None):
             logits, penalty = model(images)
             loss = F.cross_entropy(logits, labels) + penalty
         optimiser.zero_grad(set_to_none=True)
@@ -163,6 +166,7 @@ def training_step(gpu: torch.device, autocast: torch.autocast) -> tuple[Callable
         measured = {"affinity": (levels[:, None] == levels).float(), "prototypes": torch.randn(200, vit.embed_dim)}
         model = build("ship", vit, CLASSES, {}, measured).train()
         batch = Batch(torch.randn(BATCH, 3, 224, 224), torch.randint(CLASSES, (BATCH,)), torch.arange(BATCH))
+    HELD.enter_context(rounded(model, autocast))
     step = Recorded(model, model, make_optimiser(model, RECIPE), Objective(RECIPE, BATCH, CLASSES), autocast)
     with FlopCounterMode(display=False) as counted:
         step(batch, 0, 1e-3)

@@ -8,6 +8,7 @@ It declares, each with one word in the class:
     `reads_pooled`: whether its head reads what the ViT pools, so that it can start as a regression on that.
     `takes_noise`: whether it adds to what frozen layers give, so that noise can act on what it adds.
     `recordable`: whether a GPU can make its step without an answer to the CPU in between (`training.step`).
+    `reads_weights`: whether it does more with frozen weights than to multiply tokens with them (`methods.rounding`).
     Keyword arguments with type and default: its options. They are the schema of a row's `options` in `params.yaml`.
 
 It does, in `__init__(self, vit, num_classes, *, ...)`:
@@ -67,6 +68,7 @@ class Method(nn.Module, ABC):
     reads_pooled: ClassVar[bool] = True
     takes_noise: ClassVar[bool] = False
     recordable: ClassVar[bool] = True
+    reads_weights: bool = False
     vit: VisionTransformer
     head: nn.Module
     noise: Sequence[Noise]

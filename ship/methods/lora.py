@@ -79,6 +79,7 @@ class LoRA(Injected):
             r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=["qkv.q", "qkv.v"]
         )
         super().__init__(vit, num_classes, settings)
+        self.reads_weights = dora  # a magnitude is that of the weight with its update
 
 
 class VeRA(Injected):

@@ -75,18 +75,24 @@ def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
 def project_qkv(block: Block, h: Tensor) -> QKV:
     """Queries, keys and values of normalised tokens h (B, N, D)."""
     attn = block.attn
-    q, k, v = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
+    parts = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
+    q, k, v = (parts.contiguous() if _written_out(parts) else parts).unbind(0)  # one copy, where products want some
     return QKV(attn.q_norm(q), attn.k_norm(k), v)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D) for N queries."""
-    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # the fused kernel's way back is slow there
-        logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-        gathered = logits.softmax(dim=-1, dtype=torch.float32) @ v
+    if _written_out(q, k, v):
+        gathered = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
     else:
         gathered = F.scaled_dot_product_attention(q, k, v)
     return gathered.transpose(1, 2).flatten(2)
+
+
+def _written_out(*parts: Tensor) -> bool:
+    """Whether attention is not fused: on a CPU in bf16, on whose way back the fused kernel is slow."""
+    back = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
+    return back and parts[0].device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def project_q(block: Block, z: Tensor) -> Tensor:

@@ -35,6 +35,7 @@ from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
 from ship.methods.base import Output
 from ship.methods.options import check_recipe
+from ship.methods.rounding import rounded
 from ship.models import backbones
 from ship.models.noise import perturb, share_depth
 from ship.training.augment import augmentation
@@ -177,12 +178,13 @@ def fit(
         autocast=compute.autocast,
         first_epoch=len(progress.log),
     )
-    for record in records:
-        progress.log.append(record)
-        if watch is not None:
-            progress.watched.append(watch())
-        keeper.keep(progress)
-        show(record)
+    with rounded(model, compute.autocast):
+        for record in records:
+            progress.log.append(record)
+            if watch is not None:
+                progress.watched.append(watch())
+            keeper.keep(progress)
+            show(record)
     return progress
 
 
@@ -212,7 +214,8 @@ def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predi
             keys.extend(names)
             yield normalise(images), labels.to(compute.device)
 
-    return predict(readied(prepared.model, compute.autocast), pairs(), compute.autocast), keys
+    with rounded(prepared.model, compute.autocast):
+        return predict(readied(prepared.model, compute.autocast), pairs(), compute.autocast), keys
 
 
 def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:

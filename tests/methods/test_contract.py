@@ -15,9 +15,11 @@ from ship.errors import BadInput
 from ship.experiment.params import read_params
 from ship.experiment.rows import Train
 from ship.inference.attention import look
+from ship.inference.predict import answer, readied
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options, check_recipe
+from ship.methods.rounding import rounded
 from ship.models.features import features
 from ship.models.hierarchy import affinity, first_blocks
 from ship.models.noise import Noise, perturb
@@ -109,6 +111,23 @@ class TestContract:
             logits = model.train(mode)(torch.randn(3, 3, 16, 16)).logits
             assert logits.shape == (3, CLASSES)
             assert logits.isfinite().all()
+
+    def test_bf16_gives_the_bits_of_weights_that_are_rounded_at_every_use(self, make, name, options):
+        """Logits in training and evaluation, and every gradient."""
+        images, labels, ends = torch.randn(3, 3, 16, 16), torch.arange(3), []
+        bf16 = torch.autocast(images.device.type, torch.bfloat16)
+        for autocast in (torch.autocast(images.device.type, enabled=False), bf16):
+            torch.manual_seed(2)
+            model = make(name, options)
+            with rounded(model, autocast):
+                with bf16:
+                    logits, penalty = model.train()(images)
+                    loss = F.cross_entropy(logits, labels) + penalty
+                loss.backward()
+                said = answer(readied(model, bf16), images, bf16)
+            found = [p.grad for p in tuned_parameters(model).values() if p.grad is not None]
+            ends.append([logits, said, *found])
+        assert all(map(torch.equal, *ends))
 
     def test_noise_acts_on_what_it_adds_alone(self, make, tiny_vit, name, options):
         """Where that is nothing yet, noise changes nothing; a step later it does, in training and from block 1 on."""

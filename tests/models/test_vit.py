@@ -75,7 +75,7 @@ def test_freezing_leaves_nothing_to_train(tiny_vit):
 
 
 def test_attention_in_bf16_is_that_of_float64_but_for_rounding():
-    """Forwards and back, with more keys than queries, where autocast is on and the softmax is written out."""
+    """Forwards and back, with more keys than queries, under autocast; fused and written out, as there is a way back."""
     parts = [torch.randn(2, 3, n, 8, dtype=torch.float64, requires_grad=True) for n in (5, 9, 9)]
     exact = attend(*parts)
     expected = torch.autograd.grad(exact.square().sum(), parts)
@@ -84,5 +84,7 @@ def test_attention_in_bf16_is_that_of_float64_but_for_rounding():
         found = attend(*rounded)
     assert found.shape == (2, 5, 24)
     torch.testing.assert_close(found.double(), exact, rtol=0.05, atol=0.03)
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+        torch.testing.assert_close(attend(*rounded).double(), exact, rtol=0.05, atol=0.03)
     for mine, theirs in zip(torch.autograd.grad(found.float().square().sum(), rounded), expected, strict=True):
         torch.testing.assert_close(mine.double(), theirs, rtol=0.05, atol=0.1)
