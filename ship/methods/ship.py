@@ -38,6 +38,7 @@ from ship.models.vit import (
     project_q,
     project_qkv,
     read_after,
+    unrounded,
 )
 
 
@@ -187,8 +188,7 @@ class SHIP(Method):
         """Attribute prompts (B, A, D) of the level that starts at block i, given the attended tokens (B, A, D)."""
         if i not in self.attribute_at:
             return attended[:, :0]
-        similarity = F.normalize(attended, dim=-1) @ F.normalize(self.prototypes, dim=-1).T
-        mixed = similarity.softmax(dim=-1) @ self.prototypes
+        mixed = _mixed(attended, self.prototypes)
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
     def _gather(self, i: int, image: QKV, prompts: KV) -> Tensor:
@@ -204,10 +204,18 @@ class SHIP(Method):
         return torch.add(self.image_weight * own, added, alpha=self.prompt_weight)
 
 
+@unrounded
 def matching_loss(prompts: Tensor, targets: Tensor) -> Tensor:
     """Mean over prompts (B, P, D) of the least cosine distance to one of the targets (B, S, D)."""
     cosine = F.normalize(prompts, dim=-1) @ F.normalize(targets, dim=-1).transpose(1, 2)
     return (1 - cosine.amax(dim=-1)).mean()
+
+
+@unrounded
+def _mixed(attended: Tensor, prototypes: Tensor) -> Tensor:
+    """Mean of the prototypes (K, D) for each of the attended tokens (B, A, D), the similar ones with more weight."""
+    similarity = F.normalize(attended, dim=-1) @ F.normalize(prototypes, dim=-1).T
+    return similarity.softmax(dim=-1) @ prototypes
 
 
 def _attend_jointly(image: QKV, prompts: KV) -> Tensor:

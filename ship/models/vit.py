@@ -6,6 +6,8 @@ Shapes: B images, N image tokens (class token, registers, patches), D width, H h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +28,20 @@ class QKV(NamedTuple):
     q: Tensor
     k: Tensor
     v: Tensor
+
+
+def unrounded(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function of tensors in float32 where autocast would round its products: a near tie decides something."""
+
+    @wraps(function)
+    def computed(first: Tensor, *others: Any) -> Tensor:
+        device = first.device.type
+        if not torch.is_autocast_enabled(device):
+            return function(first, *others)
+        with torch.autocast(device, enabled=False):
+            return function(*(part.float() if isinstance(part, Tensor) else part for part in (first, *others)))
+
+    return computed
 
 
 def require_plain(vit: nn.Module, what: str) -> VisionTransformer:
@@ -180,5 +196,11 @@ def encode(vit: VisionTransformer, images: Tensor) -> Tensor:
 
 def class_attention(block: Block, image: QKV) -> Tensor:
     """Attention logits of the class token to the N image tokens, mean over heads: (B, N), before any softmax."""
-    q = image.q[:, :, :1] * (block.attn.scale / block.attn.num_heads)
-    return (q.transpose(1, 2).flatten(2) @ image.k.transpose(1, 2).flatten(2).transpose(1, 2)).squeeze(1)
+    return _class_logits(image.q[:, :, :1], image.k, block.attn.scale / block.attn.num_heads)
+
+
+@unrounded
+def _class_logits(q: Tensor, k: Tensor, weight: float) -> Tensor:
+    """`weight` times the sum over heads of q (B, H, 1, D/H) k^T (B, H, D/H, N): (B, N)."""
+    q = q * weight
+    return (q.transpose(1, 2).flatten(2) @ k.transpose(1, 2).flatten(2).transpose(1, 2)).squeeze(1)

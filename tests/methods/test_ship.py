@@ -44,6 +44,14 @@ def test_golden(name):
     oracle.check_gradients(model, tuned, tensors)
 
 
+def test_matching_loss_is_not_rounded_by_autocast():
+    """It is that of float64, to float32's precision: in bf16, a distance has two digits."""
+    prompts, targets = torch.randn(2, 3, 8), torch.randn(2, 5, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = matching_loss(prompts, targets)
+    torch.testing.assert_close(found.double(), matching_loss(prompts.double(), targets.double()), rtol=1e-5, atol=1e-6)
+
+
 def test_matching_loss_is_the_least_distance():
     """Equals the distances written out one by one."""
     prompts, targets = torch.randn(2, 3, 5), torch.randn(2, 4, 5)

@@ -6,6 +6,7 @@ import torch
 
 from ship.errors import BadInput
 from ship.models.vit import (
+    QKV,
     attend,
     class_attention,
     embed,
@@ -66,6 +67,16 @@ def test_class_attention_is_the_mean_of_logits(tiny_vit):
     image = project_qkv(block, torch.randn(2, 17, 24))
     logits = (image.q @ image.k.transpose(-2, -1)) * block.attn.scale
     torch.testing.assert_close(class_attention(block, image), logits[:, :, 0].mean(dim=1))
+
+
+def test_similarities_are_not_rounded_by_autocast(tiny_vit):
+    """Class attention of queries and keys in bf16 is that of the same numbers in float64, to float32's precision."""
+    image = project_qkv(tiny_vit.blocks[0], torch.randn(2, 17, 24))
+    rounded = QKV(*(part.bfloat16() for part in image))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = class_attention(tiny_vit.blocks[0], rounded)
+    exact = class_attention(tiny_vit.blocks[0], QKV(*(part.double() for part in rounded)))
+    torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
 
 
 def test_freezing_leaves_nothing_to_train(tiny_vit):
