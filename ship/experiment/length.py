@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ship.experiment.rows import Train
 
 TRAINING = ("train", "val")  # the splits that a run trains on
+
+
+def images_in(splits: Mapping[str, Mapping[str, Any]], names: Collection[str] = TRAINING) -> int:
+    """How many images those of a task's splits have that are among `names`, by what task.json says of them."""
+    return sum(about["images"] for split, about in splits.items() if split in names)
 
 
 def steps_an_epoch(recipe: Train, images: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from ship.artifacts import Run, backbone_file, data_folder, hierarchy_file, read_json, sha256
 from ship.errors import BadInput
 from ship.experiment.code import Code
-from ship.experiment.length import TRAINING, for_images
+from ship.experiment.length import for_images, images_in
 from ship.experiment.params import Params
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
@@ -56,8 +56,7 @@ class Now:
 
     def recipe(self, row: tuple[str, str, str]) -> dict[str, Any]:
         """That of its settings, with as many epochs as it has on the task's images, where they are there."""
-        recipe, splits = Train(**self.settings(row)["train"]), self.splits[row[1]].items()
-        images = sum(part["images"] for split, part in splits if split in TRAINING)
+        recipe, images = Train(**self.settings(row)["train"]), images_in(self.splits[row[1]])
         return (for_images(recipe, images) if images else recipe).model_dump()
 
     def about(self, run: Run) -> dict[str, Any]:

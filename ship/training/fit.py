@@ -29,7 +29,7 @@ from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_pixels, stream
 from ship.data.reading import read_labels
 from ship.errors import BadInput
-from ship.experiment.length import TRAINING, steps_an_epoch
+from ship.experiment.length import TRAINING, images_in, steps_an_epoch
 from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
@@ -65,8 +65,7 @@ class Setup(NamedTuple):
 
 def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
     """How many images the splits of a prepared task have."""
-    counts = read_json(data_folder(task) / "task.json")["splits"]
-    return sum(counts[split]["images"] for split in splits)
+    return images_in(read_json(data_folder(task) / "task.json")["splits"], splits)
 
 
 def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
