@@ -15,7 +15,7 @@ from ship.errors import BadInput
 from ship.report.statistics import Comparison, holm, paired, paired_group_mean
 
 MEAN = "group mean"  # in place of a task; no task has a space in its name
-PAIR = ["backbone", "first", "second"]
+FIGURES = ("difference", "low", "high", "p", "error", "seeds")  # of a comparison, in the table
 
 
 def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> pd.DataFrame:
@@ -30,33 +30,26 @@ def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> p
     for run in hits:
         seeds.setdefault((run.backbone, run.task), {}).setdefault(run.method, []).append(run.seed)
     rows: list[dict[str, Any]] = []
+    found: dict[tuple[str, str, str], dict[str, Comparison]] = {}
     for (backbone, task), methods in seeds.items():
         for first, second in combinations(methods, 2):
             if (shared := methods[first]) != methods[second]:
                 continue
             runs = [Run(backbone, task, method, seed) for method in (first, second) for seed in shared]
             stacked = aligned([hits[run] for run in runs], f"{backbone}/{task}: {first} and {second}")
-            about = {"backbone": backbone, "task": task, "first": first, "second": second}
-            rows.append({**about, **paired(*np.split(stacked, 2))._asdict(), "seeds": len(shared)})
-    columns = ["backbone", "task", "first", "second", *Comparison._fields, "seeds"]
-    table = pd.DataFrame([*rows, *_means(rows, groups)], columns=columns)
+            comparison = paired(*np.split(stacked, 2))
+            found.setdefault((backbone, first, second), {})[task] = comparison
+            rows.append(_row(backbone, task, first, second, comparison))
+    whole = ((pair, paired_group_mean(of, groups)) for pair, of in found.items() if of.keys() == groups.keys())
+    rows += [_row(backbone, MEAN, first, second, comparison) for (backbone, first, second), comparison in whole]
+    table = pd.DataFrame(rows, columns=["backbone", "task", "first", "second", *FIGURES])
     families = table.groupby(["backbone", table["first"].mask(table["task"] == MEAN, MEAN)])["p"]
     return table.assign(p_holm=families.transform(lambda family: holm(list(family))).astype(float))
 
 
-def _means(rows: Sequence[dict[str, Any]], groups: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row per backbone and pair of methods that are compared on every task, of their group means."""
-    found: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[key] for key in PAIR), {})[row["task"]] = row
-    means = []
-    for pair, tasks in found.items():
-        if tasks.keys() == groups.keys():
-            parts = {task: Comparison(*(row[name] for name in Comparison._fields)) for task, row in tasks.items()}
-            whole = paired_group_mean(parts, groups)._asdict()
-            seeds = min(row["seeds"] for row in tasks.values())
-            means.append({**dict(zip(PAIR, pair, strict=True)), "task": MEAN, **whole, "seeds": seeds})
-    return means
+def _row(backbone: str, task: str, first: str, second: str, found: Comparison) -> dict[str, Any]:
+    names = {"backbone": backbone, "task": task, "first": first, "second": second}
+    return names | {figure: getattr(found, figure) for figure in FIGURES}
 
 
 def aligned(hits: Sequence[pd.Series[bool]], what: str) -> npt.NDArray[np.bool_]:

@@ -15,6 +15,7 @@ from scipy.special import stdtrit
 from ship.errors import BadInput
 
 RESAMPLES = 10_000
+SCORE = 1.959963984540054  # 95 % of a normal distribution lies within as many deviations of its mean
 ENOUGH_SEEDS = 3  # seeds that say how others would differ; of fewer, a deviation says next to nothing
 NEGLIGIBLE = 1e-300  # no smaller chance is told from 0
 GROUPS = ("natural", "specialized", "structured", "own")
@@ -38,6 +39,11 @@ class Comparison(NamedTuple):
     """two-sided, of no difference; not yet corrected for other comparisons"""
     error: float
     """standard deviation of the difference, if there is none and the images' differences have random signs"""
+    seeds: int
+    images: Interval
+    """of the difference, over test images alone"""
+    variance: float
+    """of the difference, over seeds; 0 where there are too few to say"""
 
 
 def deviation(values: Sequence[float]) -> float | None:
@@ -65,14 +71,18 @@ def interval(hits: npt.NDArray[np.bool_]) -> Interval:
     """95 % interval of the mean accuracy over S seeds, from their hits (S, n) on the same images.
 
     It says what another test split and, from ENOUGH_SEEDS on, other seeds would change; of fewer, it speaks of the test
-    split alone. Where all images agree, a percentile bootstrap sees no variance of theirs.
+    split alone. Over images it is Wilson's (1927), of as many images as would vary like these with one seed.
     """
-    return _around(hits.astype(np.int64), least=0)
+    mean, varied, count = float(hits.mean()), float(hits.mean(axis=0).var()), float(hits.shape[1])
+    if 0 < mean < 1:
+        count *= mean * (1 - mean) / varied if varied else math.inf
+    return _around(mean, _wilson(mean, count), _variance(hits), len(hits) - 1, least=0)
 
 
 def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
-    """Difference in accuracy, its 95 % interval as of `interval`, and an exact test, from hits (S, n) each.
+    """Difference in accuracy, its 95 % interval, and an exact test, from hits (S, n) each.
 
+    The interval is a percentile bootstrap over images and, as that of `interval`, Student's t over seeds.
     An image's difference is the number of seeds that are right with the first method less that with the second. The
     test is that of random signs: were the methods alike, each image's difference would as likely be its negative.
     With one seed it is McNemar's exact test. It speaks of other images and takes the seeds as given; the interval
@@ -82,16 +92,19 @@ def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Compa
         raise BadInput(f"paired test: expected hits of the same seeds and images, got {first.shape}, {second.shape}")
     by_seed = first.astype(np.int64) - second.astype(np.int64)
     differences = by_seed.sum(axis=0)
-    found = _around(by_seed, least=-1)
+    difference, images, variance = float(differences.mean()) / len(first), _resampled(by_seed), _variance(by_seed)
+    low, high = _around(difference, images, variance, len(first) - 1, least=-1)
     error = math.sqrt(int((differences**2).sum())) / differences.size / len(first)
-    return Comparison(float(differences.mean()) / len(first), found.low, found.high, _random_signs(differences), error)
+    return Comparison(difference, low, high, _random_signs(differences), error, len(first), images, variance)
 
 
 def paired_group_mean(tasks: Mapping[str, Comparison], groups: Mapping[str, str]) -> Comparison:
     """Difference of the group means of two methods, from their comparisons on every task; images of tasks are others.
 
-    The interval is made of those of the tasks: its arms are the roots of their arms' squared sums (MOVER; Zou and
-    Donner 2008). The test of random signs takes the sum over tasks for normal. With one task it is that task's own.
+    Of the interval, the part over images is made of those of the tasks: its arms are the roots of their arms' squared
+    sums (MOVER; Zou and Donner 2008). The part over seeds is Student's t with the degrees of freedom of Welch and
+    Satterthwaite: many tasks say together how seeds differ. The test of random signs takes the sum over tasks for
+    normal. With one task it is that task's own.
     """
     if len(tasks) == 1:
         return next(iter(tasks.values()))
@@ -102,11 +115,18 @@ def paired_group_mean(tasks: Mapping[str, Comparison], groups: Mapping[str, str]
         return math.hypot(*(shares[task] * length for task, length in lengths.items()))
 
     difference = math.fsum(shares[task] * found.difference for task, found in tasks.items())
-    low = difference - arm({task: found.difference - found.low for task, found in tasks.items()})
-    high = difference + arm({task: found.high - found.difference for task, found in tasks.items()})
+    images = Interval(
+        difference - arm({task: found.difference - found.images.low for task, found in tasks.items()}),
+        difference + arm({task: found.images.high - found.difference for task, found in tasks.items()}),
+    )
+    parts = {task: shares[task] ** 2 * found.variance for task, found in tasks.items()}
+    variance = math.fsum(parts.values())
+    squares = math.fsum(part**2 / (tasks[task].seeds - 1) for task, part in parts.items() if part)
+    low, high = _around(difference, images, variance, variance**2 / squares if squares else math.inf, least=-1)
     error = arm({task: found.error for task, found in tasks.items()})
     p = math.erfc(abs(difference) / error / math.sqrt(2)) if error else 1.0
-    return Comparison(difference, low, high, p, error)
+    seeds = min(found.seeds for found in tasks.values())
+    return Comparison(difference, low, high, p, error, seeds, images, variance)
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -118,22 +138,39 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def _around(values: npt.NDArray[np.int64], least: int) -> Interval:
-    """95 % interval of the mean of values (S, n) from `least` to 1, over images and, if enough, over seeds.
+def _around(mean: float, images: Interval, variance: float, freedom: float, least: float) -> Interval:
+    """95 % interval of a mean from `least` to 1, over images, and over seeds by Student's t of their variance.
 
-    Over images: percentile bootstrap. An image's sum over seeds has few values, so resampling n images is a multinomial
-    draw over these. Over seeds: Student's t of their means, since a bootstrap of three seeds covers 75 % and not 95.
-    The arms of both add as standard deviations do.
+    The arms of both add as standard deviations do. A bootstrap of three seeds would cover 75 % and not 95.
+    """
+    arm = float(stdtrit(freedom, 0.975)) * math.sqrt(variance) if variance else 0.0
+    low, high = mean - math.hypot(mean - images.low, arm), mean + math.hypot(images.high - mean, arm)
+    return Interval(max(least, low), min(1.0, high))
+
+
+def _variance(values: npt.NDArray[np.generic]) -> float:
+    """Of the mean of values (S, n), over seeds; 0 of fewer than ENOUGH_SEEDS."""
+    return stdev(values.mean(axis=1).tolist()) ** 2 / len(values) if len(values) >= ENOUGH_SEEDS else 0.0
+
+
+def _wilson(share: float, count: float) -> Interval:
+    """Wilson's score interval of a share of `count` images: it covers 95 % of few images too, or of a share of 1."""
+    part = SCORE**2 / count
+    centre = (share + part / 2) / (1 + part)
+    arm = SCORE * math.sqrt(share * (1 - share) / count + (part / 2 / SCORE) ** 2) / (1 + part)
+    return Interval(centre - arm, centre + arm)
+
+
+def _resampled(values: npt.NDArray[np.int64]) -> Interval:
+    """95 % interval of the mean of differences (S, n) from -1 to 1, over images: a percentile bootstrap.
+
+    An image's sum over seeds has few values, so resampling n images is a multinomial draw over these.
     """
     seeds, images = values.shape
-    counts = np.bincount(values.sum(axis=0) - least * seeds, minlength=seeds - least * seeds + 1)
-    support = np.arange(least * seeds, seeds + 1)
+    counts = np.bincount(values.sum(axis=0) + seeds, minlength=2 * seeds + 1)
     drawn = np.random.default_rng(0).multinomial(images, counts / images, size=RESAMPLES)
-    low, high = np.quantile(drawn @ (support / seeds) / images, [0.025, 0.975]).tolist()
-    if seeds < ENOUGH_SEEDS:
-        return Interval(low, high)
-    mean, arm = float(values.mean()), stdtrit(seeds - 1, 0.975) * stdev(values.mean(axis=1)) / math.sqrt(seeds)
-    return Interval(max(least, mean - math.hypot(mean - low, arm)), min(1.0, mean + math.hypot(high - mean, arm)))
+    low, high = np.quantile(drawn @ (np.arange(-seeds, seeds + 1) / seeds) / images, [0.025, 0.975]).tolist()
+    return Interval(low, high)
 
 
 def _random_signs(differences: npt.NDArray[np.int64]) -> float:
