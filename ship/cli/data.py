@@ -70,11 +70,13 @@ def prepare(task: TaskName, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     with unchanged("prepare"):
         from ship.data.prepare import prepare as run
+        from ship.experiment.asked import write_asked
 
         read = read_params(params)
         (task,) = parts(read, task, "task")
         row = read.tasks[task]
         print(*run(task, row, read.data_root, data_folder(task), _fetched(task, read)), sep="\n")
+        write_asked(read, task)
 
 
 @app.command()

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import Run, backbone_file, data_folder, hierarchy_file, read_json, sha256
+from ship.artifacts import Run, backbone_file, data_folder, read_json, sha256
 from ship.errors import BadInput
+from ship.experiment import asked
 from ship.experiment.code import Code
 from ship.experiment.length import for_images, images_in
 from ship.experiment.params import Params
@@ -23,17 +24,20 @@ Changes = dict[str, tuple[Any, Any]]
 
 
 class Now:
-    """What the runs of an experiment under `root` would be of, were they run now; each file is read once."""
+    """What the runs of an experiment under `root` would be of, were they run now; each file is read once.
+
+    What is not there, as the backbone after `dvc pull runs`, is nothing that could differ.
+    """
 
     def __init__(self, params: Params, root: Path = Path()) -> None:
         self.params, self.root, self.code = params, root, Code()
         self._settings: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     @cached_property
-    def weights(self) -> dict[str, str | None]:
+    def weights(self) -> dict[str, str]:
         """Digest of every backbone's file."""
         files = {name: self.root / backbone_file(name) for name in self.params.grid.backbones}
-        return {name: sha256(path) if path.exists() else None for name, path in files.items()}
+        return {name: sha256(path) for name, path in files.items() if path.exists()}
 
     @cached_property
     def splits(self) -> dict[str, dict[str, Any]]:
@@ -42,11 +46,9 @@ class Now:
         return {task: read_json(path)["splits"] if path.exists() else {} for task, path in files.items()}
 
     @cached_property
-    def hierarchies(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Prototypes and seed of every hierarchy."""
-        files = {(b, t): self.root / hierarchy_file(b, t, ".json") for b in self.weights for t in self.splits}
-        read = {place: read_json(path) if path.exists() else {} for place, path in files.items()}
-        return {place: {key: about.get(key) for key in ("prototypes", "seed")} for place, about in read.items()}
+    def asked(self) -> dict[str, dict[str, Any]]:
+        """What the images of every task were asked for, where it is known."""
+        return {task: asked.read_asked(task, self.root) for task in self.params.grid.tasks}
 
     def settings(self, row: tuple[str, str, str]) -> dict[str, Any]:
         """Of a backbone, task and method. Raises BadInput where a search has yet to choose them."""
@@ -62,14 +64,19 @@ class Now:
     def about(self, run: Run) -> dict[str, Any]:
         """What `run.json` would say of the run. Raises BadInput where its settings have yet to be chosen."""
         method, splits = self.params.methods[run.method].method, self.splits[run.task]
+        named = self.params.backbones[run.backbone].model_dump(mode="json", exclude={"sha256"}, exclude_none=True)
+        weights = {"sha256": self.weights[run.backbone]} if run.backbone in self.weights else {}
+        measured = self.params.hierarchy.model_dump()
+        if images := images_in(splits):  # a centre is one image at the least
+            measured["prototypes"] = min(measured["prototypes"], images)
         return {
             "method": method,
             "options": self.settings(run[:3])["options"],
             "train": self.recipe(run[:3]),
             "protocol": self.params.protocol,
             "compute": self.params.compute.model_dump(),
-            "hierarchy": self.hierarchies[run.backbone, run.task],
-            "backbone": {"sha256": self.weights[run.backbone]},
+            "hierarchy": measured,
+            "backbone": named | weights,
             "data": {split: part["sha256"] for split, part in splits.items()},
             "code": self.code.modules("train", method),
         }
@@ -83,9 +90,12 @@ def changes(now: Now, run: Run) -> Changes:
         before, search = now.settings(run[:3]).get("search", ({}, {}))
     except BadInput as error:
         return {"settings": (None, str(error))}
-    had = {key: then.get(key) or {} for key in wanted} | {"backbone": {"sha256": then["backbone"]["sha256"]}}
+    had = {key: then.get(key) or {} for key in wanted}
+    had |= {group: {key: then[group].get(key) for key in wanted[group]} for group in ("backbone", "data")}
     had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
     old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
+    if asked_then := now.asked[run.task]:
+        old, new = old | asked_then, new | asked.wanted(now.params, run.task)
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 
@@ -96,7 +106,7 @@ def changes_line(found: Changes) -> str:
         group, _, name = key.partition(".")
         if group == "code":
             said.append(f"the code of {name}")
-        elif group in {"backbone", "data"}:
+        elif key == "backbone.sha256" or group == "data":
             said.append(f"the {'weights of the backbone' if group == 'backbone' else f'images of {name}'}")
         elif group == "settings":
             said.append(str(new))

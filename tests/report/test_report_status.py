@@ -11,6 +11,7 @@ from project import ROOT, contents
 from project import ship as command
 
 from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_file, write_json
+from ship.experiment.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.report.aggregate import aggregate, expected_runs
@@ -96,6 +97,41 @@ class TestChanged:
         """Other weights."""
         (root / backbone_file("vit_mini")).write_bytes(b"others")
         assert said(root)[0] == "vit_mini/*/*/*: stale: the weights of the backbone"
+
+    @pytest.mark.parametrize(
+        ("group", "name", "key", "value", "line"),
+        [
+            ("hierarchy", None, "prototypes", 20, "vit_mini/*/*/*: stale: hierarchy.prototypes 200 -> 20"),
+            ("hierarchy", None, "seed", 3, "vit_mini/*/*/*: stale: hierarchy.seed 0 -> 3"),
+            ("backbones", "vit_mini", "interpolation", "nearest", "interpolation bicubic -> nearest"),
+            ("backbones", "vit_mini", "name", "vit_tiny_patch16_224", "name vit_mini -> vit_tiny_patch16_224"),
+            ("tasks", "digits", "seed", 5, "vit_mini/digits/*/*: stale: tasks.digits.seed 0 -> 5"),
+            ("tasks", "digits", "train", 700, "vit_mini/digits/*/*: stale: tasks.digits.train 800 -> 700"),
+        ],
+    )
+    def test_a_setting_of_a_step_before(self, root, monkeypatch, group, name, key, value, line):
+        """It is in params.yaml that it has changed; the step has yet to run."""
+        monkeypatch.chdir(root)
+        raw = experiment.params().model_dump()
+        write_asked(experiment.params(), "digits")
+        assert said(root)[0] == "18 runs: 18 done"
+        (raw[group][name] if name else raw[group])[key] = value
+        assert line in said(root, raw)[0]
+
+    def test_what_images_were_asked_for_is_forgotten_with_them(self, root, monkeypatch):
+        """Of other images that lie there now, nobody knows it."""
+        monkeypatch.chdir(root)
+        raw = experiment.params().model_dump()
+        raw["tasks"]["digits"]["seed"] = 5
+        write_asked(parse_params(raw), "digits")
+        write_json(root / data_folder("digits") / "task.json", {"splits": {"test": {"images": 9, "sha256": "0" * 64}}})
+        assert said(root)[0] == "vit_mini/digits/*/*: stale: the images of test"
+
+    def test_what_is_not_there_has_not_changed(self, root):
+        """Runs that were copied without what they were made of are done."""
+        for folder in ("backbones", "features", "hierarchy", "data"):
+            shutil.rmtree(root / folder)
+        assert said(root) == ["18 runs: 18 done"]
 
     def test_a_row_that_is_gone(self, root):
         """Its runs are left over; who reads the table does not see them."""
