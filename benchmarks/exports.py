@@ -34,6 +34,7 @@ from ship.inference.network import Network, network
 from ship.methods import METHODS
 from ship.methods.base import Foldable
 from ship.models import backbones
+from ship.models.preprocessing import Preprocessing
 
 MEASURED, BATCH, STEPS, TRAINED, LR = 64, 50, 15, 16, 2e-3
 WORST = 8  # images that double precision judges
@@ -91,12 +92,12 @@ def photos(folder: Path, count: int, size: int, interpolation: str) -> tuple[Ten
     return pixels([path.read_bytes() for path in chosen], size, interpolation, 1), labels
 
 
-def normalised(images: Tensor, made: backbones.Preprocessing) -> Tensor:
+def normalised(images: Tensor, made: Preprocessing) -> Tensor:
     """As the ViT wants them."""
     return normaliser(made.mean, made.std, torch.device("cpu"))(images)
 
 
-def trained(model: Model, images: Tensor, labels: Tensor, made: backbones.Preprocessing) -> Model:
+def trained(model: Model, images: Tensor, labels: Tensor, made: Preprocessing) -> Model:
     """The model in evaluation mode, after a few steps on batches of the images."""
     optimiser = torch.optim.AdamW(model.tuned_parameters, lr=LR)
     for _ in range(STEPS):
@@ -121,7 +122,7 @@ def written(form: Network, size: int, folder: Path) -> Files:
 
 
 @torch.no_grad()
-def compared(files: Files, model: Model, images: Tensor, made: backbones.Preprocessing) -> str:
+def compared(files: Files, model: Model, images: Tensor, made: Preprocessing) -> str:
     """The largest difference of logits from the model's by format, what rounding does, and images of the same class."""
     parts = images.split(BATCH)
     logits = torch.cat([model(normalised(part, made)) for part in parts])

@@ -203,15 +203,6 @@ class Run(NamedTuple):
         """Its one name, as `vit_tiny/own/ship/0`."""
         return "/".join(map(str, self))
 
-    @classmethod
-    def named(cls, name: str) -> Run:
-        """The run that `backbone/task/method/seed` names. Raises BadInput where the name is of another form."""
-        parts = name.split("/")
-        if len(parts) != len(cls._fields) or not all(parts) or not parts[-1].isascii() or not parts[-1].isdigit():
-            raise BadInput(f"run: expected backbone/task/method/seed, as vit_tiny/own/ship/0, got {name!r}")
-        backbone, task, method, seed = parts
-        return cls(backbone, task, method, int(seed))
-
     @property
     def folder(self) -> Path:
         """tuned.safetensors, log.csv, predictions.parquet, looks.json, run.json"""

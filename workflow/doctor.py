@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
 def head() -> bool:
     """The checks of the head node, then those of a job on each partition."""
     site = yaml.safe_load(SITE.read_text(encoding="utf-8"))
-    good = all([experiment(), free_space(site["jobs"])])
+    good = experiment() and free_space(site["jobs"])
     answers, output = run("sinfo", "--noheader", "--format=%P")
     if not said("Slurm answers", answers, output, "this must be the head node of a cluster"):
         return False

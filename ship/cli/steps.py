@@ -64,7 +64,8 @@ def search(row: Row, params: Settings = PARAMS) -> None:
     name, task, method = parts(read, row, "backbone", "task", "method")
     asked = read.methods[method].search
     if asked is None:  # without the seconds that torch takes to load
-        write_settings(read, name, task, method)
+        with unchanged("settings"):
+            write_settings(read, name, task, method)
         return
     with unchanged("search", read.methods[method].method) as code, progress(asked.total, row) as show:
         from ship.training.search import search_settings

@@ -179,9 +179,14 @@ class Search(Settings):
         return {**dict.fromkeys(self.choices, "choices"), **dict.fromkeys(self.ranges, "ranges")}
 
     def combinations(self, prefix: str) -> list[dict[str, Any]]:
-        """The candidates of the settings under `prefix`, each with each, up to a thousand."""
+        """The candidates of the settings under `prefix`: every one with the first of the others, and each with each.
+
+        Of the latter there are a thousand at most.
+        """
         own = {key: values for key, values in self.candidates.items() if key.startswith(prefix)}
-        return [dict(zip(own, each, strict=True)) for each in islice(product(*own.values()), 1000)]
+        first = {key: values[0] for key, values in own.items()}
+        alone = [{**first, key: value} for key, values in own.items() for value in values]
+        return [*alone, *(dict(zip(own, each, strict=True)) for each in islice(product(*own.values()), 1000))]
 
     @property
     def total(self) -> int:

@@ -25,7 +25,7 @@ from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer
 from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load, way_out
-from ship.models.backbones import Preprocessing
+from ship.models.preprocessing import Preprocessing
 
 BATCH = 64
 CLOSE = 1e-4

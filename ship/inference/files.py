@@ -23,7 +23,7 @@ from ship.errors import BadInput
 from ship.experiment.params import Compute
 from ship.inference.model import Model
 from ship.inference.predict import answer, batch_size, readied
-from ship.models.backbones import Preprocessing
+from ship.models.preprocessing import Preprocessing
 
 
 class Answer(NamedTuple):

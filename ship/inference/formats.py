@@ -17,7 +17,8 @@ from torch import Tensor
 from ship.artifacts import write_json
 from ship.errors import BadInput
 from ship.inference.network import Network
-from ship.models.backbones import Preprocessing, pooling
+from ship.models.backbones import pooling
+from ship.models.preprocessing import Preprocessing
 
 PROGRAM, ONNX = "program.pt2", "model.onnx"
 EXTRA = ("onnx", "onnxruntime", "onnxscript")

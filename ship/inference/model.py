@@ -23,10 +23,10 @@ from ship.experiment.params import Hierarchy
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import Mergeable, Method, tuned_parameters, tuned_state
 from ship.methods.options import check_arguments
-from ship.models.backbones import Preprocessing
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
 from ship.models.patches import remade
+from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
 
 

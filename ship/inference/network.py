@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ship.inference.model import Model
 from ship.methods.base import Foldable, Folded, Mergeable, Method
-from ship.models.backbones import Preprocessing
+from ship.models.preprocessing import Preprocessing
 
 
 class Network(nn.Module):

@@ -20,6 +20,7 @@ from ship.methods import METHODS, build, method_class
 from ship.methods.base import load_tuned
 from ship.methods.options import check_arguments
 from ship.models import backbones
+from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
 
 TUNED = "tuned.safetensors"
@@ -50,20 +51,22 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     Args:
         path: The folder of a run or of an export, or a file of tuned tensors.
         vit: The ViT that was tuned; it stays as it is. A file of `Model.save` needs it, since it holds no backbone. A
-            run looks for its backbone in `backbones/` of its project, an export has its own.
+            run looks for its backbone in `backbones/` of its project, an export has its own; for both it may be given.
 
     Raises:
         BadInput: Nothing there, a file of another kind, or a ViT that is not the one that was tuned.
     """
     place = find(path)
     if place.is_dir() and (place / ABOUT).is_file() and read_json(place / ABOUT).get("weights") == "merged":
+        if vit is not None:
+            raise BadInput(f"{place}: expected no vit= beside an export that holds the whole ViT, got one")
         return _merged(place)
     file = place / TUNED if place.is_dir() else place
     if not file.is_file():
         raise BadInput(f"{file}: expected what a run leaves when it is finished, found none ({way_out(place)})")
     state, about = read_tensors(file)
     _check(about, file)
-    preprocessing = None
+    preprocessing = Preprocessing.of(about["backbone"]) if "backbone" in about else None
     if vit is not None:
         plain = copied(vit, "load")
     elif "backbone" in about:
@@ -75,7 +78,7 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
         method = build(about["method"], plain, len(about["classes"]), about["options"], state)
     load_tuned(method, state, str(file))
-    if "frozen" in about and frozen(method) != about["frozen"]:
+    if vit is not None and frozen(method) != about.get("frozen"):
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
     reading = Reading(**about.get("reading", {}))
     model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading)
@@ -119,7 +122,6 @@ def _merged(folder: Path) -> Model:
     head = {f"head.{name}": tensor for name, tensor in whole.head.state_dict().items()}
     method = build("linear", require_plain(whole, str(folder)), len(about["classes"]), {}, {})
     load_tuned(method, head, str(folder))
-    fields = {key: about["preprocessing"][key] for key in backbones.Preprocessing._fields}
-    preprocessing = backbones.Preprocessing(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+    preprocessing = Preprocessing.of(about["preprocessing"])
     reading = Reading(**about.get("reading", {}))
     return Model(method, "linear", {}, about["classes"], preprocessing, reading).eval()

@@ -21,6 +21,7 @@ from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
 from ship.models.checkpoints import averages, recipe, renamed, unwrapped
+from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
 
 MANY = 600  # image tokens: a ViT-B/16 at 384 px has 576
@@ -58,15 +59,6 @@ def overview() -> str:
     return "\n".join(f"{name:<16} {row.about}" for name, row in BACKBONES.items())
 
 
-class Preprocessing(NamedTuple):
-    """How an image becomes the backbone's input; it belongs to the weights."""
-
-    image_size: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
-
-
 def fetch(name: str, settings: Backbone, out: Path) -> None:
     """Write the backbone of the row `name` to `out`: weights under timm's names, with all that loading needs."""
     key, row = f"backbones.{name}", BACKBONES.get(settings.name, Row("", timm=settings.name))
@@ -95,8 +87,7 @@ def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preproc
     state, about = read_tensors(path)
     vit = _architecture(about, about["name"], drop_path)
     vit.load_state_dict(state)
-    fields = {key: about[key] for key in Preprocessing._fields}
-    return vit.eval(), Preprocessing(**{**fields, "mean": tuple(about["mean"]), "std": tuple(about["std"])})
+    return vit.eval(), Preprocessing.of(about)
 
 
 def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> VisionTransformer:

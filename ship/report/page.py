@@ -100,12 +100,17 @@ def headline(
 def _doubt(row: Mapping[str, Any], leader: str) -> str:
     """How sure the lead in a row of the paired tests is, in words; it is the `leader` who is ahead."""
     low, high = (row["low"], row["high"]) if row["first"] == leader else (-row["high"], -row["low"])
-    chances = ", which may be chance" if row["p_holm"] >= 0.05 else ""
+    chances = "" if sure(row) else ", which may be chance"
     drawn = "test images and seeds" if row["seeds"] >= ENOUGH_SEEDS else "test images"
     return (
         f"{chances} (95\u00a0% interval over {drawn}: {difference(low)} to {difference(high)}; "
         f"p\u00a0=\u00a0{chance(row['p_holm'])}, corrected)".replace("=\u00a0<", "<")
     )
+
+
+def sure(row: Mapping[str, Any]) -> bool:
+    """Whether chance is no likely reason of a difference: by the test of images, and by the interval, of seeds too."""
+    return bool(row["p_holm"] < 0.05 and not row["low"] <= 0 <= row["high"])
 
 
 def _template() -> Template:
@@ -118,6 +123,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {function.__name__: function for function in FILTERS}
+    environment.tests["sure"] = sure
     return environment.get_template("page.html.j2")
 
 

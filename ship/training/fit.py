@@ -38,6 +38,7 @@ from ship.methods.options import check_recipe
 from ship.methods.rounding import rounded
 from ship.models import backbones
 from ship.models.noise import perturb, share_depth
+from ship.models.preprocessing import Preprocessing
 from ship.training.augment import augmentation
 from ship.training.loop import Epoch, epochs, make_optimiser
 from ship.training.objective import Batch, Objective, balanced
@@ -85,7 +86,7 @@ class Prepared(NamedTuple):
     batches: Callable[[int], Iterator[Batch]]
     objective: Objective
     steps: int
-    preprocessing: backbones.Preprocessing
+    preprocessing: Preprocessing
     classes: list[str]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ship.artifacts import read_tensors, sweep, write_tensors
 from ship.compute import Compute, environment
+from ship.errors import BadInput
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.training.loop import Epoch
 
@@ -72,8 +73,12 @@ class Keeper:
         """Put the model and the optimiser where a killed fit left them; how far it had come, nowhere for a new one."""
         if not self.path.exists():
             return Progress([], [])
-        state, about = read_tensors(self.path)
-        if about["identity"] != self.mark:
+        try:
+            state, about = read_tensors(self.path)
+        except BadInput as error:
+            _log.warning("%s: starting anew", error)
+            return Progress([], [])
+        if about.get("identity") != self.mark:
             _log.info("%s: left by a run with other settings, inputs or code: starting anew", self.path)
             return Progress([], [])
         slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}

@@ -50,8 +50,9 @@ class Recorded(Step):
         for group in self.optimiser.param_groups:
             group["lr"].fill_(rate)
         kind = self.objective.twice(number)
-        if kind not in self.recordings:
-            self.recordings[kind] = Recording(lambda *parts: self._make(Batch(*parts), number))
+        if kind not in self.recordings:  # of a step that knows no recordings: a graph goes with its last user
+            plain = Step(self.model, self.forward, self.optimiser, self.objective, self.autocast)
+            self.recordings[kind] = Recording(lambda *parts: plain._make(Batch(*parts), number))
         return self.recordings[kind](*batch)
 
 

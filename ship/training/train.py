@@ -32,6 +32,7 @@ from ship.data.reading import read_told
 from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
+from ship.inference.model import frozen
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
@@ -106,7 +107,8 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     prepared = outcome.prepared
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
-    write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, "classes": prepared.classes})
+    about = {**settings, "classes": prepared.classes, "frozen": frozen(prepared.model)}
+    write_tensors(run.folder / "tuned.safetensors", tuned, about)
     log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
     write_text(run.folder / "log.csv", log)
     _write_predictions(run.folder / "predictions.parquet", outcome)

@@ -143,6 +143,14 @@ def test_settings_that_go_together_only_with_each_other_may_be_searched():
     assert parse_params(changed("methods.ship.search", together)).methods["ship"].search.total == 2
 
 
+def test_every_candidate_is_checked_however_many_there_are():
+    """One that stands behind more than a thousand combinations too."""
+    rates = [number / 2000 for number in range(1, 1500)]
+    search = {"trials": 2, "choices": {"train.lr": rates, "train.batch_size": [8, -5]}}
+    with pytest.raises(BadInput, match=r"ship\.search\.train\.batch_size: expected .* got -5"):
+        parse_params(changed("methods.ship.search", search))
+
+
 def test_recipes_are_layered():
     """`train`, then the row's keys, then the task's within the row."""
     params = parse_params(changed("train", {"epochs": 30, "warmup_epochs": 3}))

@@ -24,7 +24,7 @@ from ship.inference.card import card
 from ship.inference.export import compared, export
 from ship.inference.network import Network, network
 from ship.methods import METHODS, method_class
-from ship.models.backbones import Preprocessing
+from ship.models.preprocessing import Preprocessing
 from ship.training.train import train_run
 
 MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")

@@ -15,7 +15,7 @@ from ship.experiment.params import Compute
 from ship.inference.files import classify, image_files, named
 from ship.inference.predict import batch_size
 from ship.inference.rows import Columns, to_csv, to_file
-from ship.models.backbones import Preprocessing
+from ship.models.preprocessing import Preprocessing
 
 COMPUTE = Compute(device="cpu", threads=1)
 

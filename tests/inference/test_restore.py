@@ -6,10 +6,11 @@ import torch
 from PIL import Image
 from project import BACKBONE, TINY, measured, settle
 
-from ship.artifacts import Run, read_json
+from ship.artifacts import Run, backbone_file, read_json
 from ship.errors import BadInput
 from ship.inference.files import classify
 from ship.inference.restore import load
+from ship.models import backbones
 from ship.models.backbones import fetch
 from ship.training.train import train_run
 
@@ -67,6 +68,20 @@ def test_what_is_refused(params, tmp_path):
     fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):
         load(run.folder)
+
+
+def test_a_vit_that_is_given_must_be_the_one(params):
+    """Then the model is as without it, and knows how images are prepared; another ViT is refused, also for a run."""
+    run = Run(BACKBONE, "digits", "vpt", 0)
+    train_run(params, run, lambda epochs, record: None)
+    vit, made = backbones.load(backbone_file(BACKBONE))
+    expected, images = load(run.folder), torch.randn(2, 3, made.image_size, made.image_size)
+    found = load(run.folder, vit)
+    assert found.preprocessing == expected.preprocessing
+    assert torch.equal(found(images), expected(images))
+    torch.nn.init.ones_(vit.blocks[0].mlp.fc1.weight)
+    with pytest.raises(BadInput, match="expected the ViT that was tuned, got one with other weights"):
+        load(run.folder, vit)
 
 
 def test_files_are_read_as_the_task_reads_its_images(tmp_path, monkeypatch):

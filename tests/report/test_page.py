@@ -269,6 +269,11 @@ def test_headline_compares_methods_that_have_every_task(means, sentence):
             ", which may be chance (95\u00a0% interval over test images and seeds: "
             "\u22120.4 to +4.0; p\u00a0=\u00a00.11, corrected).",
         ),
+        (
+            {"first": "b", "second": "a", "low": -0.19, "high": 0.25, "p_holm": 0.00031, "seeds": 3},
+            ", which may be chance (95\u00a0% interval over test images and seeds: "
+            "\u221219.0 to +25.0; p\u00a0=\u00a00.00031, corrected).",
+        ),
     ],
 )
 def test_headline_says_how_sure_a_lead_is(row, words):

@@ -1,8 +1,12 @@
-"""How often a fit is saved."""
+"""How often a fit is saved, and what is done with a file that cannot be used."""
 
+import logging
+
+import pytest
+import torch
 from torch import nn
 
-from ship.artifacts import read_tensors
+from ship.artifacts import read_tensors, write_tensors
 from ship.experiment.rows import Train
 from ship.training.loop import Epoch, make_optimiser
 from ship.training.resume import Keeper, Progress
@@ -19,3 +23,16 @@ def test_saving_takes_a_twentieth_of_the_time(tmp_path):
         keeper.keep(Progress([Epoch(epoch, 0.1, 0.2, 0.3, 0.4)], []))
         seen.append(int(read_tensors(path)[1]["log"][0][0]))
     assert seen == [0, 0, 0, 0, 4, 4]
+
+
+@pytest.mark.parametrize("about", [None, {}, {"identity": "another"}])
+def test_a_file_that_cannot_be_used_stops_nobody(tmp_path, caplog, about):
+    """Garbage, a file of something else, or of another fit: the fit starts anew, and says so."""
+    path, model = tmp_path / "resume.safetensors", nn.Linear(2, 2)
+    if about is None:
+        path.write_bytes(b"half of it")
+    else:
+        write_tensors(path, {"a": torch.ones(1)}, about)
+    with caplog.at_level(logging.INFO):
+        assert Keeper(path, model, make_optimiser(model, Train()), "mark").resume() == Progress([], [])
+    assert "starting anew" in caplog.text
