@@ -68,6 +68,9 @@ class LayerNorm(Selective):
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__(vit, num_classes)
+        norms = [module for module in vit.blocks.modules() if isinstance(module, nn.LayerNorm)]
+        if not norms:
+            raise BadInput("layernorm: expected a backbone whose blocks have layer norms, got one with others")
         for module in vit.modules():
             if isinstance(module, nn.LayerNorm):
                 module.requires_grad_()

@@ -13,6 +13,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.errors import BadInput
 from ship.methods.base import Method, Output, linear_head, merge
 from ship.models.vit import encode, freeze, require_two_layers
 
@@ -44,6 +45,9 @@ class Scaled(nn.Module):
 
     def __init__(self, operation: Any) -> None:
         super().__init__()
+        if not hasattr(operation, "bias"):
+            kind = type(operation).__name__
+            raise BadInput(f"ssf: expected operations with a bias, which a shift folds into, got {kind}")
         channels = operation.weight.shape[0]
         self.operation = operation
         self.scale = nn.Parameter(torch.empty(channels).normal_(1, 0.02))

@@ -2,7 +2,7 @@
 
 After PACE (Ni et al., NeurIPS 2024): in training, what a method adds, or changes, in a block is multiplied by factors
 from N(1, deviation^2), one for each image and channel. The deviation is 0 in block 0, largest in block 1, and falls
-linearly from there. The paper has noise on the head too, we have not.
+linearly from there. The authors' program has noise on the head too, as on one more block; we have not.
 """
 
 from __future__ import annotations

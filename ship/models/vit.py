@@ -55,6 +55,8 @@ def require_plain(vit: nn.Module, what: str) -> VisionTransformer:
             raise BadInput(f"{rule}, got blocks of type {type(block).__name__}")
         if type(block.attn) is not Attention or block.attn.gate is not None:
             raise BadInput(f"{rule}, got attention of type {type(block.attn).__name__} (rotary, gated or other)")
+        if block.attn.attn_drop.p:
+            raise BadInput(f"{rule}, got dropout {block.attn.attn_drop.p:g} on attention, which no method would apply")
         if not isinstance(block.attn.qkv, nn.Linear):
             raise BadInput(f"{rule}, got projections of type {type(block.attn.qkv).__name__} (the ViT of a method)")
     return vit
@@ -77,7 +79,12 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
 
 
 def tune_biases(vit: VisionTransformer) -> None:
-    """Let every bias of the backbone be trained, those of the patch embedding and of the norms among them."""
+    """Let every bias of the backbone be trained, those of the patch embedding and of the norms among them.
+
+    Raises BadInput where the blocks have none.
+    """
+    if not any(name.endswith("bias") for name, _ in vit.blocks.named_parameters()):
+        raise BadInput("biases: expected a backbone whose blocks have biases, got one without")
     for module in vit.modules():
         if isinstance(module, (nn.Linear, nn.LayerNorm, nn.Conv2d)) and module.bias is not None:
             module.bias.requires_grad_()

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WEIGHTS = 10.0 ** (torch.arange(-16, 5, dtype=torch.float64) / 2)  # of the ridge, times the features' mean variance
+WEIGHTS = 10.0 ** (
+    torch.arange(-16, 5, dtype=torch.float64) / 2
+)  # times the mean squared singular value
 SCALES = (1e-2, 1e3)  # of the logits: the ends of what is searched
 
 

@@ -1,8 +1,11 @@
 """What is tuned in the backbone is what the name says."""
 
 import pytest
+from timm.layers import RmsNorm
+from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
+from ship.methods import build
 from ship.methods.base import tuned_parameters
 from ship.methods.selective import BitFit, Full, LayerNorm, Partial
 
@@ -38,3 +41,12 @@ def test_blocks_that_are_not_there_are_refused(tiny_vit, blocks):
     """At least one, at most all."""
     with pytest.raises(BadInput, match=f"partial: blocks: expected 1 to 4, got {blocks}"):
         Partial(tiny_vit, 3, blocks=blocks)
+
+
+@pytest.mark.parametrize("method", ["bitfit", "layernorm", "ssf", "adapter_plus"])
+def test_backbones_without_what_is_tuned_are_refused(method):
+    """Of a ViT with RMS norms and no biases, they would tune the head alone, or could not be merged."""
+    settings = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
+    vit = VisionTransformer(norm_layer=RmsNorm, qkv_bias=False, proj_bias=False, **settings)
+    with pytest.raises(BadInput, match="expected (a backbone|operations)"):
+        build(method, vit, 3, {"biases": True} if method == "adapter_plus" else {}, {})

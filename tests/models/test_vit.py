@@ -61,6 +61,12 @@ def test_rotary_attention_is_refused(tiny_vit):
         require_plain(tiny_vit, "gated")
 
 
+def test_dropout_on_attention_is_refused():
+    """No method would apply it."""
+    with pytest.raises(BadInput, match=r"mine: .* got dropout 0\.5 on attention"):
+        require_plain(timm.create_model("vit_tiny_patch16_224", img_size=32, attn_drop_rate=0.5), "mine")
+
+
 def test_class_attention_is_the_mean_of_logits(tiny_vit):
     """Equals the class row of q k^T, scaled, mean over heads, written out plainly."""
     block = tiny_vit.blocks[0]
