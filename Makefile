@@ -1,3 +1,4 @@
+# make run          the experiment in params.yaml, with a line for each job and the time left
 # make quickstart   the whole workflow on three built-in tasks: minutes on a laptop's CPU
 # make test         the test suite
 # make lint         style, types, workflow
@@ -11,10 +12,12 @@ INSTALL ?= $(BIN)/uv pip install $(COMPILE) --python $(BIN)/python --build-const
 CHECKED := --require-hashes --requirement
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: quickstart test lint style types rules bench lock
+.PHONY: run quickstart test lint style types rules bench lock
 
-quickstart: $(BIN)/.installed
+run: $(BIN)/.installed
 	PYTHONPATH=workflow/plugins snakemake --cores all --logger ship
+
+quickstart: run
 	ship table
 	@echo "The report: report/index.html"
 

@@ -33,8 +33,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     make(path.parent)
     draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:
+        draft.touch()
+        mode = draft.stat().st_mode  # some libraries let nobody else read what they write
+        draft.unlink()
         yield draft
         with draft.open("rb+") as file:
+            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         draft.replace(path)
     except Exception as error:

@@ -86,7 +86,7 @@ def serve(until: str, place: str, *modules: str) -> None:
     for module in (*MODULES, *modules):
         import_module(module)
     decoding.formats()
-    digests({name: (name, True) for name in Code().methods()})  # half a second of each Snakemake's start
+    digests({name: (name, True) for name in Code().methods()}, "")  # half a second of each Snakemake's start
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     gc.freeze()  # else a fork that collects would copy all of it
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:

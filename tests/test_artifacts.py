@@ -1,5 +1,6 @@
 """Files are whole or not there, and the same content is the same bytes."""
 
+import os
 import subprocess
 import sys
 
@@ -71,3 +72,15 @@ def test_nan_never_reaches_a_result(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x", {"accuracy": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_files_may_be_read_by_whom_the_umask_lets(tmp_path, umask):
+    """Tensors too, which the library writes for nobody else."""
+    before = os.umask(umask)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(1)})
+        write_json(tmp_path / "a.json", {})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}

@@ -12,7 +12,7 @@ from ship.artifacts import write_json, write_text
 from ship.cli.app import PARAMS, Settings, app
 from ship.experiment import presets, reference
 from ship.experiment.code import digests
-from ship.experiment.params import json_schema, parse_params, read_params
+from ship.experiment.params import defaults, json_schema, parse_params, read_params
 
 
 @app.command()
@@ -48,7 +48,7 @@ def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page 
 def code(params: Settings = PARAMS) -> None:
     """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
     rows = read_params(params).methods.items()
-    write_json("code.json", digests({name: (row.method, row.search is not None) for name, row in rows}))
+    write_json("code.json", digests({name: (row.method, row.search is not None) for name, row in rows}, defaults()))
 
 
 @app.command()

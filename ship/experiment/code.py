@@ -108,11 +108,17 @@ class Code:
                     yield file
 
 
-def digests(rows: Mapping[str, tuple[str, bool]]) -> dict[str, Any]:
-    """Of every step; of those of a row, by row: `rows` maps its name to its method, and to whether it has a search."""
+def digests(rows: Mapping[str, tuple[str, bool]], defaults: str) -> dict[str, Any]:
+    """Of every step; of those of a row, by row: `rows` maps its name to its method, and to whether it has a search.
+
+    They are for DVC, which tracks what `params.yaml` says and not what it leaves out: so of the `defaults`, too.
+    """
     code, by_row = Code(), ("search", "train")
     steps = {step: code.of(step) for step in STEPS if step not in (*by_row, "settings")}
-    return steps | {step: {name: code.of_row(step, *row) for name, row in sorted(rows.items())} for step in by_row}
+    return {step: _short(found + defaults) for step, found in steps.items()} | {
+        step: {name: _short(code.of_row(step, *row) + defaults) for name, row in sorted(rows.items())}
+        for step in by_row
+    }
 
 
 @contextmanager

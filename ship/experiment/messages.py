@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, get_args, get_origin
@@ -35,6 +36,7 @@ def complaint(details: ErrorDetails) -> str:
     rule, value = details["msg"].removeprefix("Input should be "), details["input"]
     rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
     rule = rule.replace("String should match pattern", "text that matches")
+    rule = re.sub(r"a dictionary( or instance of \w+)?", "keys and values", rule).replace("a tuple", "a list")
     if details["type"] == "too_short":
         rule = "one or more"
     if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):

@@ -6,7 +6,8 @@ Snakemake, by DVC and by every `ship` command, so a key stands in one place and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ship.errors import BadInput, unknown
+from ship.experiment.code import Code
 from ship.experiment.fields import Name, Positive, Seed, Settings
 from ship.experiment.messages import first_line
 from ship.experiment.rows import Method, Train
@@ -133,7 +135,10 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _rows(self) -> Params:
+        known = Code().methods()
         for name, row in self.methods.items():
+            if row.method not in known:
+                raise ValueError(str(unknown(f"methods.{name}.method", row.method, known)))
             for place in [None, *row.tasks]:
                 self.train_of(name, place)
                 for chosen in row.search.combinations("train.") if row.search else ():
@@ -205,10 +210,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: expected UTF-8 text, got {error}") from None
     except yaml.YAMLError as error:
-        raise BadInput(f"{path}: expected YAML, got {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split()).replace('"<unicode string>"', "it")
+        raise BadInput(f"{path}: expected YAML, got {said}") from None
     if not isinstance(raw, dict):
         raise BadInput(f"{path}: expected keys and values, got {type(raw).__name__}")
     return raw
+
+
+def defaults() -> str:
+    """The values of all keys that `params.yaml` need not say, as text."""
+    return json.dumps(sorted(_defaults(Params.model_json_schema(), "")))
+
+
+def _defaults(schema: Mapping[str, Any], place: str) -> Iterator[tuple[str, str]]:
+    for key, part in schema.items():
+        if key == "default":
+            yield place, json.dumps(part, sort_keys=True)
+        elif isinstance(part, dict):
+            yield from _defaults(part, f"{place}/{key}")
 
 
 def parse_params(raw: dict[str, Any], origin: str = "params.yaml") -> Params:

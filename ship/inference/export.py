@@ -166,7 +166,8 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
     if (own := next((path for path in there if sha256(path) == about["data"]["test"]), None)) is not None:
         return own
     got = f"others: {', '.join(map(str, there))}" if there else "none"
-    raise BadInput(f"{run}: expected its test images in data/TASK/test.parquet, got {got} (ship prepare)")
+    way_out = "snakemake trains it on these; dvc checkout brings its own back" if there else "ship prepare"
+    raise BadInput(f"{run}: expected its test images in data/TASK/test.parquet, got {got} ({way_out})")
 
 
 def _check_run(subject: Subject) -> None:

@@ -14,7 +14,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import write_json
+from ship.artifacts import replacing, write_json
 from ship.errors import BadInput
 from ship.inference.network import Network
 from ship.models.backbones import pooling
@@ -97,7 +97,8 @@ def write_timm(vit: VisionTransformer, config: dict[str, Any], folder: Path) -> 
     from safetensors.torch import save_file
 
     write_json(folder / "config.json", config)
-    save_file({k: t.detach().contiguous() for k, t in vit.state_dict().items()}, folder / "model.safetensors")
+    with replacing(folder / "model.safetensors") as draft:
+        save_file({k: t.detach().contiguous() for k, t in vit.state_dict().items()}, draft)
 
 
 def _quiet() -> warnings.catch_warnings[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,11 @@ def find(name: str | Path) -> Path:
     """The folder or file that `name` means: a path, or a run by its place under `runs/`."""
     found = [path for path in (expanded(name), Path("runs", name)) if os.path.exists(path)]  # noqa: PTH110
     if not found:
+        runs = ["/".join(path.parts[1:-1]) for path in sorted(Path("runs").glob(f"*/*/*/*/{TUNED}"))]
+        near = get_close_matches(str(name), runs, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise BadInput(
-            f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none"
+            f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none{hint}"
         )
     return found[0]
 

@@ -20,7 +20,8 @@ ROOM = 2**20  # bytes: with less, a log lacks its last words
 CURES = {
     "failed": "Put right what failed, and give the same command again: what is done stays done "
     "(`ship report --partial` shows it).",
-    "unfinished": "What was cut off goes on where it was saved, by the same command.",
+    "unfinished": "What was cut off goes on where it was saved, by the same command "
+    "(after a kill of Snakemake itself, `snakemake --unlock` before it).",
     "left over": "What is left over is of no run in params.yaml: delete it before `workflow/state.py record`.",
 }
 
@@ -73,8 +74,9 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
             said += [f"{name}: {group[0]}"] if group[0].state != "done" else []
     counts = Counter(status.state for status in found)
     said.append(f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
-    if counts["failed"] + counts["unfinished"] and (free := shutil.disk_usage(root).free) < ROOM:
-        said.append(f"The disk of {root.resolve()} is full: {free} bytes are free.")
+    for place in (root, root / "runs") if counts["failed"] + counts["unfinished"] else ():
+        if place.exists() and (free := shutil.disk_usage(place).free) < ROOM:
+            said.append(f"The disk of {place.resolve()} is full: {free} bytes are free.")
     return [*said, *(cure for state, cure in CURES.items() if counts[state])]
 
 

@@ -9,9 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WEIGHTS = 10.0 ** (
-    torch.arange(-16, 5, dtype=torch.float64) / 2
-)  # times the mean squared singular value
+WEIGHTS = 10.0 ** (torch.arange(-16, 5, dtype=torch.float64) / 2)  # times the mean squared singular value
 SCALES = (1e-2, 1e3)  # of the logits: the ends of what is searched
 
 

@@ -1,5 +1,6 @@
 """Digests of code: what a step reaches counts, and nothing else."""
 
+import hashlib
 import shutil
 
 import pytest
@@ -7,6 +8,7 @@ from project import copied_package, edit
 
 from ship.errors import BadInput
 from ship.experiment.code import STEPS, Code, differing, digests, unchanged
+from ship.experiment.params import defaults
 
 ROWS = {"a": ("ssf", True), "b": ("vpt", False), "c": ("linear", False)}
 
@@ -64,11 +66,21 @@ def test_a_new_method_makes_no_other_stale(package):
 
 def test_a_row_has_the_digest_of_its_method():
     """By the name of the row; the digest of the search too, where it has one."""
-    found, code = digests(ROWS), Code()
-    assert found["train"] == {name: code.of("train", method) for name, (method, _) in ROWS.items()}
-    own = code.of("settings")
-    assert found["search"] == {"a": code.of("search", "ssf"), "b": own, "c": own}
+    found, code = digests(ROWS, ""), Code()
+
+    def of(*step):
+        return hashlib.sha256(code.of(*step).encode()).hexdigest()[:16]
+
+    assert found["train"] == {name: of("train", method) for name, (method, _) in ROWS.items()}
+    assert found["search"] == {"a": of("search", "ssf"), "b": of("settings"), "c": of("settings")}
     assert set(found) == set(STEPS) - {"settings"}
+
+
+def test_another_default_is_another_digest():
+    """DVC reads what params.yaml says alone; a default that changes is an edit for it."""
+    before, after = digests(ROWS, defaults()), digests(ROWS, defaults().replace("floor_lr", "floor"))
+    assert '"1e-05"' in defaults()
+    assert all(before[step] != after[step] for step in before)
 
 
 def test_an_edit_of_the_search_is_one_of_rows_that_have_one(package):

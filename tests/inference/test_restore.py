@@ -55,7 +55,7 @@ def test_loading_draws_no_random_number_of_the_caller(params):
 def test_what_is_refused(params, tmp_path):
     """No run, one that is not finished, another backbone."""
     run = Run(BACKBONE, "digits", "vpt", 0)
-    with pytest.raises(BadInput, match="expected a run .*, found none"):
+    with pytest.raises(BadInput, match="expected a run .*, found none$"):
         load(run.folder)
     run.folder.mkdir(parents=True)
     with pytest.raises(BadInput, match=r"tuned\.safetensors: expected what a run leaves .*, found none"):
@@ -64,6 +64,8 @@ def test_what_is_refused(params, tmp_path):
     assert load(run.folder.relative_to("runs")).classes == [str(digit) for digit in range(10)]
     with pytest.raises(BadInput, match=rf"found none \(name one of {run.folder}\)"):
         load(run.folder.parent)
+    with pytest.raises(BadInput, match=f"found none .did you mean '{run}'"):
+        load(f"{BACKBONE}/digits/vpt/1")
     other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
     fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):

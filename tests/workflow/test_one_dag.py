@@ -178,3 +178,15 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(finished, tmp_path)
     (folder / "params.yaml").write_text(yaml.safe_dump(grouped, sort_keys=False))
     rows = summary(folder)
     assert {row["rule"] for row in rows if row["status"] == "params changed"} == {"aggregate", "report"}
+
+
+@pytest.mark.parametrize("stray", ["runs/vit_random/digits/gone/0", "hierarchy/vit_random/gone.json"])
+def test_what_is_left_over_makes_no_table_under_dvc(repository, stray):
+    """DVC would take it for an input, and no other clone has it; Snakemake alone passes it over."""
+    (repository / stray).mkdir(parents=True)
+    try:
+        run(repository, "snakemake", "--dry-run", "all")
+        stage = ("snakemake", "--dry-run", "--allowed-rules", "aggregate", "--", "results/metrics.json")
+        assert f"got {stray} (delete them)" in run(repository, *stage, fails=True)
+    finally:
+        (repository / stray).rmdir()

@@ -70,6 +70,13 @@ def test_the_time_left_is_that_of_each_rule(plugin):
     assert progress.end(2, 61.0) == "[2/6] long a: 60 s, about 2 min left"
 
 
+def test_what_is_not_known_is_not_said(plugin):
+    """Where the rules that are left have shown no time yet, nothing is said; least of all that none is left."""
+    progress = plugin.Progress({"make": 1, "last": 1}, start=0.0)
+    progress.begin(1, "make", "make", 0.0)
+    assert progress.end(1, 10.0) == "[1/2] make: 10 s"
+
+
 def test_jobs_that_run_side_by_side_take_less_time(plugin):
     """Two at once halve it."""
     progress = plugin.Progress({"make": 6}, start=0.0)

@@ -1,3 +1,17 @@
+from glob import glob
+
+
+# under dvc.yaml, which takes both folders for inputs of the table
+if "--allowed-rules" in sys.argv and "aggregate" in sys.argv:
+    places = RUNS, "hierarchy/{backbone}/{task}.json", "hierarchy/{backbone}/{task}.safetensors"
+    known = {path for place in places for path in expand(place, **GRID)}
+    if others := sorted({*glob("runs/*/*/*/*"), *glob("hierarchy/*/*")} - known):
+        raise WorkflowError(
+            f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
+            f"of the table, got {', '.join(others)} (delete them)"
+        )
+
+
 rule aggregate:
     """Every run's result in one table, with means, deviations and intervals."""
     input:

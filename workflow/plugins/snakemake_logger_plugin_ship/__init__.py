@@ -69,7 +69,7 @@ class Progress:
         self.seconds.setdefault(rule, []).append(now - start)
         done = self.total - self.left.total()
         after = self.seconds_left(now)
-        tail = f", about {spoken(after)} left" if after is not None and done < self.total else ""
+        tail = f", about {spoken(after)} left" if after and done < self.total else ""
         return f"[{done}/{self.total}] {name}: {spoken(now - start)}{tail}"
 
     def seconds_left(self, now: float) -> float | None:
