@@ -82,7 +82,9 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
         method = build(about["method"], plain, len(about["classes"]), about["options"], state)
     load_tuned(method, state, str(file))
-    if vit is not None and frozen(method) != about.get("frozen"):
+    if vit is not None and "frozen" not in about:
+        raise BadInput(f"{file}: expected no vit= beside a file of an older version, which cannot tell it, got one")
+    if vit is not None and frozen(method) != about["frozen"]:
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
     reading = Reading(**about.get("reading", {}))
     model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading)

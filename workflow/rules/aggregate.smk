@@ -1,9 +1,12 @@
 from glob import glob
 
-
 # under dvc.yaml, which takes both folders for inputs of the table
 if "--allowed-rules" in sys.argv and "aggregate" in sys.argv:
-    places = RUNS, "hierarchy/{backbone}/{task}.json", "hierarchy/{backbone}/{task}.safetensors"
+    places = (
+        RUNS,
+        "hierarchy/{backbone}/{task}.json",
+        "hierarchy/{backbone}/{task}.safetensors",
+    )
     known = {path for place in places for path in expand(place, **GRID)}
     if others := sorted({*glob("runs/*/*/*/*"), *glob("hierarchy/*/*")} - known):
         raise WorkflowError(
