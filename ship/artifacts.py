@@ -33,12 +33,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     make(path.parent)
     draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:
-        draft.touch()
-        mode = draft.stat().st_mode  # some libraries let nobody else read what they write
-        draft.unlink()
         yield draft
         with draft.open("rb+") as file:
-            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         draft.replace(path)
     except Exception as error:
@@ -124,13 +120,13 @@ def read_json(path: str | Path) -> Any:
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
     """Write tensors with their description `about` (JSON values) in the header."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save  # `save_file` has a draft of its own, which a kill leaves behind
 
     contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     # one key: safetensors writes several in an order that varies from process to process
     header = {"about": json.dumps(about or {}, sort_keys=True)}
     with replacing(path) as draft:
-        save_file(contiguous, draft, metadata=header)
+        draft.write_bytes(save(contiguous, metadata=header))
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

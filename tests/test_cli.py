@@ -214,13 +214,15 @@ def test_init_refuses_a_setting_that_is_none(tmp_path):
     """A misspelt key is named, and params.yaml is not written."""
     shutil.copytree(ROOT / "presets", tmp_path / "presets")
     assert "train.epoch: expected one of" in refused(tmp_path, "init", "quickstart", "train.epoch=3")
+    line = refused(tmp_path, "init", "quickstart", "methods.ship.method=shp")
+    assert "methods.ship.method: expected one of" in line
+    assert "did you mean 'ship'?" in line
     assert "expected KEY=VALUE" in refused(tmp_path, "init", "quickstart", "train.epochs")
 
 
 @pytest.mark.parametrize(
     ("setting", "messages"),
     [
-        ("methods.ship.method=shp", ["methods.ship.method: expected one of", "did you mean 'ship'?"]),
         ("methods.ship.options.prompt_lenght=3", ["methods.ship.options.prompt_lenght: expected one of"]),
         ("methods.ship.tasks.tissue.options.prompt_length=few", ["methods.ship.options.prompt_length: expected"]),
     ],

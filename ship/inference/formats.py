@@ -94,11 +94,11 @@ def fits_timm(vit: VisionTransformer, config: dict[str, Any]) -> bool:
 
 def write_timm(vit: VisionTransformer, config: dict[str, Any], folder: Path) -> None:
     """Write `config.json` and `model.safetensors`."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     write_json(folder / "config.json", config)
     with replacing(folder / "model.safetensors") as draft:
-        save_file({k: t.detach().contiguous() for k, t in vit.state_dict().items()}, draft)
+        draft.write_bytes(save({k: t.detach().contiguous() for k, t in vit.state_dict().items()}))
 
 
 def _quiet() -> warnings.catch_warnings[None]:
