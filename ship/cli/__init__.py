@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import sys
 
@@ -13,6 +15,8 @@ from ship.errors import BadInput
 
 def main() -> None:
     """Run the command; what a user can put right ends in one line and exit code 2."""
+    gc.set_threshold(100_000)  # imports leave many objects that stay: looking through them for garbage takes a second
+    atexit.register(gc.freeze)  # and so does a last look
     defer_compiler()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ship").setLevel(logging.INFO)
