@@ -31,6 +31,7 @@ import timm
 import torch
 from matplotlib.figure import Figure
 
+from ship.compute import keep_memory
 from ship.methods import METHODS as ALL
 
 ROOT = Path(__file__).parents[1]
@@ -162,6 +163,7 @@ def main() -> None:
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"parts: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(args.threads)
+    keep_memory()
     found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
     parts = args.parts or [name for name in PARTS if name not in SPECIAL]
     for name in parts:

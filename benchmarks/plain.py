@@ -53,22 +53,25 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
     args = parser.parse_args()
     begin = time.perf_counter()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     train, test = (Images(args.folder, split, args.size) for split in ("train800val200", "test"))
     lora = model(args.weights, args.size, len({label for _, label in train.rows}))
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16")
     optimiser = torch.optim.AdamW((p for p in lora.parameters() if p.requires_grad), lr=1e-3)
     for _ in range(args.epochs):
         lora.train()
         for images, labels in DataLoader(train, 64, shuffle=True, drop_last=True):
-            loss = nn.functional.cross_entropy(lora(images), labels)
+            with autocast:
+                loss = nn.functional.cross_entropy(lora(images), labels)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
     lora.eval()
-    with torch.no_grad():
+    with torch.no_grad(), autocast:
         hits = sum(int((lora(images).argmax(1) == labels).sum()) for images, labels in DataLoader(test, 64))
     seconds, processor = time.perf_counter() - begin, time.process_time()
     print(f"accuracy {hits / len(test):.3f}, {seconds:.1f} s without imports, processor {processor:.1f} s with them")

@@ -1,4 +1,8 @@
 import os
+import platform
+import subprocess
+import sys
+import textwrap
 from types import SimpleNamespace
 
 import pytest
@@ -52,3 +56,22 @@ def test_bf16_without_its_instructions_warns(monkeypatch, caplog, able, warnings
         compute.set_up(params.Compute(device="cpu", precision=precision))
     assert len(caplog.records) == warnings
     assert all("set compute.precision=fp32" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries decide for themselves")
+def test_freed_memory_stays_with_the_process():
+    """After some tensors of 64 MiB, another costs no page more; it would cost 16,384."""
+    code = """
+        import resource, torch
+        from ship.compute import keep_memory
+
+        def pages():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.ones(2**24)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        keep_memory()
+        print([pages() for _ in range(20)][-1])
+    """
+    call = [sys.executable, "-c", textwrap.dedent(code)]
+    assert int(subprocess.run(call, capture_output=True, text=True, check=True).stdout) < 100

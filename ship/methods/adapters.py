@@ -25,8 +25,10 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Positive, Rate
 from ship.methods.base import Method, Output, linear_head
+from ship.models.linear import Linear
 from ship.models.noise import quiet
 from ship.models.vit import (
+    add,
     add_attention,
     add_mlp,
     embed,
@@ -60,7 +62,7 @@ class Pfeiffer(Method):
         ):
             z = self._attend(i, block, z, read)
             out = block.mlp(block.norm2(z))
-            z = z + block.drop_path2(block.ls2(out + self.noise[i](adapter(out))))
+            z = add(z, block.drop_path2(block.ls2(out + self.noise[i](adapter(out)))))
         return Output(self.head(pool(self.vit, z)))
 
     def _attend(self, i: int, block: Block, z: Tensor, read: slice) -> Tensor:  # noqa: ARG002  # Houlsby's differ by block
@@ -77,7 +79,7 @@ class Houlsby(Pfeiffer):
 
     def _attend(self, i: int, block: Block, z: Tensor, read: slice) -> Tensor:
         out = project_out(block, gather(block, z, read))
-        return z[:, read] + block.drop_path1(block.ls1(out + self.noise[i](self.after_attention[i](out))))
+        return add(z[:, read], block.drop_path1(block.ls1(out + self.noise[i](self.after_attention[i](out)))))
 
 
 class AdaptFormer(Method):
@@ -133,13 +135,13 @@ class AdapterPlus(Method):
         layers = zip(self.vit.blocks, read_after(self.vit), self.adapters, self.scales, self.noise, strict=True)
         for block, read, adapter, scale, noise in layers:
             z = pass_block(block, z, read)
-            z = z + block.drop_path2(noise(scale * adapter(z)))
+            z = add(z, block.drop_path2(noise(scale * adapter(z))))
         return Output(self.head(pool(self.vit, z)))
 
 
 def _bottleneck(width: int, inner: int, activation: nn.Module) -> nn.Sequential:
     """Down, activation, up; it starts as zero, so that the model starts as the backbone."""
-    down, up = nn.Linear(width, inner), nn.Linear(inner, width)
+    down, up = Linear(width, inner), Linear(inner, width)
     nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
     for tensor in (down.bias, up.weight, up.bias):
         nn.init.zeros_(tensor)

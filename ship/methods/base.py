@@ -47,7 +47,7 @@ from ship.errors import BadInput
 from ship.models.noise import Noise
 from ship.models.vit import encode
 
-KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (1, H, P, D/H) each
+KV = tuple[Tensor, Tensor]  # keys and values of one block's prompts, (B, H, P, D/H) each; B = 1: of every image
 Folded = tuple[Tensor, ...]  # what one block needs of its prompts at inference: keys and values, or more
 
 
@@ -131,12 +131,6 @@ def linear_head(width: int, num_classes: int) -> nn.Linear:
 def uniform(*shape: int, bound: float) -> nn.Parameter:
     """A tuned tensor, uniform in [-bound, bound]."""
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
-
-
-def for_all(common: Folded, batch: int) -> KV:
-    """Keys and values (1, H, P, D/H) for every image of a batch, (B, H, P, D/H), without a copy."""
-    keys, values = common
-    return keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1)
 
 
 def glorot(fan: float) -> float:

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head
+from ship.models.attention import attend
 from ship.models.noise import quiet
-from ship.models.vit import add_attention, add_mlp, attend, embed, freeze, pool, project_qkv
+from ship.models.vit import add_attention, add_mlp, embed, freeze, pool, project_qkv
 
 
 class Convpass(Method):

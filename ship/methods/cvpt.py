@@ -12,18 +12,18 @@ into them, exactly: a token then meets H P numbers instead of D, twice.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import KV, Folded, Method, Output, for_all, glorot, linear_head, uniform
+from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, uniform
+from ship.models.attention import attend
+from ship.models.linear import multiply
 from ship.models.noise import Noise, quiet
 from ship.models.vit import (
     add_attention,
     add_mlp,
-    attend,
     embed,
     freeze,
     gather,
@@ -96,7 +96,7 @@ def cross_attention(block: Block, z: Tensor, prompts: Folded) -> Tensor:
     """What tokens z (B, N, D) gather from the prompts through the block's own projections, (B, N, D)."""
     if len(prompts) > 2:  # more than keys and values
         return _through_layers(block, z, *prompts)
-    return project_out(block, attend(project_q(block, z), *for_all(prompts, z.shape[0])))
+    return project_out(block, attend(project_q(block, z), *prompts))
 
 
 def _layers(block: Block, prompts: KV) -> Folded:
@@ -118,5 +118,5 @@ def _layers(block: Block, prompts: KV) -> Folded:
 
 def _through_layers(block: Block, z: Tensor, reading: Tensor, shift: Tensor, writing: Tensor) -> Tensor:
     """Cross-attention by its `_layers`, with a softmax over the P prompts of each head between them."""
-    weights = F.linear(z, reading, shift).unflatten(-1, (block.attn.num_heads, -1)).softmax(dim=-1)
-    return F.linear(weights.flatten(-2), writing, block.attn.proj.bias)
+    weights = multiply(z, reading, shift).unflatten(-1, (block.attn.num_heads, -1)).softmax(dim=-1)
+    return multiply(weights.flatten(-2), writing, block.attn.proj.bias)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, with_head
+from ship.models.linear import Linear
 from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze
 
@@ -167,7 +168,7 @@ def _base(part: Any) -> nn.Linear:
 def _rows(qkv: nn.Linear, part: int) -> nn.Linear:
     """The frozen layer of one part of three; its tensors are views."""
     width = qkv.out_features // 3
-    own = nn.Linear(qkv.in_features, width, bias=qkv.bias is not None, device="meta")
+    own = Linear(qkv.in_features, width, bias=qkv.bias is not None, device="meta")
     own.weight = nn.Parameter(qkv.weight[part * width : (part + 1) * width], requires_grad=False)
     if qkv.bias is not None:
         own.bias = nn.Parameter(qkv.bias[part * width : (part + 1) * width], requires_grad=False)

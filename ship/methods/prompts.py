@@ -9,7 +9,7 @@ import torch
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-from ship.methods.base import KV, for_all
+from ship.methods.base import KV, Folded
 from ship.models.vit import project_kv
 
 
@@ -22,14 +22,18 @@ class Prompts(NamedTuple):
     """(B, A, D); A = 0 where a level has none"""
 
 
-def joined(some: KV, more: KV) -> KV:
-    """Keys and values of both, one behind the other."""
-    return torch.cat([some[0], more[0]], dim=2), torch.cat([some[1], more[1]], dim=2)
+def joined(some: Folded, more: Folded) -> KV:
+    """Keys and values of both, one behind the other, (B, H, P, D/H); (1, H, P, D/H) stand for every image's."""
+    images = more[0].shape[0] if some[0].shape[0] == 1 else some[0].shape[0]
+    keys, values = (
+        torch.cat([part.expand(images, -1, -1, -1) for part in pair], dim=2) for pair in zip(some, more, strict=True)
+    )
+    return keys, values
 
 
-def keys_values(block: Block, normed: Prompts, batch: int) -> KV:
-    """Keys and values of all prompts, (B, H, P, D/H) each: the common ones are projected once."""
-    common = for_all(project_kv(block, normed.common), batch)
+def keys_values(block: Block, normed: Prompts) -> KV:
+    """Keys and values of all prompts, (B, H, P, D/H), or (1, H, P, D/H) where there are only common ones."""
+    common = project_kv(block, normed.common)
     return joined(common, project_kv(block, normed.attribute)) if normed.attribute.shape[1] else common
 
 

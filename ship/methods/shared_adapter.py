@@ -24,8 +24,9 @@ from ship.errors import BadInput
 from ship.experiment.fields import Count
 from ship.methods.base import Method, Output, linear_head
 from ship.models.hierarchy import first_blocks
+from ship.models.linear import multiply
 from ship.models.noise import quiet
-from ship.models.vit import embed, freeze, pass_block, pool, read_after, tune_biases
+from ship.models.vit import add, embed, freeze, pass_block, pool, read_after, tune_biases
 
 Grouping = Literal["hierarchy", "uniform", "random"]
 
@@ -88,14 +89,14 @@ class SharedAdapter(Method):
         z = embed(self.vit, images)
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             u = pass_block(block, z, read)
-            z = u + block.drop_path2(self.noise[i](self.scales[i] * self._update(i, u)))
+            z = add(u, block.drop_path2(self.noise[i](self.scales[i] * self._update(i, u))))
         return Output(self.head(pool(self.vit, z)))
 
     def _update(self, i: int, u: Tensor) -> Tensor:
         """U GELU(g V u) of block i for tokens u (B, N, D), with what all blocks share and what its level does."""
         down = torch.cat([self.down[part] for part in self.parts[i]])
         up = torch.cat([self.up[part] for part in self.parts[i]], dim=1)
-        return F.linear(F.gelu(self.gates[i] * F.linear(u, down)), up)
+        return multiply(F.gelu(self.gates[i] * multiply(u, down)), up)
 
 
 def grouped(starts: list[int], depth: int, grouping: Grouping, draw: int) -> list[int]:

@@ -21,14 +21,13 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Positive, Rate, Share
-from ship.methods.base import KV, Folded, Method, Output, for_all, glorot, linear_head, uniform
+from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, uniform
 from ship.methods.prompts import Prompts, joined, keys_values, where_any, whole
+from ship.models.attention import QKV, attend
 from ship.models.hierarchy import first_blocks
 from ship.models.noise import quiet
 from ship.models.vit import (
     ALL,
-    QKV,
-    attend,
     class_attention,
     embed,
     finish_block,
@@ -116,7 +115,7 @@ class SHIP(Method):
                 independent, attribute = self.sip[self.level_at[i]][None], self._attribute(i, attended)
             prompts = Prompts(torch.cat([independent, self.ssp[None]], dim=1), attribute)
             normed = Prompts(*(where_any(block.norm1, part) for part in prompts))
-            image, kv = project_qkv(block, block.norm1(z)), keys_values(block, normed, z.shape[0])
+            image, kv = project_qkv(block, block.norm1(z)), keys_values(block, normed)
             if i == self.last:
                 return self._finish(block, z, prompts, normed, image, kv)
             z = finish_block(block, z, self._gather(i, image, kv))
@@ -172,7 +171,7 @@ class SHIP(Method):
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             if i in self.level_at:
                 attribute = self._attribute(i, attended)
-            image, kv = project_qkv(block, block.norm1(z)), for_all(folded[i], z.shape[0])
+            image, kv = project_qkv(block, block.norm1(z)), folded[i]
             if attribute.shape[1]:
                 normed = block.norm1(attribute)
                 kv = joined(kv, project_kv(block, normed))
@@ -191,7 +190,7 @@ class SHIP(Method):
         mixed = _mixed(attended, self.prototypes)
         return self.prototype_weight * mixed + (1 - self.prototype_weight) * self.ap[self.attribute_at[i]]
 
-    def _gather(self, i: int, image: QKV, prompts: KV) -> Tensor:
+    def _gather(self, i: int, image: QKV, prompts: Folded) -> Tensor:
         """What image tokens gather in block i, (B, N, D): from themselves and the prompts, in two softmaxes or one."""
         if not prompts[0].shape[2]:
             return attend(*image)
@@ -218,7 +217,7 @@ def _mixed(attended: Tensor, prototypes: Tensor) -> Tensor:
     return similarity.softmax(dim=-1) @ prototypes
 
 
-def _attend_jointly(image: QKV, prompts: KV) -> Tensor:
+def _attend_jointly(image: QKV, prompts: Folded) -> Tensor:
     return attend(image.q, *joined((image.k, image.v), prompts))
 
 

@@ -14,9 +14,11 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive
-from ship.methods.base import Folded, Method, Output, for_all, glorot, linear_head, uniform
+from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
+from ship.methods.prompts import joined
+from ship.models.attention import QKV, attend
 from ship.models.noise import quiet
-from ship.models.vit import QKV, attend, embed, finish_block, freeze, pool, project_kv, project_qkv, read_after
+from ship.models.vit import embed, finish_block, freeze, pool, project_kv, project_qkv, read_after
 
 
 class VPT(Method):
@@ -55,23 +57,20 @@ class VPT(Method):
         return [project_kv(block, block.norm1(own[None])) for block, own in zip(blocks, self.prompts, strict=False)]
 
     def _shallow(self, z: Tensor) -> Tensor:
-        joined = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
+        tokens = torch.cat([z, self._drawn(0, z.shape[0])], dim=1)
         for block, read, noise in zip(self.vit.blocks, read_after(self.vit), self.noise, strict=True):
-            q, k, v = project_qkv(block, block.norm1(joined))
+            q, k, v = project_qkv(block, block.norm1(tokens))
             qkv = QKV(q[:, :, read], k, v)
             gathered = attend(*qkv)
             alone = partial(_alone, z.shape[1], qkv, gathered)
-            joined = finish_block(block, joined[:, read], noise.beyond(gathered, alone))
-        return joined[:, : z.shape[1]]
+            tokens = finish_block(block, tokens[:, read], noise.beyond(gathered, alone))
+        return tokens[:, : z.shape[1]]
 
     def _deep(self, z: Tensor, folded: list[Folded] | None) -> Tensor:
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             image = project_qkv(block, block.norm1(z))
-            if folded is None:
-                prompt = project_kv(block, block.norm1(self._drawn(i, z.shape[0])))
-            else:
-                prompt = for_all(folded[i], z.shape[0])
-            keys, values = (torch.cat(pair, dim=2) for pair in zip((image.k, image.v), prompt, strict=True))
+            prompts = folded[i] if folded else project_kv(block, block.norm1(self._drawn(i, z.shape[0])))
+            keys, values = joined((image.k, image.v), prompts)
             own = image._replace(q=image.q[:, :, read])
             gathered = self.noise[i].beyond(attend(own.q, keys, values), partial(attend, *own))
             z = finish_block(block, z[:, read], gathered)

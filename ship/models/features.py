@@ -12,7 +12,7 @@ from ship.data.images import normaliser, stream
 from ship.data.reading import read_labels
 from ship.experiment.params import Params
 from ship.models import backbones
-from ship.models.vit import embed, pass_block, pool, read_after
+from ship.models.vit import embed, freeze, pass_block, pool, read_after
 
 BATCH = 64
 
@@ -21,7 +21,7 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     """Write the features of the task's training images (train, then val), (L, n, D) and (n, D)."""
     compute = set_up(params.compute)
     vit, preprocessing = backbones.load(backbone_file(backbone))
-    vit.to(compute.device)
+    freeze(vit).to(compute.device)
     folder = data_folder(task)
     size, interpolation = preprocessing.image_size, preprocessing.interpolation
     splits = folder / "train.parquet", folder / "val.parquet"

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
+from ship.models.attention import QKV, attend, written_out
+from ship.models.linear import Linear, multiply, swap
 from ship.models.patches import PatchEmbedding, remade
 
 ALL = slice(None)
-
-
-class QKV(NamedTuple):
-    """Queries, keys and values, (B, H, N, D/H) each."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
 
 
 def unrounded(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -75,6 +68,7 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
     vit.patch_embed.proj = remade(vit.patch_embed.proj, PatchEmbedding)
+    swap(vit.blocks, nn.Linear, Linear)
     return vit.requires_grad_(False)
 
 
@@ -91,31 +85,23 @@ def tune_biases(vit: VisionTransformer) -> None:
 
 
 def embed(vit: VisionTransformer, images: Tensor) -> Tensor:
-    """Image tokens (B, N, D) that enter the first block, of normalised images (B, 3, S, S)."""
-    return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+    """Image tokens (B, N, D) that enter the first block, of normalised images (B, 3, S, S); in autocast's precision."""
+    z: Tensor = vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images))))
+    device = z.device.type
+    return z.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else z
+
+
+def add(z: Tensor, change: Tensor) -> Tensor:
+    """Tokens z (B, N, D) and what is added to them, in the precision that they have."""
+    return z + change.to(z.dtype)
 
 
 def project_qkv(block: Block, h: Tensor) -> QKV:
     """Queries, keys and values of normalised tokens h (B, N, D)."""
     attn = block.attn
     parts = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
-    q, k, v = (parts.contiguous() if _written_out(parts) else parts).unbind(0)  # one copy, where products want some
+    q, k, v = (parts.contiguous() if written_out(parts) else parts).unbind(0)  # one copy, where products want some
     return QKV(attn.q_norm(q), attn.k_norm(k), v)
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D) for N queries."""
-    if _written_out(q, k, v):
-        gathered = ((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)).softmax(dim=-1) @ v
-    else:
-        gathered = F.scaled_dot_product_attention(q, k, v)
-    return gathered.transpose(1, 2).flatten(2)
-
-
-def _written_out(*parts: Tensor) -> bool:
-    """Whether attention is not fused: on a CPU in bf16, on whose way back the fused kernel is slow."""
-    back = torch.is_grad_enabled() and any(part.requires_grad for part in parts)
-    return back and parts[0].device.type == "cpu" and torch.is_autocast_enabled("cpu")
 
 
 def project_q(block: Block, z: Tensor) -> Tensor:
@@ -135,7 +121,7 @@ def _projected(block: Block, z: Tensor, first: int, last: int) -> Tensor:
     width = attn.num_heads * attn.head_dim
     rows = slice(first * width, last * width)
     bias = None if attn.qkv.bias is None else attn.qkv.bias[rows]
-    parts = F.linear(z, attn.qkv.weight[rows], bias)
+    parts = multiply(z, attn.qkv.weight[rows], bias)
     return parts.unflatten(-1, (last - first, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
 
 
@@ -147,12 +133,12 @@ def project_out(block: Block, attended: Tensor) -> Tensor:
 
 def add_attention(block: Block, z: Tensor, attended: Tensor) -> Tensor:
     """Tokens z (B, N, D) after the attention half of the block, given what they gathered (B, N, D)."""
-    return z + block.drop_path1(block.ls1(project_out(block, attended)))
+    return add(z, block.drop_path1(block.ls1(project_out(block, attended))))
 
 
 def add_mlp(block: Block, z: Tensor) -> Tensor:
     """Tokens z (B, N, D) after the MLP half of the block."""
-    return z + block.drop_path2(block.ls2(block.mlp(block.norm2(z))))
+    return add(z, block.drop_path2(block.ls2(block.mlp(block.norm2(z)))))
 
 
 def finish_block(block: Block, z: Tensor, attended: Tensor) -> Tensor:
