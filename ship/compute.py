@@ -33,6 +33,7 @@ class Compute(NamedTuple):
     autocast: torch.autocast
     threads: int
     precision: str
+    """fp32 or bf16"""
 
 
 def set_up(settings: params.Compute) -> Compute:
@@ -51,14 +52,16 @@ def set_up(settings: params.Compute) -> Compute:
     if cuda:
         torch.cuda.set_device(_free_gpu()[0])
     device = torch.device("cuda" if cuda else "cpu")
-    if settings.precision == "bf16" and (lacks := _lacks_bf16(cuda)):
+    lacks = "" if settings.precision == "fp32" else _lacks_bf16(cuda)
+    precision = ("fp32" if lacks else "bf16") if settings.precision == "auto" else settings.precision
+    if precision == "bf16" and lacks:
         _log.warning(
             "compute.precision: expected fp32, since this %s has no instructions for bf16, got bf16, "
-            "which may take ten times as long here (set compute.precision=fp32)",
+            "which may take ten times as long here (set compute.precision=auto or fp32)",
             lacks,
         )
-    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=settings.precision == "bf16")
-    return Compute(device, autocast, settings.threads, settings.precision)
+    autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    return Compute(device, autocast, settings.threads, precision)
 
 
 def keep_memory() -> None:
@@ -73,7 +76,7 @@ def keep_memory() -> None:
 
 
 def _lacks_bf16(cuda: bool) -> str:
-    """The processor, where it computes bf16 by detours; empty where it does not, or cannot be asked."""
+    """The processor, where it computes bf16 by detours or cannot be asked; empty where it has bf16."""
     if cuda:
         return "" if torch.cuda.get_device_capability() >= (8, 0) else f"GPU ({torch.cuda.get_device_name()})"
     if platform.machine().lower() in {"x86_64", "amd64"}:
@@ -81,7 +84,7 @@ def _lacks_bf16(cuda: bool) -> str:
         able = cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported()
         return "" if able else f"CPU ({torch.backends.cpu.get_cpu_capability()})"
     flags = Path("/proc/cpuinfo")
-    told = flags.read_text().lower() if flags.is_file() else "bf16"
+    told = flags.read_text().lower() if flags.is_file() else ""
     return "" if "bf16" in told else "CPU"
 
 
@@ -154,5 +157,6 @@ def environment(compute: Compute) -> dict[str, str]:
         "torch": torch.__version__,
         **{name: version(name) for name in LIBRARIES},
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "precision": compute.precision,
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

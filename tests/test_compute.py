@@ -55,7 +55,26 @@ def test_bf16_without_its_instructions_warns(monkeypatch, caplog, able, warnings
     for precision in ("fp32", "bf16"):
         compute.set_up(params.Compute(device="cpu", precision=precision))
     assert len(caplog.records) == warnings
-    assert all("set compute.precision=fp32" in record.getMessage() for record in caplog.records)
+    assert all("set compute.precision=auto or fp32" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(("able", "precision"), [(False, "fp32"), (True, "bf16")])
+def test_auto_is_the_precision_that_the_processor_has(monkeypatch, caplog, able, precision):
+    """Without a warning, and recorded with what else decides bits."""
+    monkeypatch.setattr(compute.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: able)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    chosen = compute.set_up(params.Compute(device="cpu", precision="auto"))
+    assert (chosen.precision, chosen.autocast._enabled) == (precision, able)
+    assert compute.environment(chosen)["precision"] == precision
+    assert not caplog.records
+
+
+def test_auto_takes_no_bf16_where_it_cannot_ask(monkeypatch, tmp_path):
+    """As on a Mac, whose processor tells nothing in /proc."""
+    monkeypatch.setattr(compute.platform, "machine", lambda: "arm64")
+    monkeypatch.setattr(compute, "Path", lambda name: tmp_path / "none")
+    assert compute.set_up(params.Compute(device="cpu", precision="auto")).precision == "fp32"
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other libraries decide for themselves")

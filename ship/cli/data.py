@@ -69,8 +69,8 @@ def data(
 def prepare(task: TaskName, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     with unchanged("prepare"):
+        from ship.data.asked import write_asked
         from ship.data.prepare import prepare as run
-        from ship.experiment.asked import write_asked
 
         read = read_params(params)
         (task,) = parts(read, task, "task")

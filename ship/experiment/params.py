@@ -74,7 +74,10 @@ class Compute(Settings):
     """How it is computed. Each of these changes bits, so each is a setting."""
 
     device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: cuda where there is one")] = "auto"
-    precision: Annotated[Literal["fp32", "bf16"], Field(description="bf16: autocast, faster on a GPU")] = "fp32"
+    precision: Annotated[
+        Literal["fp32", "bf16", "auto"],
+        Field(description="bf16: autocast, faster where it is built in; auto: bf16 there, fp32 elsewhere"),
+    ] = "fp32"
     threads: Annotated[Positive, Field(description="CPU threads of a job")] = 2
 
 

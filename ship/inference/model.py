@@ -26,7 +26,7 @@ from ship.methods.options import check_arguments
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
 from ship.models.linear import Linear, swap
-from ship.models.patches import remade
+from ship.models.patches import PatchEmbedding
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
 
@@ -79,7 +79,7 @@ class Model(nn.Module):
             can = ", ".join(name for name in METHODS if issubclass(method_class(name), Mergeable))
             raise BadInput(f"merged: expected a method whose changes fit into a plain ViT ({can}), got {self.name}")
         plain = self.method.merged().eval()
-        plain.patch_embed.proj = remade(plain.patch_embed.proj, nn.Conv2d)
+        swap(plain, PatchEmbedding, nn.Conv2d)
         swap(plain, Linear, nn.Linear)
         return plain
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head
 from ship.models.attention import attend
+from ship.models.linear import Linear
 from ship.models.noise import quiet
 from ship.models.vit import add_attention, add_mlp, embed, freeze, pool, project_qkv
 
@@ -65,7 +66,7 @@ class Bypass(nn.Module):
     def __init__(self, width: int, inner: int, grid: tuple[int, int], dropout: float) -> None:
         super().__init__()
         self.grid = grid
-        self.down, self.up = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.down, self.up = Linear(width, inner), Linear(inner, width)
         self.conv = nn.Conv2d(inner, inner, kernel_size=3, padding=1)
         self.dropout = nn.Dropout(dropout)
         nn.init.xavier_uniform_(self.down.weight)

@@ -16,13 +16,13 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
+from ship.models.linear import multiply
 from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze, require_two_layers
 
@@ -140,9 +140,9 @@ class Factored(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the changed layer gives for tokens x (..., D) or (..., 4 D)."""
         u, v, middle = self._factors()
-        low = F.linear(x.unflatten(-1, (middle.shape[1], -1)), u)
+        low = multiply(x.unflatten(-1, (middle.shape[1], -1)), u)
         mixed = self.dropout(torch.einsum("...ir,oiqr->...oq", low, middle))
-        return self.linear(x) + self.noise(self.scale * F.linear(mixed, v).flatten(-2))
+        return self.linear(x) + self.noise(self.scale * multiply(mixed, v).flatten(-2))
 
     @torch.no_grad()
     def folded(self) -> nn.Linear:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, merge
+from ship.models.linear import Linear
 from ship.models.noise import Noise, quiet
 from ship.models.vit import encode, freeze, require_two_layers
 
@@ -70,7 +71,7 @@ class Adapted(nn.Module):
         width = linear.in_features
         self.linear, self.noise = linear, noise
         self.scale = scale
-        self.down = nn.Linear(width, bottleneck)
+        self.down = Linear(width, bottleneck)
         self.dropout = nn.Dropout(dropout)
         self.up = nn.Parameter(torch.zeros(groups, width // groups, bottleneck // groups))
         self.bias = nn.Parameter(torch.zeros(width))

@@ -23,7 +23,7 @@ class Linear(nn.Linear):
         return multiply(x, self.weight, self.bias)
 
 
-def swap(layers: nn.Module, old: type[nn.Linear], new: type[nn.Linear]) -> None:
+def swap(layers: nn.Module, old: type[nn.Module], new: type[nn.Module]) -> None:
     """Let every layer that is of the type `old` be of the type `new`, with the same tensors."""
     for layer in layers.modules():
         if type(layer) is old:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,11 +28,3 @@ class PatchEmbedding(nn.Conv2d):
         for part, weight in others:
             sums.addmm_(part, weight.t())
         return sums.view(*patches.shape[:3], -1).permute(0, 3, 1, 2)
-
-
-def remade(convolution: nn.Conv2d, kind: type[nn.Conv2d]) -> nn.Conv2d:
-    """The convolution as another kind of it, with the same tensors."""
-    form: dict[str, Any] = {"kernel_size": convolution.kernel_size, "stride": convolution.stride, "device": "meta"}
-    made = kind(convolution.in_channels, convolution.out_channels, bias=convolution.bias is not None, **form)
-    made.weight, made.bias = convolution.weight, convolution.bias
-    return made

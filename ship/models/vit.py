@@ -16,9 +16,9 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.models.attention import QKV, attend, written_out
+from ship.models.attention import QKV, attend, fused
 from ship.models.linear import Linear, multiply, swap
-from ship.models.patches import PatchEmbedding, remade
+from ship.models.patches import PatchEmbedding
 
 ALL = slice(None)
 
@@ -67,7 +67,7 @@ def require_two_layers(vit: VisionTransformer, method: str) -> None:
 def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
-    vit.patch_embed.proj = remade(vit.patch_embed.proj, PatchEmbedding)
+    swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
     swap(vit.blocks, nn.Linear, Linear)
     return vit.requires_grad_(False)
 
@@ -100,7 +100,9 @@ def project_qkv(block: Block, h: Tensor) -> QKV:
     """Queries, keys and values of normalised tokens h (B, N, D)."""
     attn = block.attn
     parts = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
-    q, k, v = (parts.contiguous() if written_out(parts) else parts).unbind(0)  # one copy, where products want some
+    if not fused(*parts):
+        parts = parts.contiguous()  # one copy, where products want some
+    q, k, v = parts.unbind(0)
     return QKV(attn.q_norm(q), attn.k_norm(k), v)
 
 

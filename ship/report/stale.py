@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ship.artifacts import Run, backbone_file, data_folder, read_json, sha256
+from ship.data import asked
 from ship.errors import BadInput
-from ship.experiment import asked
 from ship.experiment.code import Code
 from ship.experiment.length import for_images, images_in
 from ship.experiment.params import Params
@@ -49,6 +49,11 @@ class Now:
     def asked(self) -> dict[str, dict[str, Any]]:
         """What the images of every task were asked for, where it is known."""
         return {task: asked.read_asked(task, self.root) for task in self.params.grid.tasks}
+
+    @cached_property
+    def wanted(self) -> dict[str, dict[str, Any]]:
+        """What the images of every task would be asked for."""
+        return {task: asked.wanted(self.params, task, self.root) for task in self.params.grid.tasks}
 
     def settings(self, row: tuple[str, str, str]) -> dict[str, Any]:
         """Of a backbone, task and method. Raises BadInput where a search has yet to choose them."""
@@ -95,7 +100,7 @@ def changes(now: Now, run: Run) -> Changes:
     had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
     old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
     if asked_then := now.asked[run.task]:
-        old, new = old | asked_then, new | asked.wanted(now.params, run.task)
+        old, new = old | asked_then, new | now.wanted[run.task]
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 

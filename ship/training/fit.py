@@ -175,7 +175,7 @@ def fit(
         prepared.objective,
         seed=setup.seed,
         steps=prepared.steps,
-        autocast=compute.autocast,
+        autocast=_autocast(model, compute),
         first_epoch=len(progress.log),
     )
     with rounded(model, compute.autocast):
@@ -186,6 +186,11 @@ def fit(
             keeper.keep(progress)
             show(record)
     return progress
+
+
+def _autocast(model: Any, compute: Compute) -> torch.autocast:
+    """The run's own; of a probe none, since its features are in float32, and rounding them costs more than it saves."""
+    return torch.autocast(compute.device.type, enabled=False) if model.trains_on == "pooled" else compute.autocast
 
 
 def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
@@ -226,4 +231,4 @@ def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:
     features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
     batches = [(features["pooled"][-len(labels) :].to(compute.device), labels.to(compute.device))]
     prepared.model.eval()
-    return predict(prepared.model.on_pooled, batches, compute.autocast)
+    return predict(prepared.model.on_pooled, batches, _autocast(prepared.model, compute))

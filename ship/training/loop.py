@@ -64,8 +64,8 @@ def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:
     gpu = [p.device for p in (*decaying, *others) if p.is_cuda][:1]
     lr = torch.tensor(recipe.lr, device=gpu[0]) if gpu else recipe.lr  # there, a recorded step reads it
     if recipe.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, fused=bool(gpu))
-    return torch.optim.AdamW(groups, lr=lr, fused=bool(gpu), capturable=bool(gpu))
+        return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=True, capturable=bool(gpu))
 
 
 def epochs(

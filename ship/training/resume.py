@@ -45,7 +45,7 @@ class Origin(NamedTuple):
 def identity(settings: Sequence[object], origin: Origin, compute: Compute) -> str:
     """Digest of everything that decides the bits of a fit: settings, input files, code, how it is computed."""
     what = [sorted(part.items()) for part in origin]
-    how = [compute.threads, compute.precision, environment(compute)]
+    how = [compute.threads, environment(compute)]
     return hashlib.sha256(repr([settings, what, how]).encode()).hexdigest()
 
 

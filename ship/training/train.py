@@ -107,8 +107,8 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     prepared = outcome.prepared
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
-    about = {**settings, "classes": prepared.classes, "frozen": frozen(prepared.model)}
-    write_tensors(run.folder / "tuned.safetensors", tuned, about)
+    more = {"precision": compute.precision, "classes": prepared.classes, "frozen": frozen(prepared.model)}
+    write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, **more})
     log = pd.DataFrame(outcome.progress.log).to_csv(index=False, float_format="%.9g", lineterminator="\n")
     write_text(run.folder / "log.csv", log)
     _write_predictions(run.folder / "predictions.parquet", outcome)

@@ -42,7 +42,7 @@ BAD = [
     ("tasks", {"a/b": {}}, r"tasks\.a/b: expected text that matches '.*', got 'a/b'"),
     ("grid.seeds", [], r"grid\.seeds: expected one or more, got \[\]"),
     ("backbones", {"vit_mini": {}}, r"backbones\.vit_mini\.name: expected a value, found none"),
-    ("compute.precision", "fp16", r"compute\.precision: expected 'fp32' or 'bf16', got 'fp16'"),
+    ("compute.precision", "fp16", r"compute\.precision: expected 'fp32', 'bf16' or 'auto', got 'fp16'"),
     ("tasks.digits", {"source": "vtab"}, r"tasks\.digits: expected either path or url"),
     ("tasks.digits", {"source": "vtab", "url": "x"}, r"tasks\.digits: expected sha256 beside url"),
     (

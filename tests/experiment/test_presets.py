@@ -215,7 +215,7 @@ def test_text_that_is_none_says_how_to_write_it(tmp_path):
 
 
 def test_presets_send_no_laptop_to_bf16():
-    """Where a CPU may compute, precision is fp32; bf16 is for presets of a GPU."""
+    """Where a CPU may compute, precision is fp32, or bf16 if the processor has it; bf16 is for presets of a GPU."""
     for path in EXPERIMENTS:
         compute = read_params(path).compute
-        assert compute.precision == "fp32" or compute.device == "cuda", path.stem
+        assert compute.precision != "bf16" or compute.device == "cuda", path.stem

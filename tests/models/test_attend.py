@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ship.models.attention import LONG, attend
+from ship.models.attention import FEW, LONG, attend
 
 
 def exact(q, k, v):
@@ -20,9 +20,10 @@ def parts(keys, images=2):
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_attention_is_the_formula(images):
-    """In float64 it is, forwards and back."""
-    own = parts(9, images)
+@pytest.mark.parametrize("keys", [1, 9, FEW, LONG])
+def test_attention_is_the_formula(keys, images):
+    """In float64 it is, forwards and back, of few keys and of many."""
+    own = parts(keys, images)
     found, wanted = attend(*own), exact(*own)
     torch.testing.assert_close(found, wanted)
     slopes = (torch.autograd.grad(value.square().sum(), own) for value in (found, wanted))
@@ -31,7 +32,7 @@ def test_attention_is_the_formula(images):
 
 @pytest.mark.parametrize("amx", [True, False])
 @pytest.mark.parametrize("images", [1, 2])
-@pytest.mark.parametrize("keys", [9, LONG])
+@pytest.mark.parametrize("keys", [9, FEW, LONG])
 def test_attention_in_bf16_is_that_of_float64_but_for_rounding(monkeypatch, keys, images, amx):
     """Forwards and back, under autocast; fused and written out, as there is a way back and AMX."""
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
@@ -49,10 +50,11 @@ def test_attention_in_bf16_is_that_of_float64_but_for_rounding(monkeypatch, keys
         torch.testing.assert_close(mine.double(), theirs, rtol=0.05, atol=0.1)
 
 
+@pytest.mark.parametrize("keys", [9, FEW])
 @pytest.mark.parametrize("frozen", [[0], [1], [2], [0, 1], [1, 2]])
-def test_what_wants_no_gradient_gets_none(frozen):
-    """In the form that is written out."""
-    own = [part.detach().bfloat16().requires_grad_(place not in frozen) for place, part in enumerate(parts(9))]
+def test_what_wants_no_gradient_gets_none(frozen, keys):
+    """In the form of two products."""
+    own = [part.detach().bfloat16().requires_grad_(place not in frozen) for place, part in enumerate(parts(keys))]
     with torch.autocast("cpu", torch.bfloat16):
         attend(*own).float().sum().backward()
     assert [place for place, part in enumerate(own) if part.grad is None] == frozen

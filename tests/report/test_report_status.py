@@ -11,7 +11,7 @@ from project import ROOT, contents
 from project import ship as command
 
 from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_file, write_json
-from ship.experiment.asked import write_asked
+from ship.data.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.report.aggregate import aggregate, expected_runs

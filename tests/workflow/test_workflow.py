@@ -136,6 +136,25 @@ def test_settings_have_one_place(tmp_path):
     assert "expected params.yaml alone" in done.stdout + done.stderr
 
 
+@pytest.mark.usefixtures("at_once")
+def test_a_changed_folder_is_prepared_again(tmp_path):
+    """An image more is a reason; that the folder is gone, once its images are prepared, is none."""
+    photos = tmp_path / "photos"
+    for name in ("a", "b"):
+        (photos / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (16, 16), (number, ord(name), 0)).save(photos / name / f"{number}.png")
+    task = {"source": "folder", "path": str(photos), "train": 8, "val": 4, "test": 4}
+    folder = make_project(tmp_path / "project", {"grid.tasks": ["own"], "tasks.own": task})
+    prepare = ("snakemake", "--cores", "1", "--until", "prepare")
+    assert command(*prepare, cwd=folder).returncode == 0
+    shutil.copy(photos / "a/0.png", photos / "a/8.png")
+    assert "Params have changed" in command(*prepare, "--dry-run", cwd=folder).stdout
+    assert command(*prepare, cwd=folder).returncode == 0
+    shutil.rmtree(photos)
+    assert re.search(r"^total +0$", command(*prepare, "--dry-run", cwd=folder).stdout, re.MULTILINE)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 def test_a_broken_task_fails_alone(tmp_path):

@@ -4,6 +4,7 @@ import re
 from functools import reduce
 from operator import getitem
 
+from ship.data.asked import contents
 from ship.data.inventory import needs
 from ship.errors import BadInput
 from ship.experiment.code import Code

@@ -11,9 +11,10 @@ rule prepare:
         "logs/prepare/{task}.log",
     benchmark:
         "benchmarks/prepare/{task}.tsv"
-    threads: 2
+    threads: lambda wildcards: 1 if PARAMS.tasks[wildcards.task].source == "builtin" else 2  # one draws, two decode
     params:
         code=code("prepare"),
+        contents=lambda wildcards: contents(PARAMS, wildcards.task),
         settings=settings("tasks.{task}", "data_root", but="group"),  # which decides no byte here
     shell:
         "ship prepare {wildcards.task:q} > {log:q} 2>&1"

@@ -66,7 +66,7 @@ def counting(rng: Generator, label: int) -> Array:
         while abs(colour - canvas[int(y), int(x)]).max() < 0.3:
             colour = _colour(rng)
         shape = ("square", "ellipse", "disc", "triangle", "cross", "ring", "heart")[rng.integers(7)]
-        canvas = _over(canvas, cover(shape, x, y, radius, rng.uniform(0, 2 * np.pi)), colour)
+        _lay(canvas, cover(shape, x, y, radius, rng.uniform(0, 2 * np.pi)), colour)
     return canvas + rng.normal(0, 0.03, canvas.shape)
 
 
@@ -102,7 +102,7 @@ def tissue(rng: Generator, label: int) -> Array:
         blot = cover("ellipse" if rng.random() < 0.3 else "disc", x, y, radius, angle)
         if tumour:  # a second lobe makes its outline irregular
             blot = np.maximum(blot, cover("disc", x + 0.5 * radius * np.cos(angle), y + 0.5 * radius, radius * 0.75, 0))
-        canvas = _over(canvas, 0.85 * blot, ink)
+        _lay(canvas, 0.85 * blot, ink)
     return canvas + rng.normal(0, 0.025, canvas.shape)
 
 
@@ -199,9 +199,10 @@ def _mix(weight: Array, low: Array, high: Array) -> Array:
     return low + weight[..., None] * (high - low)
 
 
-def _over(canvas: Array, covered: Array, colour: Array) -> Array:
-    """The canvas with a colour laid over it where it is covered."""
-    return canvas + covered[..., None] * (colour - canvas)
+def _lay(canvas: Array, covered: Array, colour: Array) -> None:
+    """Lay a colour over the canvas (64, 64, 3) where it is covered, (64, 64)."""
+    there = covered.nonzero()
+    canvas[there] += covered[there][:, None] * (colour - canvas[there])
 
 
 def _shrink(samples: Array) -> Array:

@@ -1,0 +1,78 @@
+"""What a prepared task was asked for. It lies beside the log of `prepare`, since it decides no byte of the images."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from ship.artifacts import data_folder, expanded, read_json, sha256, write_json
+from ship.data.sources.tree import Tree
+from ship.errors import BadInput
+from ship.experiment.params import Params
+from ship.experiment.task import OWN
+
+LIST = 2**26  # bytes of a file that is read to tell whether it changed
+
+
+def wanted(params: Params, task: str, root: Path = Path()) -> dict[str, Any]:
+    """What decides a task's images, by dotted keys of `params`: its settings, and what lies at its path."""
+    settings = params.tasks[task].model_dump(mode="json", exclude={"group"})
+    found = {"data_root": params.data_root, **{f"tasks.{task}.{key}": value for key, value in settings.items()}}
+    return {**found, **({_place(task): there} if (there := contents(params, task, root)) else {})}
+
+
+def contents(params: Params, task: str, root: Path = Path()) -> str:
+    """What lies at the path of a task of one's own, in words that change with it; empty for other tasks.
+
+    Of a folder its images, by names and sizes; of a CSV file what it holds; of an archive its size. Where nothing is
+    there that can be read, what was there when the images under `root` were prepared.
+    """
+    row = params.tasks[task]
+    if row.source not in OWN or row.path is None:
+        return ""
+    place = expanded(params.data_root) / expanded(row.path)
+    try:
+        return _images_in(place) if place.is_dir() else _file_at(place)
+    except (BadInput, OSError):
+        return str(read_asked(task, root).get(_place(task), ""))
+
+
+def write_asked(params: Params, task: str) -> None:
+    """Keep what the images that lie there now were asked for."""
+    write_json(_file(task), {"settings": wanted(params, task), "images": _splits(task, Path())})
+
+
+def read_asked(task: str, root: Path = Path()) -> dict[str, Any]:
+    """What the images under `root` were asked for; nothing where nobody knows, as after `dvc pull`."""
+    path = root / _file(task)
+    found = read_json(path) if path.exists() else {}
+    settings: dict[str, Any] = found["settings"] if found and found["images"] == _splits(task, root) else {}
+    return settings
+
+
+def _place(task: str) -> str:
+    return f"what is at tasks.{task}.path"
+
+
+def _images_in(folder: Path) -> str:
+    """How many images lie in the folder and below, and a digest of their names and sizes."""
+    keys = Tree(folder, str(folder)).images(folder)
+    sizes = [f"{key} {(folder / key).stat().st_size}" for key in keys]
+    return f"{len(keys)} images, of names and sizes {hashlib.sha256(chr(10).join(sizes).encode()).hexdigest()[:16]}"
+
+
+def _file_at(path: Path) -> str:
+    size = path.stat().st_size
+    return f"a file of {size} bytes" + (f", sha256 {sha256(path)[:16]}" if size <= LIST else "")
+
+
+def _file(task: str) -> Path:
+    return Path("logs", "prepare", f"{task}.json")
+
+
+def _splits(task: str, root: Path) -> dict[str, str]:
+    """Digest of every split; none of a task that is not there."""
+    path = root / data_folder(task) / "task.json"
+    splits = read_json(path)["splits"] if path.exists() else {}
+    return {split: about["sha256"] for split, about in splits.items()}
