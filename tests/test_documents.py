@@ -15,11 +15,22 @@ def test_the_six_files_have_the_lines_that_contributing_states():
 
 
 def test_links_between_documents_lead_somewhere():
-    """To a file of the clone; those to the network are not looked up."""
+    """To a file of the clone, and to a heading of it; those to the network are not looked up."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "config/README.md"]
-    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text())]
-    broken = [f"{page.name}: {link}" for page, link in links if "://" not in link and not (page.parent / link).exists()]
-    assert not broken
+    links = [(page, *link) for page in pages for link in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text())]
+    inner = [
+        (page, page.parent / file if file else page, heading) for page, file, heading in links if "://" not in file
+    ]
+    assert len(inner) > 50
+    assert [f"{page.name}: {path}" for page, path, _ in inner if not path.exists()] == []
+    broken = [f"{page.name}: {path.name}#{name}" for page, path, name in inner if name and name not in headings(path)]
+    assert broken == []
+
+
+def headings(path):
+    """The names by which links call the headings of a document, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_the_readme_is_read_in_a_hurry():
