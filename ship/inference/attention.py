@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ship.methods.base import Method, Picking
+from ship.models.attention import attend
 from ship.models.vit import reads_class_token
 
 
@@ -68,7 +68,7 @@ class _First(TorchFunctionMode):
         args: Any = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if self.watching and function is F.scaled_dot_product_attention:
+        if self.watching and function is attend:
             self.seen.append((args[0], args[1]))
             self.watching = False
         return function(*args, **(kwargs or {}))

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.overrides import handle_torch_function, has_torch_function
 
 FEW = 32  # keys: fewer do not fill a vector of bf16, and PyTorch's kernels take them number by number
 LONG = 128  # keys: with as many, the end of a row counts little
@@ -26,8 +28,12 @@ class QKV(NamedTuple):
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(D/H)) v with the heads side by side: (B, N, D), of queries (B, H, N, D/H).
 
-    Keys and values are (B, H, M, D/H), or (1, H, M, D/H) where they are the same for every image.
+    Keys and values are (B, H, M, D/H), or (1, H, M, D/H) where they are the same for every image. A `TorchFunctionMode`
+    sees the call.
     """
+    if has_torch_function((q, k, v)) and not torch.compiler.is_compiling():
+        seen: Tensor = handle_torch_function(attend, (q, k, v), q, k, v)
+        return seen
     k, v = (part.expand(q.shape[0], -1, -1, -1) for part in (k, v))
     gathered = F.scaled_dot_product_attention(q, k, v) if fused(q, k, v) else by_products(q, k, v)
     return gathered.transpose(1, 2).flatten(2)
@@ -61,6 +67,7 @@ class _WeightedSum(torch.autograd.Function):
         return (weights.mT if ctx.few else weights) @ v
 
     @staticmethod
+    @once_differentiable  # the weights are no input: a second derivative would lack them
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights = ctx.saved_tensors
         to_q, to_k, to_v = ctx.needs_input_grad

@@ -50,6 +50,14 @@ def test_attention_in_bf16_is_that_of_float64_but_for_rounding(monkeypatch, keys
         torch.testing.assert_close(mine.double(), theirs, rtol=0.05, atol=0.1)
 
 
+def test_a_second_derivative_is_refused():
+    """As of the fused kernel; it would be wrong."""
+    own = parts(9)
+    (slope,) = torch.autograd.grad(attend(*own).square().sum(), own[0], create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
 @pytest.mark.parametrize("keys", [9, FEW])
 @pytest.mark.parametrize("frozen", [[0], [1], [2], [0, 1], [1, 2]])
 def test_what_wants_no_gradient_gets_none(frozen, keys):
