@@ -16,7 +16,7 @@ from ship.errors import BadInput
 def main() -> None:
     """Run the command; what a user can put right ends in one line and exit code 2."""
     gc.set_threshold(100_000)  # imports leave many objects that stay: looking through them for garbage takes a second
-    atexit.register(gc.freeze)  # and so does a last look
+    atexit.register(_leave)
     defer_compiler()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ship").setLevel(logging.INFO)
@@ -25,3 +25,9 @@ def main() -> None:
     except BadInput as error:
         print(f"ship: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _leave() -> None:
+    """Spare the last look for garbage, a second, but where Triton's bindings would call what is left a leak."""
+    if "triton" not in sys.modules:
+        gc.freeze()

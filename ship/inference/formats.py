@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -101,6 +103,14 @@ def write_timm(vit: VisionTransformer, config: dict[str, Any], folder: Path) -> 
         draft.write_bytes(save({k: t.detach().contiguous() for k, t in vit.state_dict().items()}))
 
 
-def _quiet() -> warnings.catch_warnings[None]:
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Without the warnings of the exporters: what they wrote is run and compared afterwards."""
-    return warnings.catch_warnings(action="ignore")
+    log = logging.getLogger("onnxscript")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        log.setLevel(before)
