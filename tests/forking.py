@@ -89,6 +89,7 @@ def serve(until: str, place: str, *modules: str) -> None:
     digests({name: (name, True) for name in Code().methods()}, "")  # half a second of each Snakemake's start
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     gc.freeze()  # else a fork that collects would copy all of it
+    atexit.register(gc.unfreeze)  # else Triton's bindings would call what is left a leak
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as line:
         line.bind(place)
         line.listen(64)
