@@ -150,6 +150,7 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
                 "python": "3.11.2",
                 "torch": "2.9.0",
                 "device": "cpu AVX2",
+                "precision": "fp32",
                 "cuda": "none",
             },
         },

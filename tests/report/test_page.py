@@ -327,3 +327,15 @@ def test_leaky_figures_are_marked_on_the_page(fresh, tmp_path):
     assert section(page, "results").count("98.7") == 3
     assert "leaky task mean" in page
     assert "The test split is read after every epoch" in page
+
+
+def test_runs_that_differ_in_precision_are_no_fair_comparison(fresh, page, tmp_path):
+    """As those of machines of which some have bf16, where it is chosen for each."""
+    assert "All was computed in fp32." in page
+    path = fresh.root / expected_runs(fresh.params)[0].folder / "run.json"
+    about = read_json(path)
+    about["environment"]["precision"] = "bf16"
+    write_json(path, about)
+    aggregate(fresh.params, fresh.root)
+    write_page(fresh.params, fresh.root, tmp_path / "index.html")
+    assert "Some runs were computed in bf16 and others in fp32" in (tmp_path / "index.html").read_text()
