@@ -36,6 +36,7 @@ class Injected(Method):
 
     def __init__(self, vit: VisionTransformer, num_classes: int, settings: PeftConfig) -> None:
         from peft import get_peft_model
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
         super().__init__()
         self.vit = freeze(vit)
@@ -43,6 +44,9 @@ class Injected(Method):
         for block, noise in zip(vit.blocks, self.noise, strict=True):
             block.attn.qkv = Apart(block.attn.qkv, noise)
         get_peft_model(vit, settings)  # changes vit in place; VeRA cannot be injected otherwise
+        for layer in vit.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.cast_input_dtype_enabled = False  # autocast casts: without this, tokens to float32 and back
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:

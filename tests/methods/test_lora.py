@@ -30,6 +30,22 @@ def test_the_update_is_the_scaled_product(tiny_vit):
         assert not k.any()
 
 
+@pytest.mark.parametrize("kind", [LoRA, VeRA, OFT])
+def test_tokens_are_not_cast_to_float32_and_back(tiny_vit, kind):
+    """In bf16 that gives the same bits, logits and gradients, and costs two copies."""
+    model, images = randomised(kind(tiny_vit, 3)), torch.randn(2, 3, 16, 16)
+    found = []
+    for casts in (False, True):
+        for layer in model.modules():
+            if hasattr(layer, "cast_input_dtype_enabled"):
+                assert found or not layer.cast_input_dtype_enabled
+                layer.cast_input_dtype_enabled = casts
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = model(images).logits
+        found.append([logits, *torch.autograd.grad(logits.float().square().sum(), [*tuned_parameters(model).values()])])
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+
 def test_dora_has_a_magnitude_of_each_output(tiny_vit):
     """Rows of W + B A have the length that is tuned."""
     before = copy.deepcopy(tiny_vit)
