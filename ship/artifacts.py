@@ -95,6 +95,11 @@ def expanded(path: str | Path) -> Path:
         raise BadInput(f"{path}: expected a folder of a user of this machine, got: {error}") from None
 
 
+def below(root: str | Path, path: str | Path) -> Path:
+    """The path as it is meant in the folder `root`, or as it is where it is absolute; `..` is resolved by name."""
+    return Path(os.path.normpath(expanded(root) / expanded(path)))
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with replacing(path) as draft:

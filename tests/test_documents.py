@@ -17,7 +17,7 @@ def test_the_six_files_have_the_lines_that_contributing_states():
 def test_links_between_documents_lead_somewhere():
     """To a file of the clone, and to a heading of it; those to the network are not looked up."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "config/README.md"]
-    links = [(page, *link) for page in pages for link in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", page.read_text())]
+    links = [(page, *link) for page in pages for link in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)", page.read_text())]
     inner = [
         (page, page.parent / file if file else page, heading) for page, file, heading in links if "://" not in file
     ]

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import data_folder, expanded, read_json, sha256, write_json
+from ship.artifacts import below, data_folder, read_json, sha256, write_json
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput
 from ship.experiment.params import Params
@@ -31,7 +31,7 @@ def contents(params: Params, task: str, root: Path = Path()) -> str:
     row = params.tasks[task]
     if row.source not in OWN or row.path is None:
         return ""
-    place = expanded(params.data_root) / expanded(row.path)
+    place = below(params.data_root, row.path)
     try:
         return _images_in(place) if place.is_dir() else _file_at(place)
     except (BadInput, OSError):

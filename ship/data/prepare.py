@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ship.artifacts import expanded, replacing, sweep, write_json
+from ship.artifacts import below, expanded, replacing, sweep, write_json
 from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
@@ -79,7 +79,7 @@ def opened(
         with published(name, task, archives, scratch, check.pool) as listing:
             yield listing
         return
-    place = Path(os.path.normpath(data_root / expanded(str(task.path))))
+    place = below(data_root, str(task.path))
     if task.url is not None:
         if len(archives) != 1:
             raise BadInput(f"tasks.{name}.url: expected one archive, got {len(archives)} (see `ship data`)")

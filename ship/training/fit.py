@@ -166,7 +166,7 @@ def fit(
     model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
     mark = identity([*setup, watch is not None], prepared.origin, compute)
     keeper = Keeper(path, model, optimiser, mark, kept=prepared.objective.kept)
-    progress = keeper.resume()
+    progress, autocast = keeper.resume(), _autocast(model, compute)
     records = epochs(
         model,
         prepared.forward,
@@ -175,10 +175,10 @@ def fit(
         prepared.objective,
         seed=setup.seed,
         steps=prepared.steps,
-        autocast=_autocast(model, compute),
+        autocast=autocast,
         first_epoch=len(progress.log),
     )
-    with rounded(model, compute.autocast):
+    with rounded(model, autocast):
         for record in records:
             progress.log.append(record)
             if watch is not None:
