@@ -26,6 +26,7 @@ from ship.methods.options import check_arguments
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
 from ship.models.linear import Linear, swap
+from ship.models.norm import LayerNorm
 from ship.models.patches import PatchEmbedding
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
@@ -81,6 +82,7 @@ class Model(nn.Module):
         plain = self.method.merged().eval()
         swap(plain, PatchEmbedding, nn.Conv2d)
         swap(plain, Linear, nn.Linear)
+        swap(plain, LayerNorm, nn.LayerNorm)
         return plain
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ship.methods.base import Method
+from ship.models.norm import LayerNorm
 
 
 @contextmanager
@@ -37,7 +38,8 @@ def rounded(method: Method, autocast: torch.autocast) -> Iterator[None]:
 
 
 def _multiplied(method: Method) -> Iterator[nn.Parameter]:
-    """Frozen weights and biases of linear layers and convolutions."""
+    """Frozen weights and biases of linear layers and convolutions, and on a GPU of layer norms."""
+    kinds = (nn.Linear, nn.Conv2d, LayerNorm) if next(method.parameters()).is_cuda else (nn.Linear, nn.Conv2d)
     for layer in method.modules():
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+        if isinstance(layer, kinds):
             yield from (tensor for tensor in layer.parameters(recurse=False) if not tensor.requires_grad)

@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 
 import torch
+from timm import layers
 from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ship.errors import BadInput
 from ship.models.attention import QKV, attend, fused
 from ship.models.linear import Linear, multiply, swap
+from ship.models.norm import LayerNorm
 from ship.models.patches import PatchEmbedding
 
 ALL = slice(None)
@@ -69,6 +71,8 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     vit.reset_classifier(0)
     swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
     swap(vit.blocks, nn.Linear, Linear)
+    for kind in (nn.LayerNorm, layers.LayerNorm):
+        swap(vit, kind, LayerNorm)
     return vit.requires_grad_(False)
 
 
