@@ -23,7 +23,6 @@ class Categories(Settings):
     """How many formulas of each family."""
 
     contours: Positive = 56
-    limbs: Count = 96
     strokes: Positive = 112
     fractals: Positive = 24
     textures: Positive = 40
@@ -63,9 +62,7 @@ class Pretrain(Settings):
     warmup_steps: Annotated[Count, Field(description="linear, from zero")] = 300
     decay_steps: Annotated[Count, Field(description="the last ones: to zero, as 1 - sqrt(t)")] = 0
     whole_steps: Annotated[Count, Field(description="the last ones: no patch is dropped")] = 0
-    batch_size: Annotated[Positive, Field(description="new images a step")] = 64
-    again: Annotated[Count, Field(description="images of the last batches that a step sees, for each new one")] = 0
-    window: Annotated[Positive, Field(description="so many last batches, where images are seen again")] = 1000
+    batch_size: Positive = 64
     kept: Annotated[float, Field(gt=0, le=1, description="share of patches that is not dropped")] = 0.5
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Rate = 0.05

@@ -4,8 +4,7 @@ The class token learns which formula made the image; the patches learn how much 
 lies, how it is turned and how large it is. Formula-driven supervision is Kataoka et al.'s (ACCV 2020, CVPR 2022). The
 labels of patches are ours: they are kept out of the class token, which is all that a linear probe reads.
 
-An image comes once, or some times within the last batches (`again`); a run that goes on after a kill sees what it
-would have seen.
+No image comes twice, and a run that goes on after a kill sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from ship.errors import BadInput
 from ship.pretrain.images.formula import formulas
 from ship.pretrain.images.scenes import INK, PLACE
 from ship.pretrain.images.stream import Painted, painted
-from ship.pretrain.memory import Memory
 from ship.pretrain.settings import Pretrain, learning_rate, past
 from ship.pretrain.student import Student, groups, losses
 
@@ -71,12 +69,8 @@ def pretrain(
     sums, since = torch.zeros(len(Record._fields) - 2, device=device), 0
     size, grid = settings.model.img_size, settings.model.img_size // settings.model.patch_size
     stream = Painted(made, seed=settings.seed, batch_size=settings.batch_size, size=size, grid=grid)
-    memory, first = Memory(settings), max(0, done - settings.window) if settings.again else done
-    for step, painting in enumerate(painted(stream, first, last, workers), start=first + 1):
-        batch = memory.extended([part.to(device) for part in painting], step)
-        if step <= done:  # painted once more after a kill
-            continue
-        sums, since = sums + _step(run, batch, settings, step), since + 1
+    for step, batch in enumerate(painted(stream, done, last, workers), start=done + 1):
+        sums, since = sums + _step(run, [part.to(device) for part in batch], settings, step), since + 1
         if step % record_every == 0 or step == last:
             yield Record(step, learning_rate(settings, step), *(sums / since).tolist())
             sums, since = torch.zeros_like(sums), 0
@@ -147,21 +141,16 @@ def _learn(run: _Run, s: Pretrain, images: Tensor, order: Tensor, *labels: Tenso
 
 def _seen(s: Pretrain, step: int, images: int, patches: int) -> Tensor:
     """Numbers of the patches that each image keeps in a step, (B, k)."""
-    kept = patches if step > s.steps - s.whole_steps else max(1, round(s.kept * patches))
-    if kept == patches:
-        return torch.arange(patches).expand(images, -1)
     # a stream a step, so that a resumed run drops the same patches
     chance = torch.rand((images, patches), generator=torch.Generator().manual_seed(s.seed * 2**32 + step))
-    return chance.argsort(dim=1)[:, :kept]
+    return chance.argsort(dim=1)[:, : patches if step > s.steps - s.whole_steps else max(1, round(s.kept * patches))]
 
 
 def _write(path: Path, settings: Pretrain, run: _Run, step: int) -> None:
     """The backbone alone, in half precision, with all that loading it needs."""
     weights = {name.removeprefix("vit."): t.half() for name, t in run.average.items() if name.startswith("vit.")}
     about = settings.model_dump(mode="json", include={"model", "mean", "std", "interpolation"})
-    new, again = settings.batch_size, settings.again * settings.batch_size
-    images = f"{new} images made by formulas" + (f" and {again} seen before" if again else "")
-    source = f"ship pretrain: {step} steps of {images}, seed {settings.seed}"
+    source = f"ship pretrain: {step} steps of {settings.batch_size} images made by formulas, seed {settings.seed}"
     write_tensors(path, weights, {**about, "image_size": settings.model.img_size, "source": source})
 
 

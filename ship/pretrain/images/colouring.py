@@ -1,14 +1,11 @@
-"""Textures, backgrounds and colours of the images that `scenes` composes. Loads no torch."""
+"""Textures, backgrounds and colours of the images that `ship.data.scenes` composes. Loads no torch."""
 
 from __future__ import annotations
-
-import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ship.pretrain.images.draws import Array, Draws, points
+from ship.pretrain.images.formula import Array, Draws, points
 
 WAVES = 6  # in a texture
 BRIGHTNESS = np.array([0.3, 0.59, 0.11], np.float32)
@@ -62,22 +59,6 @@ def colours(draws: Draws, background: Array, count: int) -> Array:
     bright = (colour @ BRIGHTNESS)[..., None]
     wanted = np.where(behind < 0.5, behind + 0.3 + (0.7 - behind) * bright, (behind - 0.3) * bright)
     return np.clip(colour + wanted - bright, 0, 1).astype(np.float32)
-
-
-def light(draws: Draws, distance: Array, pixels: Array) -> Array:
-    """What light adds to the brightness of shapes with a radius of so many pixels, (n, m), in share: in some images.
-
-    A shape is a soft body that rises from its contour to a depth: what faces the light there is bright, the rim dark.
-    """
-    n, size = len(distance), math.isqrt(distance.shape[1])
-    angle, strong, rim = draws.between(0, 2 * np.pi), draws.take() < 0.3, draws.between(-0.1, 0.4)
-    side, depth = draws.between(0, 0.6), draws.between(0.1, 0.6)
-    steep = np.clip(1 + distance / depth[:, None], 0, 1)
-    slopes: Any = np.gradient(distance.reshape(n, size, size), axis=(1, 2))
-    down, right = slopes
-    facing = np.cos(angle)[:, None] * right.reshape(n, -1) + np.sin(angle)[:, None] * down.reshape(n, -1)
-    added = side[:, None] * np.clip(facing * pixels, -1, 1) - rim[:, None]
-    return (strong[:, None] * steep * added).astype(np.float32)
 
 
 def lay(canvas: Array, ink: Array, colour: Array) -> Array:

@@ -1,66 +1,54 @@
 """Shapes and textures made by formulas: the categories that `ship pretrain` tells apart. Loads no torch.
 
 After FractalDB (Kataoka et al., ACCV 2020), RCDB (Kataoka et al., CVPR 2022) and VisualAtom (Takashima et al., CVPR
-2023): radial contours, strokes, iterated function systems, sums of waves; bodies with limbs are ours. A category is the
-parameters of its formula and nothing else; `scenes` varies size, place, rotation, colour, width, blur, background,
-light and number.
+2023): radial contours, strokes, iterated function systems, sums of waves. A category is the parameters of its formula
+and nothing else; `ship.data.scenes` varies size, place, rotation, colour, width, blur, background and number.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
-from ship.pretrain.images.draws import Array
-from ship.pretrain.images.limbs import PLAN, POSES, body
+Array = NDArray[np.floating[Any]]
 
 SIDE = 64  # of a template
 REACH = 1.25  # a template covers [-REACH, REACH]; its shape lies in the unit disc
-UPRIGHT, LEANING = 0.35, 0.5  # radians
+UPRIGHT = 0.35  # radians
 
 
 class Formulas(NamedTuple):
-    """The categories: S shapes as templates of distance, then X textures."""
+    """The categories: T shapes as templates of distance, then X textures."""
 
     distance: Array
     """(T, SIDE, SIDE): to the contour, negative inside; to the line or the points for what has no inside"""
-    first: NDArray[np.int64]
-    """(S + 1,): a shape's templates are first[k] ... first[k + 1] - 1, of which an image takes one"""
     filled: NDArray[np.bool_]
-    """(S,): has an inside; these come first"""
+    """(T,): has an inside; these come first"""
     turn: Array
-    """(S,): largest rotation in most images, radians"""
+    """(T,): largest rotation in most images, radians"""
     texture: Array
     """(X, 6): frequency, its spread, spread of direction, directions, sharpness, rings"""
 
     @property
-    def shapes(self) -> int:
-        """S."""
-        return len(self.filled)
-
-    @property
     def categories(self) -> int:
-        """S + X."""
-        return self.shapes + len(self.texture)
+        """T + X."""
+        return len(self.distance) + len(self.texture)
 
 
-def formulas(*, contours: int, limbs: int, strokes: int, fractals: int, textures: int, seed: int) -> Formulas:
+def formulas(*, contours: int, strokes: int, fractals: int, textures: int, seed: int) -> Formulas:
     """As many categories of each family; category k of a family is the same whatever the numbers are."""
-    counts = [contours, limbs, strokes, fractals]
-    templates = [_contour(_stream(seed, 0, k)) for k in range(contours)]
-    templates += [_limbs(seed, k, pose) for k in range(limbs) for pose in range(POSES)]
-    templates += [_stroke(_stream(seed, 1, k)) for k in range(strokes)]
-    templates += [_fractal(_stream(seed, 2, k)) for k in range(fractals)]
+    families = ((contours, _contour), (strokes, _stroke), (fractals, _fractal))
+    templates = [make(_stream(seed, family, k)) for family, (count, make) in enumerate(families) for k in range(count)]
+    filled = np.arange(len(templates)) < contours
     return Formulas(
         np.stack(templates).astype(np.float32),
-        np.cumsum([0, *np.repeat([1, POSES, 1, 1], counts)]),
-        np.repeat([True, True, False, False], counts),
-        # bodies, lines and fractals are told apart by their direction too, as hands and letters are
-        np.repeat([np.pi, LEANING, UPRIGHT, UPRIGHT], counts).astype(np.float32),
-        np.array([_texture(_stream(seed, 3, k)) for k in range(textures)], np.float32).reshape(-1, 6),
+        filled,
+        # lines and fractals are told apart by their direction too, as letters are
+        np.where(filled, np.pi, UPRIGHT).astype(np.float32),
+        np.array([_texture(_stream(seed, len(families), k)) for k in range(textures)], np.float32).reshape(-1, 6),
     )
 
 
@@ -102,10 +90,6 @@ def _contour(rng: Generator) -> Array:
     slope = np.gradient(edge, axis=1) ** 2 + np.gradient(edge, axis=0) ** 2
     steep = np.sqrt(1 + np.minimum(slope * (SIDE / (2 * REACH)) ** 2, 8))
     return _squeeze((radius - edge) / steep, squeeze)
-
-
-def _limbs(seed: int, k: int, pose: int) -> Array:
-    return body(*_pixels(), _stream(seed, 4, k // PLAN), k % PLAN, _stream(seed, 5, k * POSES + pose))
 
 
 def _squeeze(distance: Array, by: float) -> Array:
@@ -185,3 +169,33 @@ def _texture(rng: Generator) -> tuple[float, ...]:
         float(rng.choice([0.7, 2.0, 8.0])),
         float(rng.random() < 0.15),
     )
+
+
+class Draws:
+    """Uniform numbers of n images, handed out column by column."""
+
+    def __init__(self, values: Array) -> None:
+        self.values, self.at = values, 0
+
+    def many(self, count: int) -> Array:
+        """(n, count) in [0, 1)."""
+        self.at += count
+        return self.values[:, self.at - count : self.at]
+
+    def take(self) -> Array:
+        """(n,) in [0, 1)."""
+        return self.many(1)[:, 0]
+
+    def between(self, low: float, high: float) -> Array:
+        """(n,) in [low, high)."""
+        return low + (high - low) * self.take()
+
+    def below(self, count: int) -> NDArray[np.int64]:
+        """(n,) in 0 ... count - 1."""
+        return (self.take() * count).astype(np.int64)
+
+
+def points(at: Array, n: int) -> tuple[Array, Array]:
+    """X and y of the pixels of a square, row by row, (n, len(at)**2) each."""
+    k = len(at)
+    return np.broadcast_to(np.tile(at, k), (n, k * k)), np.broadcast_to(np.repeat(at, k), (n, k * k))

@@ -1,4 +1,4 @@
-"""Images of the shapes and textures of `formula`, labelled with what made them. Loads no torch.
+"""Images of the shapes and textures of `ship.data.formula`, labelled with what made them. Loads no torch.
 
 Objects of one category lie on a turned and shifted lattice, one a cell (a single one in most images); a shape may lie
 on top of an outline; or a texture fills the image. An image is a pure function of (formulas, seed, index).
@@ -13,9 +13,8 @@ import numpy as np
 from numpy.random import Generator, Philox
 from numpy.typing import NDArray
 
-from ship.pretrain.images.colouring import background, colours, finish, lay, light, waves
-from ship.pretrain.images.draws import Array, Draws, points
-from ship.pretrain.images.formula import REACH, SIDE, Formulas
+from ship.pretrain.images.colouring import background, colours, finish, lay, waves
+from ship.pretrain.images.formula import REACH, SIDE, Array, Draws, Formulas, points
 
 Index = NDArray[np.int64]
 
@@ -50,28 +49,22 @@ def paint(made: Formulas, *, seed: int, start: int, count: int, size: int, grid:
 def _paint(made: Formulas, seed: int, start: int, n: int, size: int, grid: int) -> Images:
     draws, noise = _draws(seed, start, n, size)
     textured, shape, top, texture = _kinds(draws, made)
-    form = made.first[shape] + (draws.take() * np.diff(made.first)[shape]).astype(np.int64)
-    body = np.diff(made.first)[shape] > 1
-    lattice = _lattice(draws, made.turn[shape], body, alone=textured | (shape != top))
+    lattice = _lattice(draws, made.turn[shape], alone=textured | (shape != top))
     pixel = (np.arange(size, dtype=np.float32) + 0.5) / size
     u, v, cell, radius = _local(lattice, *points(pixel, n))
     u, v = _deform(draws, u, v)
-    # what tells bodies apart is fine: they are larger and filled more often
-    pen = _Pen(draws.take() * np.where(body, 0.7, 1), draws.between(0.07, 0.2), 0.6 + 2.2 * draws.take() ** 3)
+    pen = _Pen(draws.take(), draws.between(0.07, 0.2), 0.6 + 2.2 * draws.take() ** 3)
     zoom = draws.between(0.4, 0.62)[:, None]
     shown = lattice.present[np.arange(n)[:, None], cell] & ~textured[:, None]
-    distance = _sample(made.distance, form, u, v)
-    ink = _ink(pen, distance, made.filled[shape], radius * size) * shown
-    mark = _sample(made.distance, made.first[top], u / zoom, v / zoom)  # lines and fractals have one template
-    over = _ink(pen, mark, made.filled[top], radius * zoom * size)
+    ink = _ink(pen, _sample(made.distance, shape, u, v), made.filled[shape], radius * size) * shown
+    over = _ink(pen, _sample(made.distance, top, u / zoom, v / zoom), made.filled[top], radius * zoom * size)
     over *= shown & (shape != top)[:, None]
     pattern = waves(draws, made.texture[texture], pixel)
     canvas = background(draws, pattern, pixel, textured)
     middle = canvas.mean(axis=1)
-    colour = colours(draws, middle, CELLS * CELLS)[np.arange(n)[:, None], cell]
-    canvas = lay(canvas, ink, colour * (1 + light(draws, distance, radius * size))[..., None])
+    canvas = lay(canvas, ink, colours(draws, middle, CELLS * CELLS)[np.arange(n)[:, None], cell])
     canvas = lay(canvas, over, colours(draws, 1 - middle, 1))
-    category = np.where(textured, made.shapes + texture, [shape, top]).T
+    category = np.where(textured, len(made.distance) + texture, [shape, top]).T
     covered = np.where(textured[:, None], 0.5 + 0.5 * pattern, np.maximum(ink, over))
     return Images(
         finish(draws, canvas, noise, size), category, _place(lattice, grid, ~textured), _quarters(covered, grid)
@@ -90,7 +83,7 @@ def _draws(seed: int, start: int, n: int, size: int) -> tuple[Draws, Array]:
 
 def _kinds(draws: Draws, made: Formulas) -> tuple[NDArray[np.bool_], Index, Index, Index]:
     """Whether a texture fills the image; the shape, the shape on top (the same if there is none), the texture: (n,)."""
-    kind, filled, shapes = draws.take(), int(made.filled.sum()), made.shapes
+    kind, filled, shapes = draws.take(), int(made.filled.sum()), len(made.distance)
     textured = (kind < TEXTURED) & (len(made.texture) > 0)
     topped = (kind >= TEXTURED) & (kind < TEXTURED + TOPPED) & (0 < filled < shapes)
     shape, below, above = draws.below(shapes), draws.below(filled), draws.below(shapes - filled)
@@ -112,14 +105,13 @@ class _Lattice(NamedTuple):
     radius: Array
 
 
-def _lattice(draws: Draws, turn: Array, body: NDArray[np.bool_], alone: NDArray[np.bool_]) -> _Lattice:
-    share, m = draws.take() * np.where(body, 0.85, 1), CELLS * CELLS
+def _lattice(draws: Draws, turn: Array, alone: NDArray[np.bool_]) -> _Lattice:
+    share, m = draws.take(), CELLS * CELLS
     count = np.where(alone, 1, 1 + (share > 0.76) + (share > 0.84) + (share > 0.93))[:, None].astype(np.float32)
     single = count == 1
     angle = np.where(single, 0, draws.take()[:, None] * np.float32(2 * np.pi))
     shift = np.where(single, np.float32(0.5), draws.many(2))
-    least = np.where(body, 0.33, 0.24)[:, None]
-    radius = np.where(single, least + (0.54 - least) * draws.take()[:, None], 0.22 + 0.22 * draws.many(m))
+    radius = np.where(single, 0.24 + 0.3 * draws.take()[:, None], 0.22 + 0.22 * draws.many(m))
     room = np.maximum(0.5 - radius, 0) + 0.05  # an object may leave its cell by a little, and is cut there
     x, y = ((2 * draws.many(m) - 1) * room for _ in range(2))
     widest = np.where(draws.take() < 0.3, np.float32(np.pi), turn)[:, None]

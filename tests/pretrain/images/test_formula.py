@@ -1,25 +1,15 @@
 """Images made by formulas are a pure function of their index, and their labels say what is in them."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from ship.pretrain.images.formula import REACH, SIDE, formulas
-from ship.pretrain.images.limbs import PLAN, POSES
 from ship.pretrain.images.scenes import INK, PLACE, paint
-
-LIMBS = range(4, 6)  # categories of `made`
 
 
 @pytest.fixture(scope="module")
 def made():
-    return formulas(contours=4, limbs=2, strokes=3, fractals=1, textures=2, seed=0)
-
-
-def templates(made, k):
-    """Those of shape k, (n, SIDE, SIDE)."""
-    return made.distance[made.first[k] : made.first[k + 1]]
+    return formulas(contours=4, strokes=3, fractals=1, textures=2, seed=0)
 
 
 def images(made, **changes):
@@ -53,39 +43,19 @@ def test_another_seed_gives_other_images(made):
 
 def test_a_category_is_the_same_among_more(made):
     """Category k of a family does not depend on how many there are."""
-    more = formulas(contours=6, limbs=3, strokes=5, fractals=2, textures=3, seed=0)
-    for k, same in enumerate([0, 1, 2, 3, 6, 7, 9, 10, 11, 14]):
-        np.testing.assert_array_equal(templates(more, same), templates(made, k))
+    more = formulas(contours=6, strokes=5, fractals=2, textures=3, seed=0)
+    np.testing.assert_array_equal(more.distance[:4], made.distance[:4])
+    np.testing.assert_array_equal(more.distance[6:9], made.distance[4:7])
     np.testing.assert_array_equal(more.texture[:2], made.texture)
 
 
 def test_templates_lie_in_the_unit_disc(made):
-    """What is drawn stays inside the template, so nothing is cut at its border, but an arm; a contour has an inside."""
+    """What is drawn stays inside the template, so nothing is cut at its border; a contour has an inside."""
     x = np.linspace(-REACH, REACH, SIDE)
     outside = np.hypot(x[None], x[:, None]) > 1.15
-    inside = made.first[made.filled.sum()]
-    for k in range(made.shapes):
-        below = k in LIMBS and x[:, None] > 0
-        assert (templates(made, k)[:, outside & ~below] > 0).all()
-    assert (made.distance[:inside].min(axis=(1, 2)) < -0.1).all()
-    assert (made.distance[inside:] >= 0).all()
-
-
-def test_poses_of_a_body_differ(made):
-    """A body with limbs is held in several ways, which cover most of each other; other shapes have one template."""
-    for k in range(made.shapes):
-        covered = templates(made, k) < 0
-        assert len(covered) == (POSES if k in LIMBS else 1)
-        for one, other in pairwise(covered):
-            assert 0.3 < (one & other).sum() / (one | other).sum() < 0.99
-
-
-def test_bodies_of_a_plan_differ():
-    """Neighbours differ in their limbs, by more than poses do."""
-    made = formulas(contours=1, limbs=PLAN, strokes=1, fractals=1, textures=1, seed=0)
-    means = np.stack([(templates(made, k) < 0).mean(axis=0) for k in range(1, 1 + PLAN)])
-    for k in range(PLAN):
-        assert all(np.abs(means[k] - means[j]).mean() > 0.01 for j in range(k))
+    assert (made.distance[:, outside] > 0).all()
+    assert (made.distance[made.filled].min(axis=(1, 2)) < -0.1).all()
+    assert (made.distance[~made.filled] >= 0).all()
 
 
 def test_the_place_points_at_the_object(made):
@@ -104,7 +74,7 @@ def test_the_place_points_at_the_object(made):
 def test_ink_tells_objects_from_the_background(made):
     """Where there is no ink there is background: most patches of most images have none, some are full."""
     _, category, _, ink = images(made, count=400)
-    shapes = ink[(category < made.shapes).all(axis=1)]
+    shapes = ink[(category < len(made.distance)).all(axis=1)]
     assert 0.3 < (shapes == 0).mean() < 0.9
     assert (shapes > 0.9).mean() > 0.02
 
@@ -112,7 +82,7 @@ def test_ink_tells_objects_from_the_background(made):
 def test_textures_fill_the_image(made):
     """A textured image belongs to no object."""
     _, category, place, _ = images(made, count=400)
-    textured = category[:, 0] >= made.shapes
+    textured = category[:, 0] >= len(made.distance)
     assert 0.05 < textured.mean() < 0.2
     assert (place[textured, :, 0] == 0).all()
 
