@@ -30,6 +30,7 @@ LIGHT = [
     "report.statistics",
     "data.tasks",
     "data.prepare",
+    "methods",
     "report.page",
     "report.partial",
 ]

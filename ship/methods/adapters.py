@@ -18,6 +18,7 @@ stochastic depth DP is 0.1 in every block; here it has the rate of the block's o
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from ship.experiment.fields import Positive, Rate
 from ship.methods.base import Method, Output, linear_head
-from ship.models.linear import Linear
+from ship.models.linear import Linear, multiply
 from ship.models.noise import quiet
 from ship.models.vit import (
     add,
@@ -135,8 +136,14 @@ class AdapterPlus(Method):
         layers = zip(self.vit.blocks, read_after(self.vit), self.adapters, self.scales, self.noise, strict=True)
         for block, read, adapter, scale, noise in layers:
             z = pass_block(block, z, read)
-            z = add(z, block.drop_path2(noise(scale * adapter(z))))
+            z = add(z, block.drop_path2(noise(_scaled(adapter, scale, z))))
         return Output(self.head(pool(self.vit, z)))
+
+
+def _scaled(adapter: Any, scale: Tensor, z: Tensor) -> Tensor:
+    """The scale (D,) times what the adapter gives of tokens z (B, N, D): in its last matrix, which is smaller."""
+    down, activation, up = adapter
+    return multiply(activation(down(z)), scale[:, None] * up.weight, scale * up.bias)
 
 
 def _bottleneck(width: int, inner: int, activation: nn.Module) -> nn.Sequential:

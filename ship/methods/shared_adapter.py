@@ -89,14 +89,17 @@ class SharedAdapter(Method):
         z = embed(self.vit, images)
         for i, (block, read) in enumerate(zip(self.vit.blocks, read_after(self.vit), strict=True)):
             u = pass_block(block, z, read)
-            z = add(u, block.drop_path2(self.noise[i](self.scales[i] * self._update(i, u))))
+            z = add(u, block.drop_path2(self.noise[i](self._update(i, u))))
         return Output(self.head(pool(self.vit, z)))
 
     def _update(self, i: int, u: Tensor) -> Tensor:
-        """U GELU(g V u) of block i for tokens u (B, N, D), with what all blocks share and what its level does."""
+        """What block i adds to its tokens u (B, N, D), by what all blocks share and what its level does.
+
+        It is s U GELU(g V u); gates and scales multiply the matrices, which are smaller than what comes of tokens.
+        """
         down = torch.cat([self.down[part] for part in self.parts[i]])
         up = torch.cat([self.up[part] for part in self.parts[i]], dim=1)
-        return multiply(F.gelu(self.gates[i] * multiply(u, down)), up)
+        return multiply(F.gelu(multiply(u, self.gates[i][:, None] * down)), self.scales[i][:, None] * up)
 
 
 def grouped(starts: list[int], depth: int, grouping: Grouping, draw: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,17 @@ from typing import Any
 from ship.errors import BadInput
 from ship.experiment.params import Params, under
 from ship.experiment.settings import RunSettings, best_trial, read_settings
+from ship.methods import defaults
 from ship.report.text import percent
 
 
 def all_options(params: Params, root: Path, backbone: str, task: str, method: str) -> dict[str, Any]:
     """Every option of a row on a task, defaults and chosen ones included."""
     written = _written(params, root, backbone, task, method)
-    return {**_defaults(params, method), **(written.options if written else params.options_of(method, task))}
+    return {
+        **defaults(params.methods[method].method),
+        **(written.options if written else params.options_of(method, task)),
+    }
 
 
 def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
     chosen = dict.fromkeys(searched, "chosen for each task")
     return {
         "method": row.method,
-        "options": _as_text({**_defaults(params, method), **params.options_of(method, None, chosen)}),
+        "options": _as_text({**defaults(params.methods[method].method), **params.options_of(method, None, chosen)}),
         "train": _as_text({**params.train_of(method).model_dump(), **under("train.", chosen)}),
         "tasks": tasks,
     }
@@ -59,13 +62,6 @@ def _written(params: Params, root: Path, backbone: str, task: str, method: str) 
         return read_settings(params, backbone, task, method, root)
     except BadInput:
         return None
-
-
-def _defaults(params: Params, method: str) -> dict[str, Any]:
-    from ship.methods import method_class
-
-    signature = inspect.signature(method_class(params.methods[method].method)).parameters.values()
-    return {option.name: option.default for option in signature if option.default is not option.empty}
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:

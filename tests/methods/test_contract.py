@@ -16,7 +16,7 @@ from ship.experiment.params import read_params
 from ship.experiment.rows import Train
 from ship.inference.attention import look
 from ship.inference.predict import answer, readied
-from ship.methods import METHODS, build, method_class
+from ship.methods import METHODS, build, defaults, method_class
 from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options, check_recipe
 from ship.methods.rounding import rounded
@@ -349,6 +349,13 @@ def test_the_rows_of_a_preset_are_accepted(preset):
         searched = [{key: value} for key, values in candidates.items() for value in values]
         for task, chosen in itertools.product(params.tasks, searched or [{}]):
             check_options(row.method, params.options_of(name, task, chosen), f"{preset}: methods.{name}")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_defaults_are_read_as_they_are(name):
+    """What the source says is what the constructor has."""
+    signature = inspect.signature(method_class(name)).parameters.values()
+    assert defaults(name) == {p.name: p.default for p in signature if p.default is not p.empty}
 
 
 def test_a_checkpoint_of_another_model_is_refused(make):
