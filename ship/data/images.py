@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ship.data.decoding import PLAIN, Reading, rgb
 from ship.data.pixels import Kept
-from ship.data.reading import open_split, read_encoded, reading_of
+from ship.data.reading import numbers, open_split, read_encoded, reading_of
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -121,7 +121,7 @@ def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, thr
     with kept.keeping() as keep:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group, None if known is None else ["key", "label"])
-            labels = torch.from_numpy(table["label"].to_numpy().astype(np.int64))
+            labels = torch.from_numpy(numbers(table["label"]))
             if known is None:
                 images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
             else:

@@ -38,8 +38,13 @@ def read_labels(*paths: Path) -> np.ndarray:
     found = []
     for path in paths:
         with open_split(path) as file:
-            found.append(file.read(["label"])["label"].to_numpy().astype(np.int64))
+            found.append(numbers(file.read(["label"])["label"]))
     return np.concatenate(found)
+
+
+def numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of whole numbers, (n,) int64; `to_numpy` would import pandas, which takes a third of a second."""
+    return np.array(column.to_pylist(), dtype=np.int64)
 
 
 def read_told(path: Path) -> dict[str, Any]:
@@ -60,7 +65,7 @@ def read_encoded(path: Path, rows: Sequence[int]) -> tuple[list[bytes], Reading]
         for group in range(file.num_row_groups):
             end = first + file.metadata.row_group(group).num_rows
             if own := [row for row in rows if first <= row < end]:
-                table = file.read_row_group(group, ["image"]).take([row - first for row in own])
-                found |= zip(own, table["image"].to_pylist(), strict=True)
+                images = file.read_row_group(group, ["image"])["image"]
+                found |= {row: images[row - first].as_py() for row in own}
             first = end
         return [found[row] for row in rows], reading_of(file)

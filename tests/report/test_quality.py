@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ship.report.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability
 
@@ -17,6 +18,17 @@ def test_a_rare_class_counts_as_much_as_a_common_one():
     assert table["recall"].tolist() == pytest.approx([1, 0.5, 0])
     assert balanced_accuracy(table) == pytest.approx(0.75)
     assert macro_f1(table) == pytest.approx((2 * 8 / 17 + 2 / 3) / 2)
+
+
+def test_the_measures_are_those_of_scikit_learn():
+    """To the bit, of a hundred draws; a class may lack images, or never be predicted."""
+    rng = np.random.default_rng(0)
+    for classes in rng.integers(2, 9, 100):
+        labels, predicted = rng.integers(classes, size=(2, 12))
+        every = np.arange(classes)
+        wanted = precision_recall_fscore_support(labels, predicted, labels=every, zero_division=0)
+        assert np.array_equal(by_class(labels, predicted, classes).to_numpy().T, np.stack(wanted))
+        assert np.array_equal(confusion(labels, predicted, classes), confusion_matrix(labels, predicted, labels=every))
 
 
 def test_rows_of_a_confusion_are_what_images_are():

@@ -201,8 +201,10 @@ def _mix(weight: Array, low: Array, high: Array) -> Array:
 
 def _lay(canvas: Array, covered: Array, colour: Array) -> None:
     """Lay a colour over the canvas (64, 64, 3) where it is covered, (64, 64)."""
-    there = covered.nonzero()
-    canvas[there] += covered[there][:, None] * (colour - canvas[there])
+    rows, columns = (np.flatnonzero(covered.any(axis=axis)) for axis in (1, 0))
+    if len(rows):
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        canvas[box] += covered[box][..., None] * (colour - canvas[box])
 
 
 def _shrink(samples: Array) -> Array:
