@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from timm import layers
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -82,7 +83,7 @@ class Model(nn.Module):
         plain = self.method.merged().eval()
         swap(plain, PatchEmbedding, nn.Conv2d)
         swap(plain, Linear, nn.Linear)
-        swap(plain, LayerNorm, nn.LayerNorm)
+        swap(plain, LayerNorm, layers.LayerNorm)
         return plain
 
 

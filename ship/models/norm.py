@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm import layers
 from timm.layers.fast_norm import fast_layer_norm
-from torch import Tensor, nn
+from torch import Tensor
 
 
-class LayerNorm(nn.LayerNorm):
-    """A layer norm of a ViT."""
+class LayerNorm(layers.LayerNorm):  # type: ignore[misc]  # timm's layers have no types
+    """A layer norm of timm in a ViT."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Of x (..., D), (..., D); on a GPU in autocast's precision."""

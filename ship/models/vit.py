@@ -71,8 +71,7 @@ def freeze(vit: VisionTransformer) -> VisionTransformer:
     vit.reset_classifier(0)
     swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
     swap(vit.blocks, nn.Linear, Linear)
-    for kind in (nn.LayerNorm, layers.LayerNorm):
-        swap(vit, kind, LayerNorm)
+    swap(vit, layers.LayerNorm, LayerNorm)
     return vit.requires_grad_(False)
 
 
