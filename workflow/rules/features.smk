@@ -10,6 +10,7 @@ rule features:
         "logs/features/{backbone}/{task}.log",
     benchmark:
         "benchmarks/features/{backbone}/{task}.tsv"
+    priority: 1
     threads: PARAMS.compute.threads
     resources:
         gpu=GPUS,

@@ -9,6 +9,7 @@ rule hierarchy:
         "logs/hierarchy/{backbone}/{task}.log",
     benchmark:
         "benchmarks/hierarchy/{backbone}/{task}.tsv"
+    priority: 1
     threads: PARAMS.compute.threads
     params:
         code=code("hierarchy"),

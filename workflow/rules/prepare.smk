@@ -11,6 +11,7 @@ rule prepare:
         "logs/prepare/{task}.log",
     benchmark:
         "benchmarks/prepare/{task}.tsv"
+    priority: 1
     threads: lambda wildcards: 1 if PARAMS.tasks[wildcards.task].source == "builtin" else 2  # one draws, two decode
     params:
         code=code("prepare"),

@@ -20,6 +20,7 @@ rule search:
         "logs/search/{backbone}/{task}/{method}.log",
     benchmark:
         "benchmarks/search/{backbone}/{task}/{method}.tsv"
+    priority: 1
     threads: PARAMS.compute.threads
     resources:
         gpu=GPUS,

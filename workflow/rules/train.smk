@@ -19,6 +19,8 @@ rule train:
         "logs/train/{backbone}/{task}/{method}/{seed}.log",
     benchmark:
         "benchmarks/runs/{backbone}/{task}/{method}/{seed}.tsv"
+    # a linear probe takes seconds: it fills what longer runs, and what they wait for, leave free
+    priority: lambda wildcards: int(PARAMS.methods[wildcards.method].method != "linear")
     threads: PARAMS.compute.threads
     resources:
         gpu=GPUS,
