@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ship.methods.base import Output
 from ship.methods.ship import SHIP, matching_loss
-from ship.models.vit import QKV, add_attention, add_mlp, embed, pool, project_qkv
+from ship.models.attention import QKV
+from ship.models.vit import add_attention, add_mlp, embed, pool, project_qkv
 
 
 class Formulas(nn.Module):

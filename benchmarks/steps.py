@@ -19,6 +19,7 @@ import torch
 from formulas import Formulas
 from torch import Tensor, nn
 
+from ship.compute import Recording
 from ship.experiment.rows import Train
 from ship.inference.predict import readied
 from ship.methods import METHODS, build
@@ -92,23 +93,12 @@ def batch(case: Case) -> tuple[Tensor, Tensor]:
     return images.to(case.device), labels.to(case.device)
 
 
-def bare_step(vit: Any, images: Tensor) -> None:
+def bare_step(vit: Any, images: Tensor) -> Tensor:
     """Forward and backward of the frozen ViT, to the tokens that enter its first block."""
     z = embed(vit, images).detach().requires_grad_()
-    pool(vit, vit.blocks(z)).sum().backward()
-
-
-def recorded(case: Case, call: Callable[[], None]) -> Callable[[], None]:
-    """On a GPU the call as a CUDA graph, as runs have their steps."""
-    if case.device == "cpu":
-        return call
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        call()
-    stream.synchronize()
-    with torch.cuda.graph(graph):
-        call()
-    return graph.replay
+    total: Tensor = pool(vit, vit.blocks(z)).sum()
+    total.backward()
+    return total.detach()
 
 
 def method_step(case: Case, model: Any, images: Tensor, labels: Tensor) -> Callable[[], object]:
@@ -137,7 +127,8 @@ def rows(case: Case, names: Iterable[str]) -> tuple[Rows, Rows]:
     images, labels = batch(case)
     vit, plain_case = bare(case), case._replace(precision="fp32")
     own = images.to(vit.cls_token.dtype)
-    steps: Rows = {"bare ViT": recorded(case, partial(bare_step, vit, own))}
+    bare_call = partial(bare_step, vit, own)
+    steps: Rows = {"bare ViT": Recording(bare_call) if case.device == "cuda" else bare_call}
     inferences: Rows = {"bare ViT": partial(infer, plain_case.autocast, vit, vit, own)}
     for name in names:
         model = method(case, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from typing import Any
 
 import torch
@@ -26,5 +27,9 @@ class Painted(Dataset[tuple[Tensor, ...]]):
 
 def painted(batches: Painted, first: int, last: int, workers: int) -> DataLoader[tuple[Tensor, ...]]:
     """Batches first ... last - 1 in this order, whatever the number of processes is; 0 paints in this one."""
-    ahead: dict[str, Any] = {"prefetch_factor": 8, "multiprocessing_context": "spawn"} if workers else {}
+    ahead: dict[str, Any] = {}
+    if workers:  # forked from one process that has loaded PyTorch: to load it 14 times took minutes on a slow disk
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        ahead = {"prefetch_factor": 8, "multiprocessing_context": context}
     return DataLoader(batches, batch_size=None, sampler=range(first, last), num_workers=workers, **ahead)
