@@ -152,11 +152,12 @@ class Recording:
 def environment(compute: Compute) -> dict[str, str]:
     """What the bits depend on beside commit and settings: versions and kind of processor. No host, no time."""
     cuda = compute.device.type == "cuda"
+    tiles = " AMX" if torch.cpu._is_amx_tile_supported() else ""  # bf16 products are others there
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         **{name: version(name) for name in LIBRARIES},
-        "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}{tiles}",
         "precision": compute.precision,
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

@@ -70,6 +70,14 @@ def test_auto_is_the_precision_that_the_processor_has(monkeypatch, caplog, able,
     assert not caplog.records
 
 
+@pytest.mark.parametrize("tiles", [False, True])
+def test_the_environment_tells_processors_with_amx_apart(monkeypatch, tiles):
+    """Their products in bf16 have other bits."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    told = compute.environment(compute.set_up(params.Compute(device="cpu", precision="fp32")))
+    assert told["device"].endswith(" AMX") == tiles
+
+
 def test_auto_takes_no_bf16_where_it_cannot_ask(monkeypatch, tmp_path):
     """As on a Mac, whose processor tells nothing in /proc."""
     monkeypatch.setattr(compute.platform, "machine", lambda: "arm64")

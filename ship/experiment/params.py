@@ -112,11 +112,12 @@ class Params(Settings):
 
     @model_validator(mode="after")
     def _names(self) -> Params:
-        for axis, known in (("backbones", self.backbones), ("tasks", self.tasks), ("methods", self.methods)):
-            chosen = getattr(self.grid, axis)
+        for axis, key in (("backbones", "name"), ("tasks", "source"), ("methods", "method")):
+            chosen, known = getattr(self.grid, axis), getattr(self, axis)
             for name in chosen:
                 if name not in known:
-                    raise ValueError(str(unknown(f"grid.{axis}", name, known)))
+                    fault = unknown(f"grid.{axis}", name, known)
+                    raise ValueError(f"{fault} (a new row needs a key: {axis}.{name}.{key})")
             if len(set(chosen)) < len(chosen):
                 raise ValueError(f"grid.{axis}: expected each name once, got {chosen}")
         seen: dict[str, tuple[str, ...]] = {}

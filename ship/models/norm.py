@@ -7,7 +7,6 @@ casts them there and back. PyTorch's kernel takes tokens in bf16 as they are, an
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from timm import layers
 from timm.layers.fast_norm import fast_layer_norm
 from torch import Tensor
@@ -18,6 +17,8 @@ class LayerNorm(layers.LayerNorm):  # type: ignore[misc]  # timm's layers have n
 
     def forward(self, x: Tensor) -> Tensor:
         """Of x (..., D), (..., D); on a GPU in autocast's precision."""
-        norm = fast_layer_norm if x.is_cuda and torch.is_autocast_enabled("cuda") else F.layer_norm
-        normed: Tensor = norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
-        return normed
+        if not (x.is_cuda and torch.is_autocast_enabled("cuda")):
+            normed: Tensor = super().forward(x)
+            return normed
+        narrow: Tensor = fast_layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+        return narrow

@@ -31,6 +31,7 @@ BAD = [
     ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),
     ("train.epoch", 3, r"train\.epoch: expected one of .* \(did you mean 'epochs'\?\)"),
     ("trane", {}, r"trane: expected one of .* \(did you mean 'train'\?\)"),
+    ("grid.backbones", ["vit_b"], r"got 'vit_b' .*\(a new row needs a key: backbones\.vit_b\.name\)"),
     ("grid.tasks", ["digit"], r"grid\.tasks: expected one of digits, got 'digit' \(did you mean 'digits'\?\)"),
     ("grid.methods", ["shp"], r"grid\.methods: expected one of ship, got 'shp'"),
     ("grid.seeds", [1, 1], r"grid\.seeds: expected each seed once"),
