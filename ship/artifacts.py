@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import platform
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,6 +45,29 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def drafted(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write to; it becomes `folder` when the block ends well, and goes when it does not.
+
+    Raises BadInput where `folder` is there already, or nobody may write beside it.
+    """
+    if folder.exists():
+        raise BadInput(f"{folder}: expected a folder to be made, found one (remove it, or name another)")
+    make(folder.parent)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        yield draft
+        draft.chmod(0o777 & ~_umask())  # mkdtemp makes it for its owner alone
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
 
 
 def make(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ship.artifacts import data_folder
+from ship.artifacts import data_folder, expanded
 from ship.cli.app import PARAMS, Settings, TaskName, app
 from ship.errors import unknown
 from ship.experiment.code import unchanged
@@ -84,7 +84,7 @@ def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one
     """Write a prepared task in the layout of the literature (images/, train800.txt ...), for other codes; lossless."""
     from ship.data.layout import write_lists
 
-    write_lists(data_folder(task), folder)
+    write_lists(data_folder(task), expanded(folder))
 
 
 def _fetched(task: str, params: Params) -> dict[str, Path]:

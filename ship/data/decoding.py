@@ -30,7 +30,7 @@ Image.MAX_IMAGE_PIXELS = None  # `Reading.pixels` is the limit
 
 
 class Reading(NamedTuple):
-    """How images are read, by the keys of a task: see `experiment.params.Task`."""
+    """How images are read, by the keys of a task: see `experiment.task.Task`."""
 
     alpha: str | None = None
     orientation: str = "stored"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ship.artifacts import write_json
+from ship.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
@@ -59,5 +60,5 @@ def _note(path: Path) -> dict[str, str]:
 def _write_note(path: Path, digests: Mapping[str, str]) -> None:
     try:
         write_json(path.with_name(f".{path.name}.checked"), {"state": _stamp(path), **digests})
-    except OSError:  # a folder that others own
+    except (OSError, BadInput):  # a folder that others own, or a full disk
         _log.info("%s: read again each time, since nothing can be noted in its folder", path)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from pathlib import Path, PurePosixPath
 
-from ship.artifacts import read_json, write_text
+from ship.artifacts import drafted, read_json, write_text
 from ship.data.reading import open_split
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS
@@ -31,20 +28,11 @@ def write_lists(prepared: Path, folder: Path) -> None:
     prepared task, under `images/<list>/<key>`, with a suffix where their key has none. The folder must not exist.
     """
     read_json(prepared / "task.json")  # it is written last: without it, the splits are not whole
-    if folder.exists():
-        raise BadInput(f"{folder}: expected a folder to be made, found one (remove it, or name another)")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
+    with drafted(folder) as draft:
         lines = {part: _write_split(prepared / f"{part}.parquet", draft, LISTS[part]) for part in SPLITS}
         for part, rows in lines.items():
             write_text(draft / LISTS[part], "".join(rows))
         write_text(draft / UNION, "".join([*lines["train"], *lines["val"]]))
-        draft.chmod(0o777 & ~_umask())
-        draft.rename(folder)
-    except BaseException:
-        shutil.rmtree(draft)
-        raise
 
 
 def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
@@ -70,8 +58,3 @@ def _name(key: str, image: bytes) -> str:
     if PurePosixPath(path).suffix.lower() in SUFFIXES:
         return path
     return path + next((suffix for start, suffix in KINDS.items() if image.startswith(start)), "")
-
-
-def _umask() -> int:
-    os.umask(mask := os.umask(0))
-    return mask

@@ -7,12 +7,14 @@ file is right or not read at all. Nobody needs them: who finds none decodes, and
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import PIL
@@ -20,6 +22,9 @@ import torch
 from torch import Tensor
 
 from ship.artifacts import replacing, sha256, sweep
+from ship.errors import BadInput
+
+_log = logging.getLogger(__name__)
 
 DISK_SHARE = 0.1  # of the free disk, at most, that the images of a split may take
 DECODING = ("decoding.py", "images.py", "jpeg.py", "png.py")  # whose change may change a pixel
@@ -38,7 +43,7 @@ class Kept:
             return None
         try:
             mapped = np.memmap(self.path, np.uint8, "c", shape=self.shape)  # c: a change does not reach the file
-        except FileNotFoundError:
+        except OSError:  # not there, or others' own
             return None
         return torch.from_numpy(mapped)
 
@@ -46,17 +51,59 @@ class Kept:
     def keeping(self) -> Iterator[Callable[[Tensor], object]]:
         """A function that takes all of them in pieces; they are kept when the block ends well.
 
-        They are not where they are already, where the disk has little room, or where the split is none of a project.
+        They are not where they are already, where the disk has little room, where nobody may write, or where the split
+        is none of a project.
         """
         if self.path is None or self.path.exists() or not self._fits(self.path.parent.parent):
             yield nothing
             return
-        sweep(self.path.parent)
-        with replacing(self.path) as draft, draft.open("wb") as file:
-            yield lambda images: file.write(images.numpy().data)
+        draft = _Draft(self.path)
+        try:
+            yield draft.put
+        except BaseException:
+            draft.drop()
+            raise
+        draft.finish()
 
     def _fits(self, project: Path) -> bool:
         return math.prod(self.shape) <= DISK_SHARE * shutil.disk_usage(project).free
+
+
+class _Draft:
+    """A file in the making that nobody needs: what hinders it is told, and then there is none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.steps = path, ExitStack()
+        self.file: BinaryIO | None = None
+        with self._needless():
+            sweep(path.parent)
+            draft = self.steps.enter_context(replacing(path))
+            self.file = self.steps.enter_context(draft.open("wb"))
+
+    def put(self, images: Tensor) -> None:
+        """Write the bytes of images behind those before."""
+        with self._needless():
+            if self.file:
+                self.file.write(images.numpy().data)
+
+    def finish(self) -> None:
+        """Let the file take its place."""
+        with self._needless():
+            self.steps.close()
+
+    def drop(self) -> None:
+        """Remove what was written."""
+        self.file = None
+        with suppress(OSError, BadInput):  # the disk may be as full as before
+            self.steps.__exit__(InterruptedError, InterruptedError(), None)
+
+    @contextmanager
+    def _needless(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, BadInput) as error:
+            _log.info("%s: decoded again each time, since it cannot be kept: %s", self.path, error)
+            self.drop()
 
 
 def nothing(images: Tensor) -> None:

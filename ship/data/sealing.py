@@ -14,7 +14,7 @@ _sealed: set[Path] = set()
 def seal(path: Path) -> None:
     """Refuse to open the file from now on, under whatever name, whoever asks: Python never removes an audit hook.
 
-    It hears what Python opens, and what a library opens by itself where that is announced, as `images.py` does.
+    It hears what Python opens, and what a library opens by itself where that is announced, as `reading.py` does.
     """
     if not _sealed:
         sys.addaudithook(_refuse)

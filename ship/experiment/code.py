@@ -21,7 +21,7 @@ from ship.errors import BadInput
 _log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parents[1]
-STEPS = {  # where the work of a step starts; its command in cli.py only hands on what it is given
+STEPS = {  # where the work of a step starts; its command in ship/cli only hands on what it is given
     "prepare": "data/prepare.py",
     "backbone": "models/backbones.py",
     "features": "models/features.py",

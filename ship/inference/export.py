@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +12,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import make, read_json, read_tensors, sha256, write_json, write_text
+from ship.artifacts import drafted, read_json, read_tensors, sha256, write_json, write_text
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.errors import BadInput
@@ -64,13 +62,11 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
 
     Raises BadInput, and leaves nothing, where the run or its test images are not there, or a file says something else.
     """
-    if folder.exists():
-        raise BadInput(f"{folder}: expected a folder that is not there yet, found it (remove it, or name another)")
     if onnx:
         formats.check_extra()
     set_up(Compute(device="cpu", threads=threads))
-    subject = read(find(name), images, threads)
-    with _drafted(folder) as draft:
+    with drafted(folder) as draft:
+        subject = read(find(name), images, threads)
         about, checks = _write(subject, draft, tell, onnx)
         about = {**about, "task": subject.task, "run": subject.about, "checks": checks}
         write_json(draft / ABOUT, about)
@@ -193,16 +189,3 @@ def _ahead(logits: Tensor, margin: float) -> Tensor:
     """Which images (n,) have a class that is ahead of all others by more than `margin`."""
     best, _ = logits.topk(min(2, logits.shape[1]), dim=1)
     return best[:, 0] - best[:, -1] > margin
-
-
-@contextmanager
-def _drafted(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write to; it becomes `folder` when the block ends well, and goes when it does not."""
-    make(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-    try:
-        yield draft
-        draft.chmod(0o755)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

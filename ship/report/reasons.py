@@ -32,7 +32,11 @@ def why(run: Run, root: Path = Path()) -> Reason | None:
         run.folder / "run.json": logs / "train" / f"{run}.log",
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
-    return None if log is None else _read(log, root)
+    if log is None:
+        return None
+    before = sorted((root / logs / "download" / run.task).glob("*.log")) if log.parent.name == "prepare" else []
+    found = (_read(download.relative_to(root), root) for download in before)
+    return next((reason for reason in found if reason.state == "failed"), None) or _read(log, root)
 
 
 def _read(log: Path, root: Path) -> Reason:

@@ -1,6 +1,11 @@
+import errno
 import hashlib
 
+import pytest
+
+from ship.data import digests
 from ship.data.digests import digest
+from ship.errors import BadInput
 
 
 def test_a_file_is_read_once_until_it_changes(tmp_path):
@@ -16,3 +21,17 @@ def test_a_file_is_read_once_until_it_changes(tmp_path):
     assert digest(path, "sha256") == hashlib.sha256(b"An archive").hexdigest()
     note.write_text("no JSON")
     assert digest(path, "md5") == hashlib.md5(b"An archive").hexdigest()
+
+
+@pytest.mark.parametrize("fault", [BadInput("others own the folder"), OSError(errno.EDQUOT, "no room")], ids=repr)
+def test_without_a_note_the_file_is_read(tmp_path, monkeypatch, fault):
+    """Nobody need be able to write beside it."""
+
+    def refuse(*_):
+        raise fault
+
+    monkeypatch.setattr(digests, "write_json", refuse)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"theirs")
+    assert digest(path, "sha256") == hashlib.sha256(b"theirs").hexdigest()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]

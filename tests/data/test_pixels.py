@@ -1,6 +1,9 @@
 """Decoded images are kept for the next run, and never for another one."""
 
+import errno
+import io
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from ship.data import images, pixels
 from ship.data.images import read_pixels, stream
 from ship.data.prepare import prepare
 from ship.data.reading import open_split
+from ship.errors import BadInput
 from ship.experiment.params import Task
 
 SIZE = {"size": 16, "interpolation": "bilinear", "threads": 1}
@@ -93,3 +97,46 @@ def test_a_full_disk_or_another_file_is_read_all_the_same(splits, decoded, monke
     read_pixels(other, **SIZE)
     assert kept(splits) == []
     assert not (tmp_path.parent / "pixels").exists()
+
+
+def test_where_nothing_can_be_kept_it_is_decoded(splits, decoded):
+    """A folder that cannot be made hinders nobody."""
+    (splits[0].parents[2] / "pixels").write_text("no folder")
+    first = read_pixels(splits[0], **SIZE)
+    assert torch.equal(read_pixels(splits[0], **SIZE), first)
+    assert sum(decoded) == 120
+
+
+@pytest.mark.parametrize("when", ["written", "closed", "renamed"])
+def test_a_full_disk_hinders_nobody(splits, decoded, monkeypatch, when):
+    """Nor does a quota, which no size of the disk tells of; nothing is left behind."""
+
+    def full(*_):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    class File(io.BytesIO):
+        write = full if when == "written" else io.BytesIO.write
+        close = full if when == "closed" else io.BytesIO.close
+
+    if when == "renamed":
+        monkeypatch.setattr("ship.artifacts.os.fsync", full)
+    else:
+        opened = Path.open
+        monkeypatch.setattr(
+            Path, "open", lambda path, mode="r", **how: File() if mode == "wb" else opened(path, mode, **how)
+        )
+    read_pixels(splits[0], **SIZE)
+    assert sum(decoded) == 60
+    assert kept(splits) == []
+
+
+def test_who_fails_keeps_nothing(splits, monkeypatch):
+    """The fault comes through."""
+
+    def broken(*_):
+        raise BadInput("a broken image")
+
+    monkeypatch.setattr(images, "pixels", broken)
+    with pytest.raises(BadInput, match="a broken image"):
+        read_pixels(splits[0], **SIZE)
+    assert kept(splits) == []

@@ -168,7 +168,7 @@ def test_what_export_refuses(run, tmp_path):
             export(name, folder, pytest.fail, images=20, onnx=False, threads=1)
         assert not [path for path in tmp_path.iterdir() if "exported" in path.name]
 
-    refused("expected a folder that is not there yet", folder=run)
+    refused("expected a folder to be made", folder=run)
     refused("expected a run .*found none", name=f"{run.parent}/7")
     table = pd.read_parquet(run / "predictions.parquet")
     table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")

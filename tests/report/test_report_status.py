@@ -160,6 +160,15 @@ class TestFailed:
         )
         assert said(root)[-1].startswith("Put right what failed")
 
+    def test_a_download(self, root):
+        """Nobody prepares a task whose archive is not there."""
+        shutil.rmtree(root / data_folder("digits"))
+        log(root, "download/digits/a.zip", "a.zip: verified, at archives/a.zip\n")
+        log(root, "download/digits/b.zip", "b.zip: 1 %\nship: b.zip: expected it at https://x/b.zip, got 404\n")
+        line = next(line for line in said(root) if "digits" in line)
+        assert "failed: ship: b.zip: expected it at https://x/b.zip, got 404" in line
+        assert "logs/download/digits/b.zip.log" in line
+
     def test_a_traceback(self, root):
         """A bug is an error as well."""
         (root / RUN.folder / "run.json").unlink()

@@ -239,10 +239,7 @@ ARCHIVES: dict[str, Archive] = {
     one.name: one
     for one in (
         *_ORDINARY,
-        *(
-            Archive("camelyonpatch_level_2_split_" + end, (_PCAM + end,), size, digest)
-            for end, size, digest in _PCAM_FILES
-        ),
+        *(Archive(_PATCHES + end, (_PCAM + _PATCHES + end,), size, digest) for end, size, digest in _PCAM_FILES),
         *(Archive(name, (_NORB + name,), size, digest) for name, size, digest in _NORB_FILES),
         *(Archive(name, tuple(place + name for place in _CARS), size, digest) for name, size, digest in _CAR_FILES),
         Archive("car_devkit.tgz", _KIT, md5="c3b158d763b6e2245038c8ad08e45376"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import lzma
 import os
@@ -18,7 +17,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from ship.artifacts import sha256
+from ship.artifacts import is_full, sha256
 from ship.errors import BadInput
 
 RATIO = 100  # images hardly shrink; an archive that grows more than this is a bomb
@@ -28,7 +27,6 @@ BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFE
 NOTES = ("readme", "read_me", "read me", "license", "licence", "copying", "citation", "changelog", "notice", "about")
 NOTE_SUFFIXES = {".md", ".pdf", ".html", ".htm", ".url", ".webloc", ".lnk", ".doc", ".docx", ".rtf", ".bib", ".nfo"}
 FILE_MANAGERS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.jpg", "albumart.jpg"}
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Entry(NamedTuple):
@@ -92,10 +90,9 @@ def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowan
                 raise _bomb(shown, ratio)
         _copy_links(links, folder, shown)
     except BROKEN as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):
             raise BadInput(
-                f"{shown}: expected room for its files in {folder.parent}, got {error.strerror} "
-                f"(name a larger folder in TMPDIR)"
+                f"{shown}: expected room for its files in {folder.parent}, got {error} (name a larger folder in TMPDIR)"
             ) from None
         got = f"{type(error).__name__}: {error}"
         raise BadInput(f"{shown}: expected a whole archive, got {got} (or unpack it, and name the folder)") from None

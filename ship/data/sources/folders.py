@@ -34,8 +34,7 @@ def folder(name: str, task: Task, root: Path, shown: str, check: Check = uncheck
     """
     tree = Tree(root, shown)
     if (place := _inmost(tree, root, part_of)) != root:
-        passed, tree = tree.passed, Tree(place, tree.shown_of(place))
-        tree.passed = passed
+        tree = tree.inner(place)
     inside = tree.folders(tree.root)
     named = parts_of(inside)
     if named and (

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ship.artifacts import is_full, make
 from ship.data.decoding import check as check_image
 from ship.data.digests import digest as digest_of
 from ship.data.inventory import fault_of
@@ -58,12 +59,17 @@ def published(name: str, task: Task, archives: Files, scratch: Path, pool: Execu
     check(name, source, content)
     check_number(content.classes, task, f"tasks.{name}")
     chosen = members(name, source, content.labels, task.seed)
-    scratch.mkdir(parents=True, exist_ok=True)
+    make(scratch)
     with tempfile.TemporaryFile(dir=scratch, prefix=f".{name}.") as spill:
         wanted: dict[str, set[str]] = {split: set() for split in content.labels}
         for split, key in (image for part in chosen.values() for image in part):
             wanted[split].add(key)
-        places = _spilled(name, source, content.images(wanted), pool, spill.fileno())
+        try:
+            places = _spilled(name, source, content.images(wanted), pool, spill.fileno())
+        except OSError as error:
+            if not is_full(error):
+                raise
+            raise BadInput(f"{scratch}: expected room for the images of {name}, got {error}") from None
         splits = {part: _items(name, images, content, places, spill.fileno()) for part, images in chosen.items()}
         holes = source.family == "vtab1k"  # its draws are made without regard to the classes
         yield Listing(splits, list(content.classes), holes, _about(source, digests))
@@ -133,9 +139,9 @@ def _spilled(name: str, source: Source, images: Images, pool: Executor, spill: i
     """
     lock, end = Lock(), 0
 
-    def stored(make: Callable[[], bytes], shown: str) -> Place:
+    def stored(read: Callable[[], bytes], shown: str) -> Place:
         nonlocal end
-        data = make()
+        data = read()
         if source.stored == "source bytes":
             check_image(data, shown)
         with lock:
@@ -147,8 +153,8 @@ def _spilled(name: str, source: Source, images: Images, pool: Executor, spill: i
 
     places: dict[tuple[str, str], Place] = {}
     waiting = deque[tuple[tuple[str, str], Future[Place]]]()
-    for split, key, make in images:
-        waiting.append(((split, key), pool.submit(stored, make, _titled(name, split, key))))
+    for split, key, read in images:
+        waiting.append(((split, key), pool.submit(stored, read, _titled(name, split, key))))
         if len(waiting) > AHEAD:
             image, place = waiting.popleft()
             places[image] = place.result()

@@ -62,9 +62,15 @@ class Tree:
         for entry in self._inside(folder):
             if self._is_folder(entry):
                 if (why := _why_not(entry.name)) or entry.name not in used:
-                    self._pass_all(Path(entry.path), why or "not among the classes", [])
+                    self._pass_all(Path(entry.path), why or "not among the classes")
             elif not self._passed_over(entry):
                 self._count(entry.name, "in no class's folder")
+
+    def inner(self, place: Path) -> Tree:
+        """The files below `place`, a folder in this one, with all that was passed over so far."""
+        tree = Tree(place, self.shown_of(place))
+        tree.passed, tree.lost = self.passed, self.lost
+        return tree
 
     def shown_of(self, path: Path) -> str:
         """What errors call a path at or below the root."""
@@ -86,7 +92,7 @@ class Tree:
             if self._is_folder(entry):
                 real = path.resolve()
                 if why := _why_not(entry.name):
-                    self._pass_all(path, why, above)
+                    self._pass_all(path, why)
                 elif any(one.is_relative_to(real) for one in above):
                     self._count(entry.name, "a link to a folder above")
                 else:
@@ -94,11 +100,11 @@ class Tree:
             elif not self._passed_over(entry):
                 yield path.relative_to(self.root).as_posix()
 
-    def _pass_all(self, folder: Path, why: str, above: list[Path]) -> None:
+    def _pass_all(self, folder: Path, why: str) -> None:
         """Count the files below a folder that is passed over; into links nobody goes."""
         for entry in self._inside(folder):
             if entry.is_dir(follow_symlinks=False):
-                self._pass_all(Path(entry.path), why, above)
+                self._pass_all(Path(entry.path), why)
             elif not self._is_folder(entry):
                 self._count(entry.name, why)
 

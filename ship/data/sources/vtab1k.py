@@ -5,7 +5,6 @@ from __future__ import annotations
 from ship.data.sources import annotated, arrayed, listed
 from ship.data.sources.rows import Checked, Source, Stored
 
-WHEEL = "tensorflow_datasets-4.2.0-py3-none-any.whl"
 PCAM = tuple(f"camelyonpatch_level_2_split_{part}_{end}.h5.gz" for part in ("train", "valid", "test") for end in "xy")
 NORB = tuple(
     f"smallnorb-5x{part}-{end}.mat.gz"
@@ -55,8 +54,8 @@ VTAB1K: dict[str, Source] = {
         10, {"train": 73257, "test": 26032}, ("train[:800]", "train[65931:66131]", "test"),
         "non-commercial use", "svhn_cropped:3.0.0", KEYS, "10 stands for the digit 0"),
     "sun397": Source(
-        "vtab1k", listed.sun397, ("SUN397.tar.gz", WHEEL), "tar.gz", "`/a/abbey/sun_aaalbzqrimafwbiv.jpg`", "folder",
-        OWN, 397, {"train": 76128, "validation": 10875, "test": 21750}, FIRST,
+        "vtab1k", listed.sun397, ("SUN397.tar.gz", listed.WHEEL), "tar.gz", "`/a/abbey/sun_aaalbzqrimafwbiv.jpg`",
+        "folder", OWN, 397, {"train": 76128, "validation": 10875, "test": 21750}, FIRST,
         "not stated", "sun397/tfds:4.0.0", KEYS,
         "at most 120,000 pixels, JPEG again at OpenCV's 95; train has 309 of the 397 classes; no public address works"),
     "patch_camelyon": Source(

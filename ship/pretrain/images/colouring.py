@@ -1,4 +1,4 @@
-"""Textures, backgrounds and colours of the images that `ship.data.scenes` composes. Loads no torch."""
+"""Textures, backgrounds and colours of the images that `scenes` composes. Loads no torch."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 After FractalDB (Kataoka et al., ACCV 2020), RCDB (Kataoka et al., CVPR 2022) and VisualAtom (Takashima et al., CVPR
 2023): radial contours, strokes, iterated function systems, sums of waves. A category is the parameters of its formula
-and nothing else; `ship.data.scenes` varies size, place, rotation, colour, width, blur, background and number.
+and nothing else; `scenes` varies size, place, rotation, colour, width, blur, background and number.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images of the shapes and textures of `ship.data.formula`, labelled with what made them. Loads no torch.
+"""Images of the shapes and textures of `formula`, labelled with what made them. Loads no torch.
 
 Objects of one category lie on a turned and shifted lattice, one a cell (a single one in most images); a shape may lie
 on top of an outline; or a texture fills the image. An image is a pure function of (formulas, seed, index).

@@ -1,4 +1,5 @@
 import re
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from project import ROOT
@@ -44,6 +45,13 @@ def test_what_is_downloaded_can_be_verified():
     for archive in ARCHIVES.values():
         assert archive.sha256 or archive.md5 if archive.urls else archive.how, archive.name
         assert re.fullmatch(r"[0-9a-f]{64}", archive.sha256 or "0" * 64), archive.name
+
+
+def test_every_address_ends_with_the_archives_name():
+    """Of all data sets, publishers keep the names of their files; a cut one is another file, or none."""
+    for archive in ARCHIVES.values():
+        for url in archive.urls:
+            assert unquote(urlsplit(url).path).rpartition("/")[2] == archive.name
 
 
 def test_there_are_nineteen_tasks_and_five():

@@ -203,6 +203,18 @@ def test_broken_links_are_named(classes):
     assert sum(listing.about["passed_over"].values()) == 2
 
 
+def test_broken_links_beside_an_only_folder_are_named(classes, tmp_path):
+    """Which is where a folder as it was packed has them."""
+    outer = tmp_path / "outer"
+    outer.mkdir()
+    classes.rename(outer / "inner")
+    (outer / "a.png").symlink_to("nowhere")
+    with pytest.raises(BadInput, match=r"pets/a.png: .*a link to nothing: nowhere"):
+        folder("mine", OWN, outer, "pets")
+    listing = folder("mine", OWN.model_copy(update={"broken": "skip"}), outer, "pets")
+    assert sum(listing.about["passed_over"].values()) == 1
+
+
 def test_what_is_passed_over_is_counted_by_suffix_and_reason(classes, put):
     """Nothing goes by in silence."""
     put(classes, "cat/a.unknown", "loose.png", "cat/no_suffix")

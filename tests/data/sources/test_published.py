@@ -13,7 +13,7 @@ from PIL import Image
 
 from ship.data.decoding import rgb
 from ship.data.prepare import prepare
-from ship.data.sources import draw, processing
+from ship.data.sources import draw, processing, published
 from ship.data.sources.catalogue import ARCHIVES, SOURCES
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -251,3 +251,12 @@ def rewritten(path, change):
             members = {info.name: tape.extractfile(info).read() for info in tape}
     changed = {name: data for name, old in members.items() if (data := change(name, old)) is not None}
     (packed if path.suffix == ".zip" else tar)(path, changed)
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path, archives, monkeypatch):
+    """Images wait beside the task that they become."""
+    install(monkeypatch, "cifar", archives)
+    monkeypatch.setattr(published.os, "pwrite", lambda *_: 0)
+    with pytest.raises(BadInput, match=r"expected room for the images of cifar, got .*No space left"):
+        prepared(tmp_path, "cifar")
+    assert not (tmp_path / "data/cifar").exists()
