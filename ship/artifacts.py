@@ -29,9 +29,11 @@ MISTAKES = 12  # the most confident of a run, in its looks.json
 def replacing(path: str | Path) -> Iterator[Path]:
     """A name beside `path` to write to; it becomes `path` when the block ends well, and goes when it does not.
 
-    Raises BadInput where the disk is full, or nobody may write there.
+    Raises BadInput where the disk is full, nobody may write there, or a folder has the name.
     """
     path = Path(path)
+    if path.is_dir():
+        raise BadInput(f"{path}: expected a file, got a folder")
     make(path.parent)
     draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:

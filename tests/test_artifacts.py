@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from ship.artifacts import read_json, read_tensors, replacing, sha256, write_json, write_tensors
+from ship.artifacts import drafted, read_json, read_tensors, replacing, sha256, write_json, write_tensors
 from ship.errors import BadInput
 
 
@@ -84,3 +84,22 @@ def test_files_may_be_read_by_whom_the_umask_lets(tmp_path, umask):
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}
+
+
+def test_a_folder_is_no_file(tmp_path):
+    """It is said before anything is computed for it."""
+    with pytest.raises(BadInput, match="expected a file, got a folder"), replacing(tmp_path):
+        raise AssertionError
+
+
+def test_a_drafted_folder_appears_whole(tmp_path):
+    """Or not at all; and never in place of another."""
+    with pytest.raises(RuntimeError), drafted(tmp_path / "new") as draft:
+        raise RuntimeError
+    assert not any(tmp_path.iterdir())
+    with drafted(tmp_path / "new") as draft:
+        (draft / "a").write_text("a")
+        assert not (tmp_path / "new").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "a"]
+    with pytest.raises(BadInput, match="expected a folder to be made, found one"), drafted(tmp_path / "new"):
+        raise AssertionError

@@ -84,12 +84,14 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     with unchanged("train", read.methods[method].method) as code:
         with phases("imports"):
+            from ship.training.resume import alone
             from ship.training.train import train_run
 
-        with progress(1, run) as show:
+        place = Run(name, task, method, int(seed))
+        with alone(place.folder), progress(1, run) as show:
 
             def tell(epochs: int, record: Epoch) -> None:
                 show((record.epoch + 1) / epochs, epoch_line(record, epochs))
 
-            train_run(read, Run(name, task, method, int(seed)), tell, code, phases)
+            train_run(read, place, tell, code, phases)
         print(f"{run}: {phases}")

@@ -203,7 +203,8 @@ class _Loader(yaml.SafeLoader):
 def read_params(path: str | Path = "params.yaml") -> Params:
     """The experiment that the file describes. Raises BadInput with file and key."""
     if not Path(path).is_file():
-        raise BadInput(f"{path}: expected a file with the experiment, found none (ship init quickstart)")
+        way_out = "ship init quickstart" if Path("presets").is_dir() else "change to the root of a clone"
+        raise BadInput(f"{path}: expected a file with the experiment, found none ({way_out})")
     return parse_params(read_yaml(Path(path)), str(path))
 
 

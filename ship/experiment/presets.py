@@ -24,7 +24,7 @@ FOLDER = Path("presets")
 def names() -> list[str]:
     """The experiments there are; a pre-training is none, and has a command of its own."""
     if not FOLDER.is_dir():
-        raise BadInput(f"{FOLDER}: expected a folder with experiments, as in the root of a clone, found none")
+        raise BadInput(f"{FOLDER}: expected a folder with experiments, found none (change to the root of a clone)")
     return sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.startswith("pretrain_"))
 
 
@@ -53,7 +53,7 @@ def fill(preset: str, settings: Sequence[str]) -> str:
 
 def unreached(params: Params, settings: Sequence[str]) -> list[str]:
     """A line for each of the KEY=VALUE `settings` of the recipe or the data without effect on the grid, and why."""
-    given, found = [setting.partition("=")[0] for setting in settings], []
+    given, found = list(dict.fromkeys(setting.partition("=")[0] for setting in settings)), []
     if "data_root" in given and not any(params.tasks[name].path for name in params.grid.tasks):
         found.append(
             "data_root does not reach any task (none has a `path`; archives=FOLDER is where original archives lie, "
@@ -75,6 +75,8 @@ def unreached(params: Params, settings: Sequence[str]) -> list[str]:
 
 def put_aside(path: Path, text: str) -> Path | None:
     """Rename the file at `path` to a name that is free, unless it holds `text`; the name, or None without a file."""
+    if path.is_dir():
+        raise BadInput(f"{path}: expected a file for the experiment, got a folder")
     if not path.exists() or path.read_bytes() == text.encode():
         return None
     names = (path.with_name(f"{path.name}.before{number}") for number in itertools.count(1))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ship.artifacts import expanded
+from ship.compute import Compute as Chosen
 from ship.compute import set_up
 from ship.data.decoding import Reading
 from ship.data.images import decode, normaliser
@@ -38,11 +39,15 @@ Tell = Callable[[str], None]
 
 
 def named(paths: Iterable[str], stdin: Iterable[bytes]) -> Iterator[str]:
-    """The paths, with the lines of `stdin` in place of `-`; empty lines are none."""
+    """The paths, with the lines of `stdin` in place of `-`; empty lines are none. Raises BadInput where all are."""
     for path in paths:
         if path == "-":
             lines = (os.fsdecode(line).rstrip("\r\n") for line in stdin)
-            yield from (line for line in lines if line.strip())
+            told = (line for line in lines if line.strip())
+            if (first := next(told, None)) is None:
+                raise BadInput("-: expected names of images on standard input, one a line, found none")
+            yield first
+            yield from told
         else:
             yield path
 
@@ -80,13 +85,19 @@ def _images(path: Path, refuse: Tell, tell: Tell) -> Iterator[Path]:
 def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tell) -> Iterator[Answer]:
     """What `model` says of each image file, in the order given; `refuse` hears what is wrong with those that are none.
 
-    Raises BadInput where the model does not say how images are prepared for it.
+    Raises BadInput, before the first answer is asked for, where the device is not there, or the model does not say how
+    images are prepared for it.
     """
     if model.preprocessing is None:
         raise BadInput(f"{model.name}: expected a model of a run or an export, which knows how images are prepared")
-    compute, made = set_up(settings), model.preprocessing
+    return _answers(model, model.preprocessing, iter(paths), set_up(settings), refuse)
+
+
+def _answers(
+    model: Model, made: Preprocessing, waiting: Iterator[Path], compute: Chosen, refuse: Tell
+) -> Iterator[Answer]:
     forward = readied(model.to(compute.device).method, compute.autocast)
-    normalise, waiting = normaliser(made.mean, made.std, compute.device), iter(paths)
+    normalise = normaliser(made.mean, made.std, compute.device)
     with ThreadPoolExecutor(compute.threads) as pool:
         while batch := list(islice(waiting, batch_size(compute.device))):
             good: list[tuple[Path, np.ndarray]] = []

@@ -105,6 +105,12 @@ def test_what_is_refused(preset, setting, message):
         presets.fill(preset, [setting])
 
 
+def test_a_folder_is_not_put_aside(tmp_path):
+    """The file has another place."""
+    with pytest.raises(BadInput, match="expected a file for the experiment, got a folder"):
+        presets.put_aside(tmp_path, "text")
+
+
 def test_the_overview_has_a_line_a_preset():
     """Name and first comment."""
     assert presets.overview().split(maxsplit=1) == ["small", "A first line."]

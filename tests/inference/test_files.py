@@ -148,3 +148,17 @@ def test_what_is_refused(model, tmp_path):
     model.preprocessing = None
     with pytest.raises(BadInput, match="expected a model of a run or an export"):
         list(classify(model, [], COMPUTE, pytest.fail))
+
+
+def test_an_empty_list_is_refused():
+    """A search that found nothing is no success."""
+    assert list(named(["a", "-"], [b"\n", b"b\n"])) == ["a", "b"]
+    with pytest.raises(BadInput, match="-: expected names of images on standard input, one a line, found none"):
+        list(named(["-"], [b"\n"]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_refused_before_the_first_answer(model):
+    """No table has been begun then."""
+    with pytest.raises(BadInput, match="expected a CUDA device"):
+        classify(model, iter(()), Compute(device="cuda", threads=1), print)

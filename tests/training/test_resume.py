@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from ship.artifacts import read_tensors, write_tensors
+from ship.errors import BadInput
 from ship.experiment.rows import Train
 from ship.training.loop import Epoch, make_optimiser
-from ship.training.resume import Keeper, Progress
+from ship.training.resume import Keeper, Progress, alone
 
 
 def test_saving_takes_a_twentieth_of_the_time(tmp_path):
@@ -36,3 +37,14 @@ def test_a_file_that_cannot_be_used_stops_nobody(tmp_path, caplog, about):
     with caplog.at_level(logging.INFO):
         assert Keeper(path, model, make_optimiser(model, Train()), "mark").resume() == Progress([], [])
     assert "starting anew" in caplog.text
+
+
+def test_a_run_is_one_process_s_own(tmp_path):
+    """A second one is refused, and nothing stays behind."""
+    run = tmp_path / "run"
+    message = r"run: expected no other process on it, got one \(let it finish, or end it"
+    with alone(run), pytest.raises(BadInput, match=message), alone(run):
+        raise AssertionError
+    with pytest.raises(RuntimeError), alone(run):
+        raise RuntimeError
+    assert not any(run.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +24,8 @@ from ship.data.sources.splits import (
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
+
+_log = logging.getLogger(__name__)
 
 ALIKE = 0.5  # of their sub-folders' names, that all folders of a level have in common where they are no classes
 
@@ -70,11 +73,11 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
             f"{shown}: expected one sub-folder per class, or train, test and, where there is one, val, got {got} "
             "(rename or move those that do not belong there)"
         )
-    for part in sorted(by_part):
-        if part in task.model_fields_set and not isinstance(getattr(task, part), float):
-            raise BadInput(
-                f"tasks.{name}.{part}: expected no size, since {shown}/{by_part[part]} is used whole, got one"
-            )
+    for part in sorted({*by_part} & task.model_fields_set):
+        size, why = getattr(task, part), f"since {shown}/{by_part[part]} is used whole"
+        if not isinstance(size, float):
+            raise BadInput(f"tasks.{name}.{part}: expected no size, {why}, got {size}")
+        _log.info("tasks.%s.%s: the share %g says nothing here, %s", name, part, size, why)
     if "test" not in by_part and task.test is None:
         raise BadInput(
             f"{shown}: expected one sub-folder per class, or train, test and, where there is one, val, got no test in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from ship.data.sources.strata import grouped, stratified
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
+
+_log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
 ALIASES = {
@@ -105,6 +108,9 @@ def split(name: str, task: Task, items: Sequence[Item], classes: Sequence[str]) 
     Images of one group, and copies, stay together, and then sizes may differ by what that takes.
     """
     sizes = _sizes(name, task, len(items))
+    if left := len(items) - sum(sizes):
+        asked = ", ".join(f"{part} {size}" for part, size in zip(SPLITS, sizes, strict=True))
+        _log.info("tasks.%s: %d of %d images are in no split (%s)", name, left, len(items), asked)
     floors = _floors(task, items, sizes, len(classes))
     return chosen(name, task, items, classes, sizes, floors, SPLITS)
 
@@ -197,5 +203,10 @@ def check_train(name: str, labels: NDArray[np.int64], train: NDArray[np.int64], 
             f"got {have[label]} of the class {classes[label]!r}, of which none falls into train" for label in lacking
         ]
         said[0] = f"tasks.{name}: expected enough images of every class, {said[0]}"
-        enough = int((have > 0).sum())
-        raise together(said, f"{enough} or more in train would do, one for each class, or add images")
+        enough, parts = int((have > 0).sum()), len(SPLITS)
+        fewer = (
+            f"lower val and test so that {enough} or more are left for train, or "
+            if len(labels) >= enough + parts - 1
+            else ""
+        )
+        raise together(said, f"{fewer}add images")

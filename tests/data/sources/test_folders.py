@@ -96,7 +96,11 @@ def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
         (["test/a.png"], {}, "pets/test: expected images in a sub-folder for each class, got none"),
         (["test/cat/a.png", "train/cat/3.png", "train/dog/4.png"], {"val": 3}, "of which none falls into train"),
         (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another"),
-        (["test/cat/a.png"], {"train": 800}, "tasks.mine.train: expected no size, since pets/train is used whole"),
+        (
+            ["test/cat/a.png"],
+            {"train": 800},
+            "tasks.mine.train: expected no size, since pets/train is used whole, got 800",
+        ),
         (["test/cat/a.png"], {"val": 2}, "tasks.mine.val: expected fewer than the 2 of pets/train, got 2"),
     ],
 )

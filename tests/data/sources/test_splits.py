@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import pytest
 
@@ -56,9 +58,23 @@ def test_a_rare_class_gets_a_training_image():
 
 
 def test_all_classes_without_training_images_are_named():
-    """With the size that would do."""
-    with pytest.raises(BadInput, match=r"got 5 of the class .*; got 5 of the class .*\(.*8 or more in train would do"):
+    """With the size that would do, where there are enough images for it."""
+    with pytest.raises(
+        BadInput, match=r"got 5 of the class .*; got 5 of the class .*8 or more are left for train, or add"
+    ):
         sizes([5] * 8, train=3, val=2)
+    with pytest.raises(BadInput, match=r"got 1 of the class .* \(3 in all\) \(add images\)|\(add images\)"):
+        sizes([1] * 3, train=0.4, val=0.3, test=0.3)
+
+
+def test_images_in_no_split_are_told(caplog):
+    """Shares that make up the whole leave none."""
+    with caplog.at_level(logging.INFO):
+        sizes([10, 10], train=10, val=3, test=4)
+        sizes([10, 10], train=0.7, val=0.1, test=0.2)
+    assert [record.getMessage() for record in caplog.records] == [
+        "tasks.mine: 3 of 20 images are in no split (train 10, val 3, test 4)"
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
