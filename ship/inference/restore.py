@@ -36,7 +36,8 @@ def find(name: str | Path) -> Path:
     if not found:
         runs = ["/".join(path.parts[1:-1]) for path in sorted(Path("runs").glob(f"*/*/*/*/{TUNED}"))]
         near = get_close_matches(str(name), runs, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        elsewhere = "" if Path("runs").is_dir() else " (change to the root of the clone that has it)"
+        hint = f" (did you mean {near[0]!r}?)" if near else elsewhere
         raise BadInput(
             f"{name}: expected a run (its place under runs/), an exported folder or a saved file, found none{hint}"
         )
@@ -44,9 +45,10 @@ def find(name: str | Path) -> Path:
 
 
 def way_out(place: Path) -> str:
-    """What to do where there is no finished run at `place`: name one below, or train."""
+    """What to do where there is no finished run at `place`: name one below, or train it, or name another folder."""
     below = sorted(str(file.parent) for file in place.glob(f"*/{TUNED}"))
-    return f"name one of {', '.join(below[:20])}" if below else "ship train"
+    other = "ship status" if "runs" in place.parts else "name a run, an export or a saved file"
+    return f"name one of {', '.join(below[:20])}" if below else other
 
 
 def load(path: str | Path, vit: nn.Module | None = None) -> Model:

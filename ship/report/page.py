@@ -67,6 +67,7 @@ def write_page(
         "runs": len(expected_runs(params)),
         "environment": _environment(root, shown),
         "images": {task: _images(root, task) for task in tasks},
+        "unused": {task: found for task in tasks if (found := _unused(root, task))},
         "published": published(tasks),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},
@@ -168,3 +169,11 @@ def _images(root: Path, task: str) -> dict[str, int]:
     """Number of images of each split, where the task is prepared."""
     path = root / data_folder(task) / "task.json"
     return {split: part["images"] for split, part in read_json(path)["splits"].items()} if path.exists() else {}
+
+
+def _unused(root: Path, task: str) -> dict[str, int]:
+    """How many files of a task's folder no split has, by suffix and reason."""
+    path = root / data_folder(task) / "task.json"
+    told = read_json(path) if path.exists() else {}
+    broken = {"images that cannot be read": told["broken"]} if "broken" in told else {}
+    return {**broken, **told.get("passed_over", {})}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ship.artifacts import Run, read_json, write_json
+from ship.artifacts import Run, data_folder, read_json, write_json
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
@@ -182,6 +182,17 @@ def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
     aggregate(fresh.params, fresh.root)
     write_page(fresh.params, fresh.root, tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == page
+
+
+def test_files_that_are_not_used_are_told(fresh, tmp_path):
+    """By suffix and reason, as `prepare` counts them; of a task that uses all, nothing."""
+    path = fresh.root / data_folder("digits") / "task.json"
+    write_json(path, {"splits": {}, "broken": 2, "passed_over": {".txt: no image": 3}})
+    aggregate(fresh.params, fresh.root)
+    write_page(fresh.params, fresh.root, tmp_path / "index.html")
+    said = "Of digits, these files are not used: 2 images that cannot be read, 3 .txt: no image. "
+    assert (tmp_path / "index.html").read_text().count("files are not used") == 1
+    assert said in (tmp_path / "index.html").read_text()
 
 
 def test_missing_runs_are_shown_with_their_reason(fresh, tmp_path):
