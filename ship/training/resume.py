@@ -23,6 +23,7 @@ from ship.training.loop import Epoch
 
 RESUME = "resume.safetensors"  # there from the first finished epoch until the fit is
 LOCK = ".run.lock"
+PATIENCE = 120  # seconds; a file server keeps the lock of a node that is gone for one or two minutes
 SAVING_SHARE = 0.05  # of the time, at most, that goes into saving
 
 _log = logging.getLogger(__name__)
@@ -111,28 +112,37 @@ class Keeper:
 def alone(folder: Path) -> Iterator[None]:
     """Hold the lock of the run in `folder`; it goes with the process, however that ends.
 
-    Raises BadInput where another process holds it: each would go on from what the other saves.
+    Raises BadInput where another holds it for as long as `PATIENCE`: each would go on from what the other saves.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows has other locks
-        yield
-        return
     make(folder)
     path = folder / LOCK
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        raise BadInput(f"{folder}: expected no other process on it, got one (let it finish, or end it)") from None
-    except OSError as error:
-        _log.info("%s: let one process alone train it, since this file system has no locks: %s", folder, error)
-    try:
-        yield
+        _lock(file, folder)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
     finally:
-        path.unlink(missing_ok=True)
         os.close(file)
+
+
+def _lock(file: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has other locks
+        return None
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                way_out = "let it finish, or end it"
+                raise BadInput(f"{folder}: expected no other process on it, got one ({way_out})") from None
+            time.sleep(1)
+        except OSError as error:
+            return _log.info("%s: let one process alone train it: this file system has no locks: %s", folder, error)
 
 
 def clear(folder: Path, *files: str) -> None:
