@@ -170,6 +170,8 @@ def summary(listing: Listing) -> list[str]:
             f"  {title}: {sum(numbers)} ({', '.join(map(str, numbers))})"
             for title, numbers in zip(listing.classes, table.T.tolist(), strict=True)
         ]
+    if unseen := [title for title, count in zip(listing.classes, counts["test"], strict=True) if not count]:
+        said.append(f"warning: test has no image of {', '.join(unseen[:20])} ({len(unseen)} of {len(listing.classes)})")
     return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
 
 

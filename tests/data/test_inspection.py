@@ -13,7 +13,7 @@ from PIL import Image
 from ship.data.images import read_pixels
 from ship.data.prepare import prepare, summary
 from ship.data.reading import read_labels
-from ship.data.sources.splits import Item, Listing
+from ship.data.sources.splits import SPLITS, Item, Listing
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
@@ -111,8 +111,9 @@ def test_what_was_used_is_said(tmp_path, pets):
 def test_many_classes_are_one_line():
     """From 21 on: those with the fewest and the most images."""
     items = [Item(f"{n}.png", n % 29, str(n), b"") for n in range(60)]
-    said = summary(Listing({"train": items, "val": items[:1], "test": []}, [f"kind {n}" for n in range(30)]))
-    assert said == ["61 images of 30 classes (train, val, test)", "  of a class: 0 (kind 29) to 4 (kind 0)"]
+    said = summary(Listing({"train": items, "val": items[:1], "test": items}, [f"kind {n}" for n in range(30)]))
+    assert said[:2] == ["121 images of 30 classes (train, val, test)", "  of a class: 0 (kind 29) to 7 (kind 0)"]
+    assert said[2:] == ["warning: test has no image of kind 29 (1 of 30)"]
 
 
 def turned(file):
@@ -193,3 +194,11 @@ def test_every_suffix_that_is_read_is_used(tmp_path, pets, kind):
     (pets / f"cat/extra{'.' if kind else ''}{kind}").write_bytes(data)
     said, _ = prepared(tmp_path)
     assert said[0].startswith("41 images")
+
+
+def test_classes_that_are_not_tested_are_told():
+    """Their accuracy is unknown, and a mean over classes leaves them out."""
+    items = [Item(str(label), label, "", b"") for label in range(3)]
+    said = summary(Listing({"train": items, "val": [], "test": items[1:2]}, ["cat", "dog", "emu"]))
+    assert said[-1] == "warning: test has no image of cat, emu (2 of 3)"
+    assert not any("warning" in line for line in summary(Listing(dict.fromkeys(SPLITS, items), ["cat", "dog", "emu"])))
