@@ -337,7 +337,7 @@ def kitti(folder):
     count = 60
     order = np.random.default_rng(0).permutation(count) + 1
     mapping = [f"2011_09_26 {drives[row % 20]} {row:010}" for row in range(count)]
-    kit = {"mapping/train_rand.txt": ",".join(map(str, order)), "mapping/train_mapping.txt": "\n".join(mapping) + "\n"}
+    kit = {"mapping/train_mapping.txt": "\n".join(mapping) + "\n", "mapping/train_rand.txt": ",".join(map(str, order))}
     packed(folder / "devkit_object.zip", {name: text.encode() for name, text in kit.items()})
     choice = np.random.RandomState(123)
     test = set(choice.choice(drives, 2, replace=False))

@@ -78,9 +78,6 @@ def test_copies_stay_on_one_side(tmp_path, pets, train):
     assert "copies: 5 images have the bytes of another one" in said
 
 
-SPLITS = ("train", "val", "test")
-
-
 def test_copies_in_two_classes_are_a_conflict(tmp_path, pets):
     """All pairs are named at once."""
     for name in ("00", "02"):

@@ -75,7 +75,7 @@ def matlab(place: Path | IO[bytes], name: str, shown: str = "") -> Array:
     shown = shown or str(getattr(place, "name", "list"))
     try:
         found = loadmat(place, variable_names=[name], squeeze_me=True)
-    except (MatReadError, NotImplementedError, TypeError, KeyError, *BROKEN) as error:
+    except (MatReadError, NotImplementedError, TypeError, LookupError, *BROKEN) as error:
         raise broken(shown, error) from None
     if name not in found:
         raise BadInput(f"{shown}: expected the variable {name!r}, found none (is it another version?)")

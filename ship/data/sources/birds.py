@@ -29,6 +29,8 @@ def _birds(files: Files, top: str) -> Content:
     paths, numbers, trained, titles = (_table(found[name], f"{place.name}: {name}") for name in names)
     if odd := sorted((paths.keys() ^ numbers.keys()) | (paths.keys() ^ trained.keys())):
         raise BadInput(f"{place.name}: expected the image {odd[0]} in each of its lists, found it in some")
+    if odd := sorted(number for number in set(numbers.values()) if not number.isdecimal()):
+        raise BadInput(f"{place.name}: expected numbers of classes in {names[1]}, got {odd[0]!r}")
     used = sorted(set(numbers.values()), key=int)
     if lacking := [number for number in used if number not in titles]:
         raise BadInput(f"{place.name}: expected the name of class {lacking[0]} in classes.txt, found none")

@@ -16,7 +16,7 @@ from ship.errors import BadInput
 WHEEL = "tensorflow_datasets-4.2.0-py3-none-any.whl"
 SUN = {"train": "tr", "validation": "va", "test": "te"}
 SUN_FILES = "tensorflow_datasets/image_classification/sun397_{}.txt"
-CALTECH = "101_ObjectCategories/"
+CALTECH = "101_ObjectCategories"
 
 
 def caltech101(files: Files) -> Content:
@@ -35,7 +35,7 @@ def caltech101(files: Files) -> Content:
     for member in inside():
         top, _, rest = member.name.partition("/")
         folder, _, file = rest.partition("/")
-        if top == CALTECH[:-1] and file and "/" not in file:
+        if top == CALTECH and file and "/" not in file:
             folders[folder].append(file)
             kept[rest] = read(member, place.name)  # nearly all are wanted, and make 130 MB
     classes = names_of("caltech101")
@@ -129,6 +129,9 @@ def retinopathy(files: Files) -> Content:
     solution = _csv(solved.read_bytes(), solved.name, ("image", "level", "Usage"))
     for split, usage in {"validation": "Public", "test": "Private"}.items():
         rows[split] = [row for row in solution if row["Usage"] == usage]
+    if odd := [row for table in rows.values() for row in table if not row["level"].isdecimal()]:
+        got = f"{odd[0]['level']!r} of {odd[0]['image']}"
+        raise BadInput(f"{trained.name}, {solved.name}: expected numbers as levels, got {got}")
     labels = {
         split: labelled(((row["image"], int(row["level"])) for row in table), f"list of {split}")
         for split, table in rows.items()

@@ -80,7 +80,7 @@ def read(member: Member, shown: str) -> bytes:
 
 
 def pick(place: Path | Sequence[Path], names: Sequence[str], shown: str) -> dict[str, bytes]:
-    """The content of some members, by their names. Raises BadInput for those that are not there."""
+    """The content of some members, by their names and in their order. Raises BadInput for those that are not there."""
     found: dict[str, bytes] = {}
     for member in members(place, shown):
         if member.name in names:
@@ -89,7 +89,7 @@ def pick(place: Path | Sequence[Path], names: Sequence[str], shown: str) -> dict
                 break
     if lacking := [name for name in names if name not in found]:
         raise BadInput(f"{shown}: expected {_few(lacking)} in it, found none (is it another version?)")
-    return found
+    return {name: found[name] for name in names}
 
 
 def pictures(

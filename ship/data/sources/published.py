@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -153,12 +153,15 @@ def _spilled(name: str, source: Source, images: Images, pool: Executor, spill: i
 
     places: dict[tuple[str, str], Place] = {}
     waiting = deque[tuple[tuple[str, str], Future[Place]]]()
-    for split, key, read in images:
-        waiting.append(((split, key), pool.submit(stored, read, _titled(name, split, key))))
-        if len(waiting) > AHEAD:
-            image, place = waiting.popleft()
-            places[image] = place.result()
-    return {**places, **{image: place.result() for image, place in waiting}}
+    try:
+        for split, key, read in images:
+            waiting.append(((split, key), pool.submit(stored, read, _titled(name, split, key))))
+            if len(waiting) > AHEAD:
+                image, place = waiting.popleft()
+                places[image] = place.result()
+        return {**places, **{image: place.result() for image, place in waiting}}
+    finally:  # after a fault, too, nobody writes to a file that is closed
+        wait([place for _, place in waiting if not place.cancel()])
 
 
 def _items(

@@ -1,9 +1,13 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 import zipfile
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -172,6 +176,12 @@ def test_lists_of_another_version_are_refused(tmp_path, archives, monkeypatch):
     solution = archives / "retinopathy_solution.csv"
     solution.write_text(solution.read_text().replace(",4,", ",5,"))
     refused(tmp_path, "diabetic_retinopathy", r"expected labels from 0 to 4, got 5 of \d+_(left|right) in validation")
+    solution.write_text(solution.read_text().replace(",5,", ",mild,"))
+    refused(tmp_path, "diabetic_retinopathy", r"expected numbers as levels, got 'mild' of \d+_(left|right)")
+    install(monkeypatch, "nabirds", archives, verify=False)
+    numbers = "image_class_labels.txt"
+    rewritten(archives / "nabirds.tar.gz", lambda name, data: data + b"b" if name.endswith(numbers) else data)
+    refused(tmp_path, "nabirds", rf"nabirds.tar.gz: expected numbers of classes in nabirds/{numbers}, got '\d+b'")
 
 
 def test_an_undecodable_image_matters_only_where_it_is_used(tmp_path, archives, monkeypatch):
@@ -251,6 +261,30 @@ def rewritten(path, change):
             members = {info.name: tape.extractfile(info).read() for info in tape}
     changed = {name: data for name, old in members.items() if (data := change(name, old)) is not None}
     (packed if path.suffix == ".zip" else tar)(path, changed)
+
+
+def test_after_a_fault_nobody_writes_any_more(tmp_path, archives, monkeypatch):
+    """The number of the file may be another's by then."""
+    install(monkeypatch, "cifar", archives)
+    late, write = [], published.os.pwrite
+
+    def slow(file, *what):
+        sleep(0.05)
+        late.append(not os.path.exists(f"/proc/self/fd/{file}"))  # noqa: PTH110
+        return write(file, *what)
+
+    def images(source, wanted):
+        yield from islice(source(wanted), 6)
+        raise BadInput("a broken archive")
+
+    read = SOURCES["cifar"].read
+    broken = lambda files: (found := read(files))._replace(images=partial(images, found.images))  # noqa: E731
+    monkeypatch.setitem(SOURCES, "cifar", SOURCES["cifar"]._replace(read=broken))
+    monkeypatch.setattr(published.os, "pwrite", slow)
+    with pytest.raises(BadInput, match="a broken archive"):
+        prepared(tmp_path, "cifar")
+    assert late
+    assert True not in late
 
 
 def test_a_full_disk_is_told_in_one_line(tmp_path, archives, monkeypatch):
