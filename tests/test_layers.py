@@ -16,10 +16,11 @@ ROWS = [  # from the top; a module imports from its own room and from the rows b
     ["models"],
     ["data", "compute"],
     ["experiment"],
+    ["locks"],
     ["artifacts"],
     ["errors"],
 ]
-LOOSE = {"__init__.py", "artifacts.py", "compute.py", "errors.py"}
+LOOSE = {"__init__.py", "artifacts.py", "compute.py", "errors.py", "locks.py"}
 HEAVY = {"torch", "timm", "torchvision", "sklearn", "safetensors"}
 LIGHT = [
     "cli",

@@ -9,6 +9,7 @@ from ship.cli.app import PARAMS, BackboneName, BackboneTask, Row, RunName, Setti
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import read_params
+from ship.locks import alone
 from ship.training.progress import Phases, epoch_line, progress
 
 if TYPE_CHECKING:
@@ -84,7 +85,6 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     with unchanged("train", read.methods[method].method) as code:
         with phases("imports"):
-            from ship.training.resume import alone
             from ship.training.train import train_run
 
         place = Run(name, task, method, int(seed))

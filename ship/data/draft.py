@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import logging
 import os
 import shutil
 from pathlib import Path
@@ -13,11 +11,9 @@ from types import TracebackType
 
 from ship.artifacts import is_full
 from ship.errors import BadInput
-
-_log = logging.getLogger(__name__)
+from ship.locks import held, is_at
 
 BLOCK = 2**20  # bytes
-UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def amount(size: float | None) -> str:
@@ -58,7 +54,7 @@ class Draft:
     def __enter__(self) -> Draft:
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            self._open()
+            self._file = held(self.path, self.target)
             self.take_up()
         except OSError as error:
             raise BadInput(
@@ -70,7 +66,7 @@ class Draft:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.size and self._is_ours():
+        if not self.size and is_at(self.path, self._file):
             self._forget()
             self.path.unlink(missing_ok=True)
         os.close(self._file)
@@ -139,7 +135,7 @@ class Draft:
     def begin_anew(self) -> None:
         """Another draft, after one has become a file."""
         os.close(self._file)
-        self._open()
+        self._file = held(self.path, self.target)
         self.take_up()
 
     def _unwritten(self, error: OSError, url: str) -> BadInput:
@@ -149,36 +145,5 @@ class Draft:
             f"(mend it and run this again: it goes on from {amount(self.size)})"
         )
 
-    def _open(self) -> None:
-        """Open and lock the partial file, once no other process has it."""
-        while True:
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            _lock(self._file, self.target)
-            if self._is_ours():
-                break
-            os.close(self._file)
-
-    def _is_ours(self) -> bool:
-        """Whether the open file still has the name: another process may have finished it."""
-        try:
-            return os.path.samestat(os.fstat(self._file), self.path.stat())
-        except FileNotFoundError:
-            return False
-
     def _forget(self) -> None:
         self._origin.unlink(missing_ok=True)
-
-
-def _lock(file: int, target: Path) -> None:
-    """Wait until no other process writes the file; the lock goes with the process, however it ends."""
-    import fcntl  # not on Windows
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        _log.info("%s: another process downloads it; waiting", target)
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in UNLOCKABLE:
-            raise
-        _log.info("%s: this file system has no locks: let one process alone download it", target)

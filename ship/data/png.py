@@ -1,4 +1,4 @@
-"""What PIL does not do for PNG files: pass over notes, give all 16 bits of a colour, check fast. Loads no torch."""
+"""PNG files: made of pixels, and what PIL leaves: pass over notes, give all 16 bits, check fast. Loads no torch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ PLAIN = {*ENDS, b"IDAT", b"bKGD", b"cHRM", b"gAMA", b"pHYs", b"sBIT", b"sRGB", b
 # by depth, colour, compression, filter and interlacing, as the header has them
 CHANNELS = {b"\x08\x00\0\0\0": 1, b"\x08\x02\0\0\0": 3, b"\x08\x06\0\0\0": 4}
 LARGEST = 10**8  # pixels
+
+
+def encoded(pixels: NDArray[np.uint8]) -> bytes:
+    """The pixels (H, W) or (H, W, 3) as a PNG file: nothing is lost."""
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG", compress_level=6)
+    return file.getvalue()
 
 
 def without_notes(data: bytes) -> bytes:

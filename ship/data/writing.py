@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ship.data.columns import numbers, pieces, words
 from ship.data.sources.splits import Item
 
 SCHEMA = pa.schema([("key", pa.string()), ("image", pa.binary()), ("label", pa.int64())])
@@ -59,20 +60,6 @@ class Pieces(io.FileIO):
 
 
 def _table(rows: Sequence[Item], images: Sequence[bytes], schema: pa.Schema) -> pa.Table:
-    """Images as rows. (pa.table would load pandas, to look whether a list of bytes is one of its series.)"""
-    labels = np.array([row.label for row in rows], dtype=np.int64)
-    columns = [
-        _column([row.key.encode() for row in rows], pa.string()),
-        _column(images, pa.binary()),
-        pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(labels)]),
-    ]
-    return pa.Table.from_arrays(columns, schema=schema)
-
-
-def _column(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
-    """Values of any length, one behind the other. (numpy asks for huge pages, which cost the kernel less.)"""
-    ends = np.cumsum([0, *map(len, values)])
-    if ends[-1] >= 2**31:  # too long for one array
-        return pa.array(values, kind)
-    data = np.concatenate([np.frombuffer(value, np.uint8) for value in values])
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(data)])
+    """Images as rows."""
+    keys, labels = words([row.key for row in rows]), numbers(np.array([row.label for row in rows], dtype=np.int64))
+    return pa.Table.from_arrays([keys, pieces(images, pa.binary()), labels], schema=schema)

@@ -75,9 +75,7 @@ def unreached(params: Params, settings: Sequence[str]) -> list[str]:
 
 def put_aside(path: Path, text: str) -> Path | None:
     """Rename the file at `path` to a name that is free, unless it holds `text`; the name, or None without a file."""
-    if path.is_dir():
-        raise BadInput(f"{path}: expected a file for the experiment, got a folder")
-    if not path.exists() or path.read_bytes() == text.encode():
+    if not path.is_file() or path.read_bytes() == text.encode():
         return None
     names = (path.with_name(f"{path.name}.before{number}") for number in itertools.count(1))
     return path.replace(next(name for name in names if not name.exists()))

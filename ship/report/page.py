@@ -50,6 +50,7 @@ def write_page(
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
     read = Tables(*(read_table(tables / path) for path in (PLOTS / "accuracy.csv", PLOTS / "curves.csv", PAIRED)))
     shown = [run for run in expected_runs(params) if run not in missing]
+    prepared = {task: _prepared(root, task) for task in tasks}
     parts = [compared(params, root, name, rows, read, shown) for name, rows in by_backbone(table).items()]
     context = {
         "params": params,
@@ -66,8 +67,8 @@ def write_page(
         "missing": _missing(params, read.runs, missing),
         "runs": len(expected_runs(params)),
         "environment": _environment(root, shown),
-        "images": {task: _images(root, task) for task in tasks},
-        "unused": {task: found for task in tasks if (found := _unused(root, task))},
+        "images": {task: _images(told) for task, told in prepared.items()},
+        "unused": {task: found for task, told in prepared.items() if (found := _unused(told))},
         "published": published(tasks),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},
@@ -165,15 +166,18 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
     return {key: " or ".join(dict.fromkeys(text(part[key]) for part in found if key in part)) for key in keys}
 
 
-def _images(root: Path, task: str) -> dict[str, int]:
-    """Number of images of each split, where the task is prepared."""
+def _prepared(root: Path, task: str) -> dict[str, Any]:
+    """What there is to say of a task's preparation; nothing where it is not there."""
     path = root / data_folder(task) / "task.json"
-    return {split: part["images"] for split, part in read_json(path)["splits"].items()} if path.exists() else {}
+    return read_json(path) if path.exists() else {}
 
 
-def _unused(root: Path, task: str) -> dict[str, int]:
+def _images(told: Mapping[str, Any]) -> dict[str, int]:
+    """Number of images of each split."""
+    return {split: part["images"] for split, part in told.get("splits", {}).items()}
+
+
+def _unused(told: Mapping[str, Any]) -> dict[str, int]:
     """How many files of a task's folder no split has, by suffix and reason."""
-    path = root / data_folder(task) / "task.json"
-    told = read_json(path) if path.exists() else {}
     broken = {"images that cannot be read": told["broken"]} if "broken" in told else {}
     return {**broken, **told.get("passed_over", {})}

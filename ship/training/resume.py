@@ -5,25 +5,21 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ship.artifacts import make, read_tensors, sweep, write_tensors
+from ship.artifacts import read_tensors, sweep, write_tensors
 from ship.compute import Compute, environment
 from ship.errors import BadInput
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.training.loop import Epoch
 
 RESUME = "resume.safetensors"  # there from the first finished epoch until the fit is
-LOCK = ".run.lock"
-PATIENCE = 120  # seconds; a file server keeps the lock of a node that is gone for one or two minutes
 SAVING_SHARE = 0.05  # of the time, at most, that goes into saving
 
 _log = logging.getLogger(__name__)
@@ -106,43 +102,6 @@ class Keeper:
         write_tensors(self.path, state, {"identity": self.mark, **progress._asdict()})
         end = self.clock()
         self.due = end + (end - begin) * (1 / SAVING_SHARE - 1)
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the lock of the run in `folder`; it goes with the process, however that ends.
-
-    Raises BadInput where another holds it for as long as `PATIENCE`: each would go on from what the other saves.
-    """
-    make(folder)
-    path = folder / LOCK
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        _lock(file, folder)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(file)
-
-
-def _lock(file: int, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows has other locks
-        return None
-    give_up = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= give_up:
-                way_out = "let it finish, or end it"
-                raise BadInput(f"{folder}: expected no other process on it, got one ({way_out})") from None
-            time.sleep(1)
-        except OSError as error:
-            return _log.info("%s: let one process alone train it: this file system has no locks: %s", folder, error)
 
 
 def clear(folder: Path, *files: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +25,7 @@ from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
+from ship.locks import alone
 from ship.methods.options import check_row
 from ship.training.fit import Setup, fit, images_of, origin_of, prepare, validate
 from ship.training.loop import Epoch
@@ -72,20 +72,19 @@ def search_settings(
     sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
     origin = origin_of(backbone, task, code)
     mark = identity([base, search, sampler], origin, compute)
-    trials = _left(folder / TRIALS, mark)
-    for number in range(len(trials), search.total):
-        settings = propose(search, trials, number)
-        known = next((trial for trial in trials if trial.settings == settings), None)
-        setup = _setup(params, backbone, task, method, search, settings)
-        tell = partial(show, number, setup.recipe.epochs)
-        trials.append(known or _try(setup, settings, origin, compute, folder / RESUME, tell))
-        write_json(folder / TRIALS, {"identity": mark, "trials": trials})
-    best = choose(trials, f"params.yaml: methods.{method}.search")
-    about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
-    write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
-    clear(folder, TRIALS, RESUME)
-    with suppress(OSError):  # another process is at it too
-        folder.rmdir()
+    with alone(folder):
+        trials = _left(folder / TRIALS, mark)
+        for number in range(len(trials), search.total):
+            settings = propose(search, trials, number)
+            known = next((trial for trial in trials if trial.settings == settings), None)
+            setup = _setup(params, backbone, task, method, search, settings)
+            tell = partial(show, number, setup.recipe.epochs)
+            trials.append(known or _try(setup, settings, origin, compute, folder / RESUME, tell))
+            write_json(folder / TRIALS, {"identity": mark, "trials": trials})
+        best = choose(trials, f"params.yaml: methods.{method}.search")
+        about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
+        write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
+        clear(folder, TRIALS, RESUME)
 
 
 def propose(search: Search, trials: list[Trial], number: int) -> Chosen:

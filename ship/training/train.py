@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from torch import Tensor
 
 from ship.artifacts import (
     Run,
@@ -29,6 +27,7 @@ from ship.artifacts import (
     write_text,
 )
 from ship.compute import Compute, environment, set_up
+from ship.data.columns import numbers, words
 from ship.data.reading import read_told
 from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
@@ -123,29 +122,17 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
 def _write_predictions(path: Path, outcome: Outcome) -> None:
     """A row an image, in the order of the split, and the names of the classes, to which `label` and the like point."""
     found = outcome.found
+    every = numbers(found.every.flatten().numpy())
     columns = {
-        "key": _words(outcome.keys),
-        "label": _numbers(found.labels),
-        "prediction": _numbers(found.classes),
-        "probability": _numbers(found.probabilities),
-        "probabilities": pa.FixedSizeListArray.from_arrays(_numbers(found.every.flatten()), found.every.shape[1]),
+        "key": words(outcome.keys),
+        "label": numbers(found.labels.numpy()),
+        "prediction": numbers(found.classes.numpy()),
+        "probability": numbers(found.probabilities.numpy()),
+        "probabilities": pa.FixedSizeListArray.from_arrays(every, found.every.shape[1]),
     }
     table = pa.table(columns, metadata={"classes": json.dumps(outcome.prepared.classes)})
     with replacing(path) as draft:
         pq.write_table(table, draft)
-
-
-def _numbers(values: Tensor) -> pa.Array:
-    """A column of numbers (n,); `pa.array` would import pandas, which takes a third of a second."""
-    array = values.contiguous().numpy()
-    return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
-
-
-def _words(values: Sequence[str]) -> pa.Array:
-    """A column of words, likewise."""
-    encoded = [value.encode() for value in values]
-    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def test_two_processes_fetch_once(site, tmp_path):
     with child(archive(site), tmp_path) as first, child(archive(site), tmp_path) as second:
         said = [process.communicate(timeout=60)[1] for process in (first, second)]
         assert (first.returncode, second.returncode) == (0, 0), said
-    assert sum("another process downloads it; waiting" in text for text in said) == 1
+    assert sum("another process is at it; waiting" in text for text in said) == 1
     assert site.asked == [("/a.bin", None)]
     assert got(archive(site), tmp_path) == BODY
 

@@ -1,4 +1,4 @@
-"""The fast check of PNG files: it believes only what a decoder believes."""
+"""The fast check of PNG files, which believes only what a decoder believes."""
 
 import io
 import random
@@ -29,6 +29,13 @@ def summed(data):
         parts.append(data[at : at + 4] + body + struct.pack(">I", zlib.crc32(body)))
         at += 12 + length
     return b"".join(parts)
+
+
+@pytest.mark.parametrize("shape", [(13, 9), (13, 9, 3)])
+def test_a_file_of_pixels_holds_them(shape):
+    """Also where they do not lie one behind the other."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)[::-1]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(png.encoded(pixels)))), pixels)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])

@@ -7,11 +7,9 @@ import torch
 from torch import nn
 
 from ship.artifacts import read_tensors, write_tensors
-from ship.errors import BadInput
 from ship.experiment.rows import Train
-from ship.training import resume
 from ship.training.loop import Epoch, make_optimiser
-from ship.training.resume import Keeper, Progress, alone
+from ship.training.resume import Keeper, Progress
 
 
 def test_saving_takes_a_twentieth_of_the_time(tmp_path):
@@ -38,27 +36,3 @@ def test_a_file_that_cannot_be_used_stops_nobody(tmp_path, caplog, about):
     with caplog.at_level(logging.INFO):
         assert Keeper(path, model, make_optimiser(model, Train()), "mark").resume() == Progress([], [])
     assert "starting anew" in caplog.text
-
-
-def test_a_run_is_one_process_s_own(tmp_path, monkeypatch):
-    """Others are refused, the third one too, and nothing stays behind."""
-    monkeypatch.setattr(resume, "PATIENCE", 0)
-    run = tmp_path / "run"
-    message = r"run: expected no other process on it, got one \(let it finish, or end it"
-    with alone(run):
-        for _ in range(2):
-            with pytest.raises(BadInput, match=message), alone(run):
-                raise AssertionError
-    with pytest.raises(RuntimeError), alone(run):
-        raise RuntimeError
-    assert not any(run.iterdir())
-
-
-def test_who_waits_gets_its_turn(tmp_path, monkeypatch):
-    """As where a file server has yet to notice that a node is gone."""
-    first = alone(tmp_path)
-    first.__enter__()
-    monkeypatch.setattr(resume.time, "sleep", lambda _: first.__exit__(None, None, None))
-    with alone(tmp_path):
-        pass
-    assert not any(tmp_path.iterdir())

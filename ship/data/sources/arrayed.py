@@ -7,8 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from ship.data import png
 from ship.data.sources import arrays
-from ship.data.sources.arrays import Array, Rows, png
+from ship.data.sources.arrays import Array, Rows
 from ship.data.sources.packed import lines, pick
 from ship.data.sources.rows import Content, Files, Images, Wanted
 from ship.errors import BadInput
@@ -34,7 +35,8 @@ def cifar(files: Files) -> Content:
     def images(wanted: Wanted) -> Images:
         for split, keys in wanted.items():
             for row in sorted(map(int, keys)):
-                yield split, str(row), partial(png, records[split][row, 2:].reshape(3, 32, 32).transpose(1, 2, 0))
+                pixels = records[split][row, 2:].reshape(3, 32, 32).transpose(1, 2, 0)
+                yield split, str(row), partial(png.encoded, pixels)
 
     labels = {split: _numbered(rows[:, 1].tolist()) for split, rows in records.items()}
     return Content(labels, images, lines(found[FINE], FINE))
@@ -66,7 +68,7 @@ def patch_camelyon(files: Files) -> Content:
         for split, keys in wanted.items():
             numbers = sorted(int(key.rpartition("_")[2]) for key in keys)
             for row, pixels in arrays.hdf5_rows(files[name(split, "x")], "x", numbers):
-                yield split, f"{PCAM[split]}_{row}", partial(png, pixels)
+                yield split, f"{PCAM[split]}_{row}", partial(png.encoded, pixels)
 
     labels = {}
     for split, part in PCAM.items():
@@ -123,7 +125,7 @@ def _png(rows: Callable[[str, Sequence[int]], Rows], wanted: Wanted) -> Images:
     """Rows of arrays as images, where keys are the numbers of rows."""
     for split, keys in wanted.items():
         for row, pixels in rows(split, sorted(map(int, keys))) if keys else ():
-            yield split, str(row), partial(png, pixels)
+            yield split, str(row), partial(png.encoded, pixels)
 
 
 def _numbered(labels: Sequence[int]) -> dict[str, int]:

@@ -15,7 +15,6 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ship.data.sources.archives import BROKEN
 from ship.data.sources.gzipped import Gzipped, lacking
@@ -32,13 +31,6 @@ MATRICES: dict[int, np.dtype[Any]] = {
     507333716: np.dtype("<i4"),
 }
 CIFAR = 2 + 3072  # bytes of a record: coarse label, fine label, 3 x 32 x 32 pixels
-
-
-def png(pixels: Array) -> bytes:
-    """The pixels (H, W, 3) or (H, W), eight bits each, as a PNG: nothing is lost."""
-    file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(file, format="PNG")
-    return file.getvalue()
 
 
 @contextmanager

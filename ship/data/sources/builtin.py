@@ -6,7 +6,6 @@ other one: a longer split begins with the images of a shorter one.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import NamedTuple
 from zlib import crc32
@@ -14,8 +13,8 @@ from zlib import crc32
 import numpy as np
 from numpy.random import PCG64, Generator, SeedSequence
 from numpy.typing import NDArray
-from PIL import Image
 
+from ship.data import png
 from ship.data.sources import painting
 from ship.data.sources.splits import SPLITS
 from ship.data.tasks import TASKS
@@ -84,16 +83,9 @@ def digits() -> list[Drawn]:
     bunch = load_digits()
     images = (bunch.images * (255 / 16) + 0.5).astype(np.uint8)
     return [
-        Drawn(f"{index:04d}.png", png(image), int(label))
+        Drawn(f"{index:04d}.png", png.encoded(image), int(label))
         for index, (image, label) in enumerate(zip(images, bunch.target, strict=True))
     ]
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """The image (H, W) or (H, W, 3) as a PNG file."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format="PNG", compress_level=6, optimize=False)
-    return file.getvalue()
 
 
 def _rows(name: str, seed: int, split: str, images: int) -> list[tuple[int, int]]:
@@ -103,7 +95,7 @@ def _rows(name: str, seed: int, split: str, images: int) -> list[tuple[int, int]
 
 def _example(name: str, seed: int, split: str, index: int, label: int) -> Drawn:
     image = draw(name, label, seed=seed, split=split, index=index)
-    return Drawn(f"{split}/{index:05d}.png", png(image), label)
+    return Drawn(f"{split}/{index:05d}.png", png.encoded(image), label)
 
 
 def _stream(name: str, seed: int, split: str, index: int, purpose: int = 0) -> Generator:

@@ -50,13 +50,6 @@ def test_classes_are_balanced(name):
     assert counts.max() - counts.min() <= 1
 
 
-def test_png_is_lossless():
-    """What is drawn is what is decoded, 64 x 64 px."""
-    image = builtin.draw("counting", 4, seed=0, split="train", index=0)
-    assert image.shape == (64, 64, 3)
-    assert np.array_equal(np.asarray(rgb(builtin.png(image))), image)
-
-
 def test_digits_are_all_there():
     """1,797 real digits, of which the darkest and the brightest shade are 0 and 255."""
     digits = builtin.digits()

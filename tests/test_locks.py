@@ -1,0 +1,70 @@
+"""One process at a time, whatever the one before left."""
+
+import errno
+import fcntl
+import logging
+import os
+
+import pytest
+
+from ship import locks
+from ship.errors import BadInput
+from ship.locks import alone, held
+
+
+def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
+    """Others are refused, the third one too, and nothing stays behind: not the folder either, where it is empty."""
+    monkeypatch.setattr(locks, "PATIENCE", 0)
+    run = tmp_path / "run"
+    message = r"run: expected no other process on it, got one \(let it finish, or end it"
+    with alone(run):
+        for _ in range(2):
+            with pytest.raises(BadInput, match=message), alone(run):
+                raise AssertionError
+    with pytest.raises(RuntimeError), alone(run):
+        raise RuntimeError
+    assert not run.exists()
+    with alone(run):
+        (run / "file").touch()
+    assert [path.name for path in run.iterdir()] == ["file"]
+
+
+def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
+    """As where a file server has yet to notice that a node is gone; and then others wait for it."""
+    folder = tmp_path / "run"
+    first = alone(folder)
+    first.__enter__()
+    monkeypatch.setattr(locks.time, "sleep", lambda _: first.__exit__(None, None, None))
+    with caplog.at_level(logging.INFO), alone(folder):
+        monkeypatch.setattr(locks, "PATIENCE", 0)
+        with pytest.raises(BadInput, match="expected no other process"), alone(folder):
+            raise AssertionError
+    assert caplog.text.count("run: another process is at it; waiting") == 1
+    assert not folder.exists()
+
+
+def test_a_lock_on_a_file_that_lost_its_name_is_none(tmp_path, monkeypatch):
+    """Who held it has renamed it between opening and locking: the next file of that name is taken."""
+    path, names = tmp_path / "a.part", iter([tmp_path / "a", None])
+    lock = fcntl.flock
+
+    def late(file, how):
+        if name := next(names):
+            path.replace(name)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    file = held(path, path)
+    assert os.path.samestat(os.fstat(file), path.stat())
+    os.close(file)
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):
+    """It is no reason to refuse the work."""
+
+    def none(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with caplog.at_level(logging.INFO), alone(tmp_path / "run"):
+        assert "run: this file system has no locks" in caplog.text
