@@ -177,8 +177,7 @@ def _check_run(subject: Subject) -> None:
     classes = torch.from_numpy(said["prediction"].to_numpy(copy=True))
     own = probabilities.gather(1, classes[:, None].long())[:, 0]
     difference = (own - torch.from_numpy(said["probability"].to_numpy(copy=True))).abs().max().item()
-    precision = subject.about.get("precision", subject.about["compute"]["precision"])  # older runs have no other
-    if precision == "fp32" and not difference <= RUN_CLOSE:
+    if subject.about["environment"]["precision"] == "fp32" and not difference <= RUN_CLOSE:
         raise BadInput(
             f"{path}: expected probabilities within {RUN_CLOSE} of what {TUNED} gives, got {difference:.1e} "
             "(the run is not that of its files: train it again)"

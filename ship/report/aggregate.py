@@ -14,7 +14,7 @@ from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
-from ship.report.outcomes import read_outcomes
+from ship.report.outcomes import read_about, read_outcomes
 from ship.report.pairs import aligned, compare
 from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
 
@@ -70,7 +70,7 @@ def aggregate(
             f"{len(missing) + len(runs)} runs (ship train {first})"
         )
     results = _results(root, runs)
-    groups = {task: group_of(task, params.tasks[task]) for task in params.grid.tasks}
+    groups = _groups(params)
     results["group"] = results["task"].map(groups)
     hits, judged = _judged(root, runs)
     _check_accuracies(results, hits)
@@ -86,14 +86,17 @@ def aggregate(
 
 
 def of_these_runs(params: Params, root: Path = Path()) -> bool:
-    """Whether the tables in results/ are of the runs under `root`: the same accuracies, and losses of every epoch.
+    """Whether the tables in results/ are of the runs under `root`: the same accuracies, losses of every epoch, groups.
 
     They are not after `git checkout results`, which brings those of a commit.
     """
     runs = expected_runs(params)
     made = _plots(root, runs, _results(root, runs))
     there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, CLASSES, *made))
-    return there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())
+    if not (there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())):
+        return False
+    table = read_table(root / TABLE)
+    return dict(zip(table["task"], table["group"], strict=True)) == _groups(params)
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:
@@ -148,6 +151,11 @@ def by_backbone(table: Frame) -> dict[str, Frame]:
     return {str(backbone): rows for backbone, rows in table.groupby("backbone", sort=False)}
 
 
+def _groups(params: Params) -> dict[str, str]:
+    """The group of every task of the grid."""
+    return {task: group_of(task, params.tasks[task]) for task in params.grid.tasks}
+
+
 def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
     """Raise BadInput where a result is not that of the predictions beside it."""
     for (run, found), stated in zip(hits.items(), results["accuracy"], strict=True):
@@ -175,15 +183,23 @@ def _judged(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]]
 
 def _results(root: Path, runs: Sequence[Run]) -> Frame:
     """A row per run: what its run.json says came out."""
-    return Frame([run._asdict() | read_json(root / run.folder / "run.json")["result"] for run in runs])
+    return Frame([run._asdict() | read_about(root, run)["result"] for run in runs])
 
 
 def _plots(root: Path, runs: Sequence[Run], results: Frame) -> dict[Path, str]:
     """The files on single runs: their accuracies, and what training was like, epoch by epoch."""
-    frames = [pd.read_csv(root / run.folder / "log.csv").assign(**run._asdict()) for run in runs]
-    curves = pd.concat(frames)[[*Run._fields, "epoch", "loss", "accuracy", "lr"]]
+    curves = pd.concat([_curve(root, run) for run in runs])[[*Run._fields, "epoch", "loss", "accuracy", "lr"]]
     accuracies = results[[*Run._fields, "accuracy"]]
     return {PLOTS / "accuracy.csv": _csv(accuracies, "%.6f"), PLOTS / "curves.csv": _csv(curves, "%.9g")}
+
+
+def _curve(root: Path, run: Run) -> Frame:
+    """What training was like, a row an epoch. Raises BadInput where its file is broken."""
+    path = root / run.folder / "log.csv"
+    try:
+        return pd.read_csv(path).assign(**run._asdict())
+    except ValueError as error:
+        raise BadInput(f"{path}: expected a row an epoch, got: {error} (ship train {run})") from None
 
 
 def _affinities(root: Path, params: Params) -> Frame:

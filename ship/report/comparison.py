@@ -15,6 +15,7 @@ from ship.experiment.params import Params
 from ship.report import figures
 from ship.report.aggregate import LEAKY, method_means
 from ship.report.costs import costs
+from ship.report.outcomes import read_about
 from ship.report.pairs import MEAN
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, text
@@ -98,9 +99,8 @@ def _mean_by_method(table: pd.DataFrame, column: str) -> dict[str, float]:
 
 def _preprocessing(root: Path, runs: Sequence[Run]) -> dict[str, str]:
     """What the runs say of their backbone: the same of all; nothing where none is there."""
-    paths = (root / run.folder / "run.json" for run in runs)
-    path = next((path for path in paths if path.exists()), None)
-    return {key: text(value) for key, value in read_json(path)["backbone"].items()} if path else {}
+    first = next((run for run in runs if (root / run.folder / "run.json").exists()), None)
+    return {key: text(value) for key, value in read_about(root, first)["backbone"].items()} if first else {}
 
 
 def _overview(
@@ -120,8 +120,9 @@ def _overview(
 
 
 def _comparisons(paired: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The paired tests between the methods of the page, on its tasks, and in the mean over them."""
-    shown = paired["task"].isin([*tasks, MEAN]) & paired["first"].isin(methods) & paired["second"].isin(methods)
+    """The paired tests between the methods of the page, on its tasks, and in the mean over several."""
+    means = [MEAN] if len(tasks) > 1 else []
+    shown = paired["task"].isin([*tasks, *means]) & paired["first"].isin(methods) & paired["second"].isin(methods)
     return [{str(key): value for key, value in row.items()} for row in paired[shown].to_dict("records")]
 
 

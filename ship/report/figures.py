@@ -42,33 +42,23 @@ def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str], ba
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
         axes.set_xlabel("test accuracy, %")
-        columns = max(1, min(len(methods), 52 // (6 + max(map(len, methods)))))
-        figure.legend(loc="outside upper left", ncols=columns, frameon=False, handletextpad=0.2, columnspacing=1.2)
+        _legend(figure, methods)
         return svg(figure, f"Accuracy by task and method on {backbone}")
 
 
 def against_parameters(points: Mapping[str, tuple[float, float]], methods: Sequence[str], backbone: str) -> str:
     """Accuracy (group mean) against tuned parameters on a logarithmic axis; `points` maps a method to (count, 0-1)."""
     with mpl.rc_context(STYLE):
-        figure = Figure((4.6, 3.1), layout="constrained")
+        rows = math.ceil(len(points) / _columns(methods))
+        figure = Figure((5.2, 2.7 + 0.2 * rows), layout="constrained")
         axes = figure.subplots()
-        found = [method for method in methods if method in points]
-        for method in found:
+        for method in (method for method in methods if method in points):
             count, value = points[method]
-            axes.plot([count], [100 * value], linestyle="", markersize=8, **marker(methods.index(method)))
+            style = marker(methods.index(method))
+            axes.plot([count], [100 * value], linestyle="", markersize=8, label=method, **style)
         axes.set_xscale("log")
-        axes.margins(0.16, 0.18)
-        middle = math.sqrt(math.prod(axes.get_xlim()))
-        heights = spread([100 * points[method][1] for method in found], gap_of(axes))
-        for method, y in zip(found, heights, strict=True):
-            x = points[method][0]
-            left = x > middle
-            place: dict[str, Any] = {
-                "xytext": (-8 if left else 8, 0),
-                "ha": "right" if left else "left",
-                "va": "center_baseline",
-            }
-            axes.annotate(method, (x, y), textcoords="offset points", **place)
+        axes.margins(0.08, 0.12)
+        _legend(figure, methods)
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1,) if high > 200 * low else (1, 2, 5)))
         axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(_counted))
@@ -104,7 +94,12 @@ def across_backbones(means: Mapping[str, Mapping[str, float]], methods: Sequence
 
 
 def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str) -> str:
-    """Training accuracy by epoch on one task: a line per method, a band from the lowest seed to the highest."""
+    """Training accuracy by epoch on one task: a line per method, a band from the lowest seed to the highest.
+
+    Where methods have other numbers of epochs, by the share of theirs, so that all lines end where their labels are.
+    """
+    last = table[table["task"] == task].groupby("method")["epoch"].max() + 1
+    shares = last.min() < last.max()
     with mpl.rc_context(STYLE):
         figure = Figure((3.5, max(2.4, 0.21 * len(methods) + 0.5)), layout="constrained")
         axes = figure.subplots()
@@ -115,15 +110,17 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
                 continue
             seeds = 100 * rows.pivot_table(index="epoch", columns="seed", values="accuracy")
             epochs, mean = np.asarray(seeds.index) + 1, seeds.mean(axis=1).to_numpy()
+            along = 100 * epochs / epochs[-1] if shares else epochs
             colour, dash = SERIES[index % len(SERIES)], dash_of(index)
             if seeds.shape[1] > 1:
-                axes.fill_between(epochs, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.18, linewidth=0)
-            axes.plot(epochs, mean, color=colour, linestyle=dash, linewidth=1.6, label=method)
-            ends[method] = (float(epochs[-1]), float(mean[-1]))
+                axes.fill_between(along, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.18, linewidth=0)
+            point: dict[str, Any] = {"marker": "o", "markersize": 4} if len(epochs) == 1 else {}  # which is no line
+            axes.plot(along, mean, color=colour, linestyle=dash, linewidth=1.6, label=method, **point)
+            ends[method] = (float(along[-1]), float(mean[-1]))
         axes.set_title(task)
-        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=5))
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
         axes.grid(axis="y")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel("% of its epochs" if shares else "epoch")
         axes.set_ylabel("training accuracy, %")
         heights = spread([y for _, y in ends.values()], gap_of(axes), top=axes.get_ylim()[1])
         right = max((x for x, _ in ends.values()), default=1.0)
@@ -181,6 +178,17 @@ def reliability(found: Reliability, task: str) -> str:
         axes.set_title("Confidence")
         axes.grid()
         return svg(figure, f"Accuracy against confidence on {task}")
+
+
+def _legend(figure: Figure, methods: Sequence[str]) -> None:
+    """Above the figure, the markers and their methods."""
+    look: dict[str, Any] = {"frameon": False, "handletextpad": 0.2, "columnspacing": 1.2}
+    figure.legend(loc="outside upper left", ncols=_columns(methods), **look)
+
+
+def _columns(methods: Sequence[str]) -> int:
+    """How many of the methods fit beside each other in a legend."""
+    return max(1, min(len(methods), 52 // (6 + max(map(len, methods)))))
 
 
 def _counted(count: float, _: object) -> str:

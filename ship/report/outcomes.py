@@ -1,16 +1,16 @@
-"""What a run said of every test image, as it stands in predictions.parquet."""
+"""What a run left: what it says of itself, and of every test image."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from ship.artifacts import Run
+from ship.artifacts import Run, read_json
 from ship.errors import BadInput
 
 
@@ -34,10 +34,22 @@ class Outcomes(NamedTuple):
         return right
 
 
+def read_about(root: Path, run: Run) -> dict[str, Any]:
+    """The run.json of a run under `root`. Raises BadInput where it is none."""
+    path = root / run.folder / "run.json"
+    about = read_json(path)
+    if not (isinstance(about, dict) and isinstance(about.get("result"), dict)):
+        raise BadInput(f"{path}: expected what a run says of itself, got other JSON (ship train {run})")
+    return about
+
+
 def read_outcomes(root: Path, run: Run) -> Outcomes:
-    """Those of a run under `root`. Raises BadInput where its file is of an older version, without class names."""
+    """Those of a run under `root`. Raises BadInput where its file is broken, or of an older version."""
     path = root / run.folder / "predictions.parquet"
-    table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
+    try:
+        table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: expected what a run predicted, got: {error} (ship train {run})") from None
     names = (table.schema.metadata or {}).get(b"classes")
     if names is None:
         raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")

@@ -19,6 +19,7 @@ from ship.report.classes import CLASSES
 from ship.report.comparison import Tables, compared
 from ship.report.inspection import inspected
 from ship.report.literature import published
+from ship.report.outcomes import read_about
 from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
 from ship.report.statistics import ENOUGH_SEEDS
@@ -59,6 +60,7 @@ def write_page(
         "parts": parts,
         "several": len(parts) > 1,
         "leaky": LEAKY in table,
+        "fewest": int(table["seeds"].min()),
         "headline": " ".join(
             headline(part["means"], part["comparisons"], part["backbone"] if len(parts) > 1 else "") for part in parts
         ),
@@ -94,19 +96,21 @@ def headline(
     ahead = 100 * (complete[first] - complete[rest[0]])
     if ahead <= 0:
         return f"{sentence}, as has {rest[0]}."
-    tests = (row for row in comparisons if row["task"] == MEAN and {row["first"], row["second"]} == {first, rest[0]})
-    doubt = "".join(_doubt(row, first) for row in tests)
+    overall = [row for row in comparisons if row["task"] == MEAN] or list(comparisons)  # of one task, those of the task
+    tests = (row for row in overall if {row["first"], row["second"]} == {first, rest[0]})
+    doubt = "".join(_doubt(row, first, len(overall)) for row in tests)
     return f"{sentence}: {ahead:.1f} points above {rest[0]}{doubt}."
 
 
-def _doubt(row: Mapping[str, Any], leader: str) -> str:
-    """How sure the lead in a row of the paired tests is, in words; it is the `leader` who is ahead."""
+def _doubt(row: Mapping[str, Any], leader: str, compared: int) -> str:
+    """How sure the lead in a row of the paired tests is, in words; the `leader` is ahead, `compared` are all pairs."""
     low, high = (row["low"], row["high"]) if row["first"] == leader else (-row["high"], -row["low"])
     chances = "" if sure(row) else ", which may be chance"
+    corrected = f", corrected for {compared} pairs" if compared > 1 else ""
     drawn = "test images and seeds" if row["seeds"] >= ENOUGH_SEEDS else "test images"
     return (
         f"{chances} (95\u00a0% interval over {drawn}: {difference(low)} to {difference(high)}; "
-        f"p\u00a0=\u00a0{chance(row['p_holm'])}, corrected)".replace("=\u00a0<", "<")
+        f"p\u00a0=\u00a0{chance(row['p_holm'])}{corrected})".replace("=\u00a0<", "<")
     )
 
 
@@ -160,8 +164,7 @@ def _missing(params: Params, runs: pd.DataFrame, given: Mapping[Run, str]) -> li
 
 def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
     """What the runs were computed with: one value where all agree."""
-    paths = [root / run.folder / "run.json" for run in shown]
-    found = [read_json(path)["environment"] for path in paths if path.exists()]
+    found = [read_about(root, run)["environment"] for run in shown if (root / run.folder / "run.json").exists()]
     keys = dict.fromkeys(key for part in found for key in part)
     return {key: " or ".join(dict.fromkeys(text(part[key]) for part in found if key in part)) for key in keys}
 
@@ -179,5 +182,6 @@ def _images(told: Mapping[str, Any]) -> dict[str, int]:
 
 def _unused(told: Mapping[str, Any]) -> dict[str, int]:
     """How many files of a task's folder no split has, by suffix and reason."""
-    broken = {"images that cannot be read": told["broken"]} if "broken" in told else {}
+    count = told.get("broken", 0)
+    broken = {f"image{'s' if count > 1 else ''} that cannot be read": count} if count else {}
     return {**broken, **told.get("passed_over", {})}

@@ -19,7 +19,7 @@ FIGURES = ("difference", "low", "high", "p", "error", "seeds")  # of a compariso
 
 
 def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> pd.DataFrame:
-    """A row per backbone, task and pair of methods with the same seeds; `p_holm` is corrected over its family.
+    """A row per backbone, task and pair of methods, on the seeds that both have; `p_holm` is corrected over its family.
 
     A family is what is said of one baseline: on a backbone, every later method of the grid against the `first`, on all
     tasks. So a method that is added to the end of the grid adds a row a task to a family, not one for every pair.
@@ -33,7 +33,7 @@ def compare(hits: Mapping[Run, pd.Series[bool]], groups: Mapping[str, str]) -> p
     found: dict[tuple[str, str, str], dict[str, Comparison]] = {}
     for (backbone, task), methods in seeds.items():
         for first, second in combinations(methods, 2):
-            if (shared := methods[first]) != methods[second]:
+            if not (shared := [seed for seed in methods[first] if seed in methods[second]]):
                 continue
             runs = [Run(backbone, task, method, seed) for method in (first, second) for seed in shared]
             stacked = aligned([hits[run] for run in runs], f"{backbone}/{task}: {first} and {second}")

@@ -43,7 +43,8 @@ def _read(log: Path, root: Path) -> Reason:
     if not (root / log).exists():
         return Reason(log, "missing", "")
     lines = (root / log).read_text(encoding="utf-8", errors="replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    begun = (line.rstrip() for line in reversed(lines) if line.strip() and not line[0].isspace())  # others go on
+    last = next(begun, "")
     if ERROR.match(last):
         return Reason(log, "failed", last)
     if last.endswith(": done"):

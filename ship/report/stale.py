@@ -16,6 +16,7 @@ from ship.experiment.params import Params
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
 from ship.report.aggregate import WATCHED
+from ship.report.outcomes import read_about
 
 SHOWN = 3  # changes of a run, in its line
 
@@ -89,14 +90,14 @@ class Now:
 
 def changes(now: Now, run: Run) -> Changes:
     """What a run that is there has otherwise than it would have now: nothing, where it is current."""
-    then = read_json(now.root / run.folder / "run.json")
     try:
+        then = read_about(now.root, run)
         wanted = now.about(run)
         before, search = now.settings(run[:3]).get("search", ({}, {}))
     except BadInput as error:
         return {"settings": (None, str(error))}
     had = {key: then.get(key) or {} for key in wanted}
-    had |= {group: {key: then[group].get(key) for key in wanted[group]} for group in ("backbone", "data")}
+    had |= {group: {key: had[group].get(key) for key in wanted[group]} for group in ("backbone", "data")}
     had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
     old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
     if asked_then := now.asked[run.task]:

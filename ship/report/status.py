@@ -39,7 +39,12 @@ class Status(NamedTuple):
 
     def __str__(self) -> str:
         """State and reason, and where to read on."""
-        return f"{self.state}{f': {self.reason}' if self.reason else ''}{f' ({self.log})' if self.log else ''}"
+        return f"{self.words}{f' ({self.log})' if self.log else ''}"
+
+    @property
+    def words(self) -> str:
+        """State and reason."""
+        return f"{self.state}{f': {self.reason}' if self.reason else ''}"
 
 
 def statuses(params: Params, root: Path = Path()) -> list[Status]:
@@ -70,8 +75,10 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
     """A line for all runs that lack the same for the same reason; then their numbers, and what to do."""
     said, every = [], _axes([status.run for status in found])
     for group in _groups(found, lambda status: (status.state, status.reason)).values():
+        logs = [*dict.fromkeys(str(status.log) for status in group if status.log)]
+        where = f" ({logs[0]}{f' and {len(logs) - 1} more' if logs[1:] else ''})" if logs else ""
         for name in names([status.run for status in group], every):
-            said += [f"{name}: {group[0]}"] if group[0].state != "done" else []
+            said += [f"{name}: {group[0].words}{where}"] if group[0].state != "done" else []
     counts = Counter(status.state for status in found)
     said.append(f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     for place in (root, root / "runs") if counts["failed"] + counts["unfinished"] else ():

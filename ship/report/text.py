@@ -82,7 +82,8 @@ def chance(value: float) -> str:
 
 def difference(value: float) -> str:
     """0.0312 as +3.1; less than 0 has the sign that is as wide as a plus."""
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    rounded = round(100 * value, 1)
+    return f"{rounded:+.1f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.0"
 
 
 def rank(value: float | None) -> str:

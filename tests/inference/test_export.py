@@ -14,7 +14,7 @@ from project import BACKBONE, command, measured, settle
 from timm.models.vision_transformer import VisionTransformer
 
 import ship
-from ship.artifacts import Run
+from ship.artifacts import Run, read_json, write_json
 from ship.data.decoding import Reading
 from ship.data.images import decode
 from ship.errors import BadInput
@@ -173,6 +173,10 @@ def test_what_export_refuses(run, tmp_path):
     table = pd.read_parquet(run / "predictions.parquet")
     table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")
+    about = read_json(run / "run.json")
+    about["compute"]["precision"] = "auto"
+    write_json(run / "run.json", about)
+    refused("expected probabilities within 0.001 of what tuned.safetensors gives")  # whatever made it fp32
     (run / "predictions.parquet").write_bytes(b"PAR1")
     refused("predictions.parquet: expected what the run predicted, got")
     (tmp_path / "project/data/digits/test.parquet").unlink()

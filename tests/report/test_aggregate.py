@@ -85,6 +85,21 @@ def test_methods_that_lack_a_task_are_not_compared_in_the_mean(fresh):
     assert found.loc[found["task"] == "group mean", ["first", "second"]].to_numpy().tolist() == [["linear", "ship"]]
 
 
+def test_methods_that_lack_a_seed_are_compared_on_the_others(fresh):
+    """And so in the mean; who has none of the other's is not compared."""
+    (fresh.root / Run("vit_mini", "digits", "vpt", 1).folder / "run.json").unlink()
+    aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
+    found = pd.read_csv(fresh.root / "results/paired.csv").set_index(["task", "first", "second"])["seeds"]
+    assert found["digits", "linear", "ship"] == 2
+    assert found["digits", "linear", "vpt"] == found["group mean", "linear", "vpt"] == 1
+    assert len(found) == 12
+    (fresh.root / Run("vit_mini", "digits", "linear", 0).folder / "run.json").unlink()
+    aggregate(fresh.params, fresh.root, without=missing_runs(fresh.params, fresh.root))
+    found = pd.read_csv(fresh.root / "results/paired.csv").set_index(["task", "first", "second"])["seeds"]
+    assert ("digits", "linear", "vpt") not in found
+    assert found["digits", "linear", "ship"] == 1
+
+
 def test_p_is_corrected_within_the_family_of_a_baseline(finished):
     """All tasks and all methods that are compared with the same first one, and no others; all pairs of group means."""
     found = pd.read_csv(finished.root / "results/paired.csv")

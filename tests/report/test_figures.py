@@ -95,6 +95,25 @@ def test_methods_that_share_a_colour_differ_in_marker_and_dash():
     assert len(lines) == len(methods)
 
 
+def test_every_method_is_named_however_many_there_are():
+    """Also where they tune as many parameters."""
+    methods = [f"method {i}" for i in range(22)]
+    drawn = figures.against_parameters({name: (5e4, 0.7 + i / 1e4) for i, name in enumerate(methods)}, methods, "vit")
+    assert [name for name in methods if f">{name}<" not in drawn] == []
+
+
+def test_lines_of_other_numbers_of_epochs_end_together():
+    """At their labels, by the share of their epochs; a single epoch is a point."""
+    rows = [("long", epoch, 0.5) for epoch in range(9)] + [("short", 0, 0.9)]
+    table = pd.DataFrame(rows, columns=["method", "epoch", "accuracy"]).assign(task="digits", seed=0)
+    drawn = figures.curves(table, "digits", ["long", "short"], "vit")
+    assert "% of its epochs" in drawn
+    assert drawn.count("<use ") == 1
+    same = figures.curves(table[table["method"] == "long"], "digits", ["long", "short"], "vit")
+    assert ">epoch<" in same
+    assert "<use " not in same
+
+
 def test_markup_in_a_name_is_escaped(finished):
     """A name is text."""
     drawn = figures.affinity([[1.0]], '<script>"', [0], 0.5, "vit")

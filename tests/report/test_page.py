@@ -273,17 +273,17 @@ def test_headline_compares_methods_that_have_every_task(means, sentence):
     [
         (
             {"first": "b", "second": "a", "low": 0.011, "high": 0.034, "p_holm": 0.00042, "seeds": 1},
-            " (95\u00a0% interval over test images: +1.1 to +3.4; p\u00a0=\u00a00.00042, corrected).",
+            " (95\u00a0% interval over test images: +1.1 to +3.4; p\u00a0=\u00a00.00042, corrected for 2 pairs).",
         ),
         (
             {"first": "a", "second": "b", "low": -0.04, "high": 0.004, "p_holm": 0.11, "seeds": 3},
             ", which may be chance (95\u00a0% interval over test images and seeds: "
-            "\u22120.4 to +4.0; p\u00a0=\u00a00.11, corrected).",
+            "\u22120.4 to +4.0; p\u00a0=\u00a00.11, corrected for 2 pairs).",
         ),
         (
             {"first": "b", "second": "a", "low": -0.19, "high": 0.25, "p_holm": 0.00031, "seeds": 3},
             ", which may be chance (95\u00a0% interval over test images and seeds: "
-            "\u221219.0 to +25.0; p\u00a0=\u00a00.00031, corrected).",
+            "\u221219.0 to +25.0; p\u00a0=\u00a00.00031, corrected for 2 pairs).",
         ),
     ],
 )
@@ -293,6 +293,13 @@ def test_headline_says_how_sure_a_lead_is(row, words):
     others = [{**row, "task": "group mean", "second": "c"}, {**row, "task": "digits", "low": 0.5}]
     found = headline(means, [*others, {**row, "task": "group mean"}])
     assert found == f"b has the highest group mean, 52.0\u00a0%: 2.0 points above a{words}"
+
+
+def test_the_headline_of_one_task_has_the_test_of_its_table():
+    """The mean over one task is that task; of one pair nothing is corrected."""
+    row = {"first": "a", "second": "b", "task": "digits", "low": -0.04, "high": -0.01, "p_holm": 0.02, "seeds": 1}
+    found = headline({"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}}, [row])
+    assert found.endswith("(95\u00a0% interval over test images: +1.0 to +4.0; p\u00a0=\u00a00.02).")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import experiment
 import pytest
@@ -14,6 +15,7 @@ from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_
 from ship.data.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
+from ship.models.checkpoints import recipe
 from ship.report.aggregate import aggregate, expected_runs
 from ship.report.status import lines, names, statuses
 
@@ -139,6 +141,13 @@ class TestChanged:
         raw["grid"]["methods"].remove("linear")
         assert said(root, raw)[:2] == ["vit_mini/*/linear/*: left over", "18 runs: 12 done, 6 left over"]
 
+    @pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
+    def test_a_file_that_is_no_result(self, root, text):
+        """As after a crash of the file system; what there is to say of others is said."""
+        (root / RUN.folder / "run.json").write_text(text)
+        assert said(root)[0].startswith("vit_mini/digits/ship/1: stale: ")
+        assert said(root)[1] == "18 runs: 17 done, 1 stale"
+
     def test_a_run_that_is_gone(self, root):
         """Missing, though its log is there."""
         log(root, "train/vit_mini/digits/ship/1", "vit_mini/digits/ship/1: epoch 12/12\ntrain: done\n")
@@ -175,6 +184,12 @@ class TestFailed:
         log(root, "train/vit_mini/digits/ship/1", "Traceback (most recent call last):\n ...\nKeyError: 'x'\n")
         assert "failed: KeyError: 'x'" in said(root)[0]
 
+    def test_an_error_of_several_lines(self, root):
+        """Those after its first are indented."""
+        (root / backbone_file("vit_mini")).unlink()
+        log(root, "backbone/vit_mini", f"ship: a.pth: expected safetensors{recipe(Path('a.pth'))}\n")
+        assert "failed: ship: a.pth: expected safetensors; in Python: (logs/backbone/vit_mini.log)" in said(root)[0]
+
     def test_a_run_that_was_killed(self, root):
         """Neither an error nor an end: so it goes on, or was ended from outside."""
         (root / RUN.folder / "run.json").unlink()
@@ -183,6 +198,16 @@ class TestFailed:
         assert "1: unfinished: still running, or killed (memory, time, disk): it said last 'vit_mini/" in line
         log(root, "train/vit_mini/digits/ship/1", "")
         assert "it said nothing at all" in said(root)[0]
+
+    def test_two_runs_with_the_same_words(self, root):
+        """They have a line, and logs of their own."""
+        other = Run("vit_mini", "textures", "vpt", 0)
+        for run in (RUN, other):
+            (root / run.folder / "run.json").unlink()
+            log(root, f"train/{run}", "ship: loss: expected a number, got nan\n")
+        found = [line for line in said(root) if "got nan" in line]
+        assert [line.partition(":")[0] for line in found] == [str(RUN), str(other)]
+        assert all(line.endswith(f"got nan (logs/train/{RUN}.log and 1 more)") for line in found)
 
     def test_a_task(self, root):
         """One line for all its runs, though older ones are there."""
@@ -247,6 +272,17 @@ class TestTable:
         assert "results/table.csv: expected the results of the runs here" in done.stderr
         assert command("report", cwd=clone).returncode == 0
         assert contents(clone, "results/**/*") == before
+        assert command("table", cwd=clone).returncode == 0
+
+    def test_after_a_change_of_groups(self, clone):
+        """No run has to be repeated for it, but the means are others."""
+        raw = yaml.safe_load((clone / "params.yaml").read_text())
+        raw["tasks"]["digits"]["group"] = "own"
+        (clone / "params.yaml").write_text(yaml.safe_dump(raw))
+        done = command("table", cwd=clone)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "results/table.csv: expected the results of the runs here" in done.stderr
+        assert command("report", cwd=clone).returncode == 0
         assert command("table", cwd=clone).returncode == 0
 
     def test_after_init(self, clone):

@@ -77,3 +77,4 @@ def test_points_memory_and_differences_are_short():
     assert [points(value) for value in (2987.6, 99.96, 12.34, 0.92653, None)] == ["2988", "100", "12.3", "0.927", "-"]
     assert [memory(value) for value in (2**30, 955_252_736, None)] == ["1.00 GiB", "0.89 GiB", "-"]
     assert [difference(value) for value in (0.0312, -0.0312)] == ["+3.1", "\N{MINUS SIGN}3.1"]
+    assert [difference(value) for value in (0.0004, -0.0004)] == ["0.0", "0.0"]

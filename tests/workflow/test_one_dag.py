@@ -181,12 +181,14 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(finished, tmp_path)
 
 
 @pytest.mark.parametrize("stray", ["runs/vit_random/digits/gone/0", "hierarchy/vit_random/gone.json"])
-def test_what_is_left_over_makes_no_table_under_dvc(repository, stray):
-    """DVC would take it for an input, and no other clone has it; Snakemake alone passes it over."""
+def test_what_is_left_over_makes_no_table_under_dvc(repository, stray, monkeypatch):
+    """DVC would take it for an input, and no other clone has it; Snakemake passes it over, in jobs of Slurm too."""
     (repository / stray).mkdir(parents=True)
     try:
         run(repository, "snakemake", "--dry-run", "all")
         stage = ("snakemake", "--dry-run", "--allowed-rules", "aggregate", "--", "results/metrics.json")
+        assert "delete them" not in run(repository, *stage, fails=True)  # it lacks its inputs, no more
+        monkeypatch.setenv("DVC_STAGE", "aggregate")
         assert f"got {stray} (delete them)" in run(repository, *stage, fails=True)
     finally:
         (repository / stray).rmdir()

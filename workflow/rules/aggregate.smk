@@ -1,7 +1,8 @@
+import os
 from glob import glob
 
 # under dvc.yaml, which takes both folders for inputs of the table
-if "--allowed-rules" in sys.argv and "aggregate" in sys.argv:
+if os.environ.get("DVC_STAGE") == "aggregate":
     places = (
         RUNS,
         "hierarchy/{backbone}/{task}.json",
