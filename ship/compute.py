@@ -129,6 +129,8 @@ class Recording:
         if self.calls == 2:
             self._record(parts)
         for place, part in zip(self.parts, parts, strict=True):
+            if place.shape != part.shape:  # which `copy_` would stretch
+                raise ValueError(f"recording: expected tensors of the recorded shapes, got {part.shape}, {place.shape}")
             place.copy_(part)
         self.graph.replay()
         return self.found.clone()

@@ -47,6 +47,9 @@ def imports(module):
         if isinstance(node, ast.Import) and id(node) not in passed_over:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and id(node) not in passed_over:
+            assert not node.level, (
+                f"{module}: expected whole names, which `experiment/code.py` follows, got {ast.unparse(node)}"
+            )
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 

@@ -24,9 +24,9 @@ class _Compiler(ModuleType):
     __path__: MutableSequence[str] = []  # noqa: RUF012  # a package, whose modules `_Finder` finds
 
     @staticmethod
-    def disable(function: Any = None, *_: Any, **__: Any) -> Any:
+    def disable(fn: Any = None, *_: Any, **__: Any) -> Any:
         """Leave the function as it is, since nothing compiles it."""
-        return function if function is not None else lambda decorated: decorated
+        return fn if fn is not None else lambda decorated: decorated
 
     @staticmethod
     def graph_break(*_: Any, **__: Any) -> None:

@@ -23,8 +23,10 @@ def digest(path: Path, kind: Kind) -> str:
     """Of the file's content; read once for as long as the file does not change (`.NAME.checked` beside it says so)."""
     known = _note(path)
     if kind not in known:
-        known[kind] = _computed(path, kind, tuple(_stamp(path)))
-        _write_note(path, known)
+        state = _stamp(path)
+        known[kind] = _computed(path, kind, tuple(state))
+        if _stamp(path) == state:  # else somebody wrote to it meanwhile
+            _write_note(path, known)
     return known[kind]
 
 

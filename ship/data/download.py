@@ -11,14 +11,14 @@ from typing import NamedTuple
 from ship.artifacts import write_json
 from ship.data.digests import digest, note_digest
 from ship.data.draft import Draft, amount, check_room
-from ship.data.inventory import aside, by_hand, check_of, find, is_likely, lacking
+from ship.data.inventory import aside, by_hand, check_of, files_in, find, is_likely, lacking
 from ship.data.sources.catalogue import Archive
 from ship.data.transfer import Interrupted, Tell, Useless, receive
 from ship.errors import BadInput
 
 _log = logging.getLogger(__name__)
 
-GAIN = 2**20  # bytes by which an attempt must get further than all before, to count as one that did not fail
+GAIN = 2**20  # bytes by which attempts must get further, for those before to be forgotten
 LONGEST = 60.0  # seconds between two attempts
 
 
@@ -81,7 +81,8 @@ def usable(archive: Archive, folder: Path) -> Path | None:
 
 def check_disk(archives: Iterable[Archive], folder: Path) -> None:
     """Raises BadInput unless there is room for everything that is yet to be downloaded."""
-    coming = [archive for archive in archives if archive.urls and not is_likely(archive, folder)]
+    files = files_in(folder)
+    coming = [archive for archive in archives if archive.urls and not is_likely(archive, folder, files)]
     need = sum(lacking(archive, folder) for archive in coming)
     check_room(folder, need, f"downloads ({', '.join(archive.name for archive in coming)})")
 
@@ -118,8 +119,9 @@ def _all(url: str, draft: Draft, size: int | None, patience: Patience, tell: Tel
         try:
             receive(url, draft, size, patience.stall, tell)
         except Interrupted as reason:
-            failed = 0 if draft.size >= furthest + GAIN else failed + 1
-            furthest = max(furthest, draft.size)
+            failed += 1
+            if draft.size >= furthest + GAIN:
+                failed, furthest = 0, draft.size
             if failed >= patience.attempts:
                 raise Useless(f"{reason} ({failed} times tried)") from None
             wait = max(min(patience.pause * 2 ** max(0, failed - 1), LONGEST), reason.wait)

@@ -14,6 +14,7 @@ from ship.data.sources.catalogue import ARCHIVES, SOURCES, Archive
 from ship.experiment.task import PUBLISHED, Task
 
 DEEP = 2  # folders below the top that are looked into
+Files = Mapping[Path, int]  # with their sizes in bytes
 
 
 class Found(NamedTuple):
@@ -30,10 +31,13 @@ def check_of(archive: Archive) -> tuple[Kind, str] | None:
     return ("md5", archive.md5.lower()) if archive.md5 is not None else None
 
 
-def find(archive: Archive, folder: Path) -> Found:
-    """The archive in `folder` or up to two folders below: by size and digest under any name, else by its name."""
+def find(archive: Archive, folder: Path, files: Files | None = None) -> Found:
+    """The archive in `folder` or up to two folders below: by size and digest under any name, else by its name.
+
+    `files` are those of `files_in(folder)`, for who asks for many archives.
+    """
     faults: list[str] = []
-    for path in _candidates(archive, folder):
+    for path in _candidates(archive, folder, files):
         fault = fault_of(archive, path)
         if fault is None:
             return Found(path, tuple(faults))
@@ -91,9 +95,9 @@ def addressed(url: str, sha256: str) -> Archive:
     return Archive(f"{sha256[:12].lower()}-{re.sub('[^A-Za-z0-9._-]+', '_', last)[-100:]}", (url,), None, sha256)
 
 
-def is_likely(archive: Archive, folder: Path) -> bool:
+def is_likely(archive: Archive, folder: Path, files: Files) -> bool:
     """Whether there is a file that may be the archive: one of its size, or of its name where no size is known."""
-    return any(archive.size in (None, path.stat().st_size) for path in _candidates(archive, folder))
+    return any(archive.size in (None, path.stat().st_size) for path in _candidates(archive, folder, files))
 
 
 def lacking(archive: Archive, folder: Path) -> int:
@@ -114,23 +118,22 @@ def by_hand(archives: Iterable[Archive], folder: Path) -> str:
     return "\n".join(f"{', '.join(places)}: {way}" for way, places in ways.items())
 
 
-def _candidates(archive: Archive, folder: Path) -> Iterator[Path]:
+def _candidates(archive: Archive, folder: Path, files: Files | None = None) -> Iterator[Path]:
     """Files that may be the archive: under its name at the top, then of its size, then of its name anywhere."""
     top = folder / archive.name
     if top.is_file():
         yield top
-    others = [path for path in _files(folder) if path != top]
-    if archive.size is not None and check_of(archive) is not None:
-        yield from (path for path in others if path.stat().st_size == archive.size)
-        others = [path for path in others if path.stat().st_size != archive.size]
-    yield from (path for path in others if path.name == archive.name)
+    others = {path: size for path, size in (files_in(folder) if files is None else files).items() if path != top}
+    alike = [path for path, size in others.items() if size == archive.size] if check_of(archive) is not None else []
+    yield from alike
+    yield from (path for path in others if path.name == archive.name and path not in alike)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Files to look at, sorted: hidden ones and what was set aside are not among them."""
+def files_in(folder: Path) -> Files:
+    """Files to look at, sorted, with their sizes: hidden ones and what was set aside are not among them."""
     found = []
     for place, inside, names in os.walk(folder):
         depth = len(Path(place).relative_to(folder).parts)
         inside[:] = sorted(name for name in inside if not name.startswith(".")) if depth < DEEP else []
         found += [Path(place, name) for name in names if not name.startswith(".") and ".wrong-" not in name]
-    return sorted(path for path in found if path.is_file())
+    return {path: path.stat().st_size for path in sorted(found) if path.is_file()}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from ship.artifacts import drafted, read_json, write_text
+from ship.data.decoding import suffixes
 from ship.data.reading import open_split
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS
 from ship.errors import BadInput
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 KINDS = {
     b"\x89PNG": ".png",
     b"\xff\xd8\xff": ".jpg",
@@ -55,6 +55,6 @@ def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
 def _name(key: str, image: bytes) -> str:
     """The key as a relative path; a key that is no name of an image gets the suffix of its format."""
     path = key.lstrip("/")
-    if PurePosixPath(path).suffix.lower() in SUFFIXES:
+    if PurePosixPath(path).suffix.lower() in suffixes():
         return path
     return path + next((suffix for start, suffix in KINDS.items() if image.startswith(start)), "")

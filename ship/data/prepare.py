@@ -205,6 +205,7 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
         if twins:
             raise together(twins, "remove one of each pair")
         write_json(draft_summary, about)
+        (out / "task.json").unlink(missing_ok=True)  # what is renamed from here on is of no older one
     sweep(out)
 
 

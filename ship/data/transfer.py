@@ -51,7 +51,7 @@ def receive(url: str, draft: Draft, size: int | None, stall: float, tell: Tell) 
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise Useless("a certificate that is not valid") from None
         raise Interrupted(_said(error, stall)) from None
-    except (requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, requests.TooManyRedirects) as error:
         raise Useless(_said(error, stall)) from None
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Interrupted(_said(error, stall)) from None
@@ -95,10 +95,13 @@ def _total(answer: requests.Response, draft: Draft, size: int | None, url: str) 
             raise Interrupted(f"206: other bytes than were asked for ({span or 'no Content-Range'})")
         total = size if match[3] == "*" else int(match[3])
     else:
-        if draft.size:
-            draft.restart()  # it does not resume, or its file has changed
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else size
+        _check_size(total, size)
+        if answer.headers.get("Content-Type", "").startswith("text/html") and not length:
+            raise Useless("a web page")
+        if draft.size:
+            draft.restart()  # it does not resume, or its file has changed
     _check_size(total, size)
     return total
 

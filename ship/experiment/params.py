@@ -13,7 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from ship.errors import BadInput, unknown
@@ -22,6 +21,7 @@ from ship.experiment.fields import Name, Positive, Seed, Settings
 from ship.experiment.messages import first_line
 from ship.experiment.rows import Method, Train
 from ship.experiment.task import Task
+from ship.experiment.yaml_file import read_yaml
 
 Triple = tuple[float, float, float]
 Chosen = Mapping[str, Any]  # values by options.KEY or train.KEY
@@ -190,36 +190,12 @@ def under(prefix: str, chosen: Chosen) -> dict[str, Any]:
     return {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        if double := [key for key in keys if keys.count(key) > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {double[0]!r} twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
-
-
 def read_params(path: str | Path = "params.yaml") -> Params:
     """The experiment that the file describes. Raises BadInput with file and key."""
     if not Path(path).is_file():
         way_out = "ship init quickstart" if Path("presets").is_dir() else "change to the root of a clone"
         raise BadInput(f"{path}: expected a file with the experiment, found none ({way_out})")
     return parse_params(read_yaml(Path(path)), str(path))
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Keys and values of a file. Raises BadInput where it holds others, a key twice, or no UTF-8 text."""
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a safe one
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: expected UTF-8 text, got {error}") from None
-    except yaml.YAMLError as error:
-        said = " ".join(str(error).split()).replace('"<unicode string>"', "it")
-        raise BadInput(f"{path}: expected YAML, got {said}") from None
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: expected keys and values, got {type(raw).__name__}")
-    return raw
 
 
 def defaults() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ def method_class(name: str) -> type[Method]:
     return found
 
 
+@cache  # a page asks for them once a task
 def defaults(name: str) -> dict[str, Any]:
     """The options of the method `name`, a key of METHODS, and their defaults: read, since imports take seconds."""
     module, _, kind = METHODS[name].partition(".")

@@ -119,4 +119,4 @@ def _layers(block: Block, prompts: KV) -> Folded:
 def _through_layers(block: Block, z: Tensor, reading: Tensor, shift: Tensor, writing: Tensor) -> Tensor:
     """Cross-attention by its `_layers`, with a softmax over the P prompts of each head between them."""
     weights = multiply(z, reading, shift).unflatten(-1, (block.attn.num_heads, -1)).softmax(dim=-1)
-    return multiply(weights.flatten(-2), writing, block.attn.proj.bias)
+    return block.attn.proj_drop(multiply(weights.flatten(-2), writing, block.attn.proj.bias))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, get_type_hints
 
@@ -25,8 +25,11 @@ def check_row(params: Params, name: str, task: str) -> None:
     check_options(row.method, params.options_of(name, task), place)
     check_recipe(row.method, params.train_of(name, task), place)
     for key, values in row.search.candidates.items() if row.search else ():
-        for value in values if key.startswith("options.") else ():
-            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+        if key.startswith("options."):
+            for value in values:
+                check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+        else:
+            _check_some(row.method, [params.train_of(name, task, {key: value}) for value in values], f"{place}.search")
 
 
 def check_grid(params: Params) -> None:
@@ -75,6 +78,18 @@ def check_recipe(method: str, recipe: Train, place: str) -> None:
         raise Unfit(f"{place}: expected train.head=random, since the head of {method} reads no features, got ridge")
     if kind.trains_on == "pooled" and recipe.augment != "none":
         raise Unfit(f"{place}: expected train.augment=none, since it sees no image, got {recipe.augment}")
+
+
+def _check_some(method: str, recipes: Sequence[Train], place: str) -> None:
+    """Raise Unfit where a method can do what none of the recipes asks of it: a search would fail, trial by trial."""
+    faults = []
+    for recipe in recipes:
+        try:
+            check_recipe(method, recipe, place)
+        except Unfit as fault:
+            faults.append(fault)
+    if len(faults) == len(recipes):
+        raise faults[0]
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:

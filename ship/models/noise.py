@@ -39,13 +39,13 @@ class Noise(nn.Module):
 
 
 class SharedDepth(DropPath):  # type: ignore[misc]  # timm's layers have no types
-    """Stochastic depth that keeps or drops the same for all `views` of an image, which stand n apart in the batch."""
+    """Stochastic depth that, in training, is the same for all `views` of an image, which stand n apart in the batch."""
 
     views = 1
 
     def forward(self, z: Tensor) -> Tensor:
         """Tokens (B, N, D); prompts that are the same for all images, (1, P, D), have no views."""
-        if self.views == 1 or len(z) == 1:
+        if not self.training or self.views == 1 or len(z) == 1:
             dropped: Tensor = super().forward(z)
             return dropped
         kept = super().forward(z.new_ones(len(z) // self.views, 1, 1))

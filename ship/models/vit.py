@@ -69,7 +69,8 @@ def require_two_layers(vit: VisionTransformer, method: str) -> None:
 def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
-    swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
+    if type(vit.patch_embed) is layers.PatchEmbed:  # a hybrid's patches overlap
+        swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
     swap(vit.blocks, nn.Linear, Linear)
     swap(vit, layers.LayerNorm, LayerNorm)
     return vit.requires_grad_(False)

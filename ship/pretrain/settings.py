@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError, model_validator
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Fraction, Positive, Rate, Settings
 from ship.experiment.messages import first_line
-from ship.experiment.params import Triple, read_yaml
+from ship.experiment.params import Triple
+from ship.experiment.yaml_file import read_yaml
 
 LATER = {"steps", "decay_steps", "whole_steps"}  # may change while a run has not come to them
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
@@ -56,7 +57,8 @@ def compared(
 
 def levels(hierarchies: Sequence[Mapping[str, Any]], threshold: float) -> list[int]:
     """First blocks of the levels at `threshold`, from all hierarchies with the largest threshold of each, ascending."""
-    fitting = [found for found in hierarchies if threshold <= found["threshold"]] or hierarchies[-1:]
+    cut = np.float32(threshold)  # as the affinity is
+    fitting = [found for found in hierarchies if cut <= np.float32(found["threshold"])] or hierarchies[-1:]
     return [int(block) for block in fitting[0]["first_blocks"]]
 
 

@@ -23,6 +23,7 @@ from ship.errors import BadInput
 BODY = random.Random(0).randbytes(3 * 2**20)
 IMPATIENT = Patience(attempts=3, pause=0.01, stall=1.0)
 ALWAYS = {"always": True}
+HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
 @pytest.fixture
@@ -114,6 +115,7 @@ def test_many_resets_are_borne_while_it_gets_further(site, tmp_path):
 
 
 LASTING = {
+    "another scheme": (Fault(status=302, headers={"Location": "ftp://127.0.0.1/a.bin"}, **ALWAYS), 1, "ftp"),
     "always 500": (Fault(status=500, **ALWAYS), 3, "500"),
     "always reset": (Fault(cut=2**10, **ALWAYS), None, "3 times tried"),
     "always stalled": (Fault(cut=0, stall=3, **ALWAYS), 3, "no byte for 0.2 s"),
@@ -137,6 +139,19 @@ def test_trouble_that_lasts_ends_in_one_line(site, tmp_path, name):
         assert len(site.asked) == times
     del site.faults["/a.bin"]
     assert got(archive(site), tmp_path) == BODY
+
+
+@pytest.mark.parametrize(
+    "page",
+    [Fault(body=b"<html>", ranges=False, **ALWAYS), Fault(body=b"<html>", length=-1, headers=HTML, **ALWAYS)],
+    ids=["of another size", "of unknown size"],
+)
+def test_a_web_page_costs_nothing_that_is_there(site, tmp_path, page):
+    """The server says that all is well, and what has come is gone on from elsewhere."""
+    site.faults = {"/one": [Fault(cut=2**20), page]}
+    assert got(archive(site, "/one", "/two"), tmp_path) == BODY
+    assert site.asked[-1] == ("/two", f"bytes={2**20}-")
+    assert len(site.asked) == 3
 
 
 def test_a_wrong_checksum_is_named_and_kept(site, tmp_path):

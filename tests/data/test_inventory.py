@@ -1,12 +1,15 @@
 """Archives that people have already: found where they lie, verified, left alone."""
 
 import hashlib
+import os
 
 import pytest
 
-from ship.data.download import fetch
+from ship.data import inventory
+from ship.data.download import check_disk, fetch
 from ship.data.inventory import addressed, by_hand, find, mirrored, needed, needs
 from ship.data.sources.catalogue import Archive
+from ship.data.status import states
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
@@ -29,6 +32,17 @@ def test_found_in_place(tmp_path, place):
     assert find(ONE, tmp_path) == (path, ())
     assert fetch(ONE, tmp_path) == path
     assert [file for file in tmp_path.rglob("*") if file.is_file() and not file.name.startswith(".")] == [path]
+
+
+def test_a_folder_is_looked_through_once(tmp_path, monkeypatch):
+    """However many archives are asked for."""
+    put(tmp_path / "below" / "a.bin")
+    walk, walked = os.walk, []
+    monkeypatch.setattr(inventory.os, "walk", lambda folder: walked.append(folder) or walk(folder))
+    others = [ONE._replace(name=f"{number}.bin", sha256="0" * 64, urls=("https://example.org",)) for number in range(5)]
+    assert [one.state for one in states({"task": [ONE, *others]}, tmp_path)] == ["found"] + 5 * ["to download"]
+    check_disk([ONE, *others], tmp_path)
+    assert walked == 2 * [tmp_path]
 
 
 @pytest.mark.parametrize("place", ["a/b/c/a.bin", ".hidden/a.bin", ".a.bin", "a.bin.wrong-12345678"])

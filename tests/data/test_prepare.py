@@ -158,6 +158,25 @@ def test_refusal_keeps_what_was_there(tmp_path, vtab):
     assert contents(out) == before
 
 
+def test_a_kill_among_the_files_leaves_no_task(tmp_path, vtab, monkeypatch):
+    """New splits beside old ones are none that go together: without task.json, no step takes them."""
+    out = tmp_path / "out"
+    prepare("mine", VTAB, tmp_path, out)
+    replace, renamed = Path.replace, []
+
+    def killed(path, target):
+        renamed.append(target.name)
+        if len(renamed) == 2:
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("mine", VTAB, tmp_path, out)
+    assert len(renamed) == 2
+    assert not (out / "task.json").exists()
+
+
 def test_empty_class_is_refused(tmp_path, vtab):
     """A class that no training image shows cannot be learned; only VTAB's own draws may miss one."""
     three = VTAB.model_copy(update={"classes": 3})

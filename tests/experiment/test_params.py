@@ -186,6 +186,13 @@ def test_defaults_are_those_that_results_were_made_with():
     }
 
 
+def test_a_merge_key_is_refused_in_words(tmp_path):
+    """Its keys would be read twice."""
+    (tmp_path / "params.yaml").write_text("a: &a {x: 1}\nb: {<<: *a}\n")
+    with pytest.raises(BadInput, match=r"params.yaml: expected YAML, got the merge key << \(repeat its keys, or write"):
+        read_params(tmp_path / "params.yaml")
+
+
 def test_broken_and_missing_files(tmp_path):
     """A file that is absent, no YAML, or no mapping is named."""
     with pytest.raises(BadInput, match=r"absent\.yaml: expected a file .*ship init"):

@@ -51,6 +51,8 @@ def test_views_of_an_image_share_their_stochastic_depth():
     assert torch.equal(first, second)
     assert set(first.unique().tolist()) == {0.0, 2.0}
     assert depth(torch.ones(1, 2, 4)).shape == (1, 2, 4)
+    odd = torch.ones(5, 2, 4)  # as the last batch that is predicted may be
+    assert torch.equal(depth.eval()(odd), odd)
 
 
 def test_one_view_has_the_stochastic_depth_of_timm():

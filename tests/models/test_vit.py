@@ -45,6 +45,15 @@ def test_pieces_equal_timm(family):
         torch.testing.assert_close(vit.head(encode(vit, images)), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_patches_of_a_hybrid_stay_its_own():
+    """Its convolutions overlap."""
+    vit = timm.create_model("vit_small_resnet26d_224", depth=2, img_size=64, num_classes=0).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = vit(images)
+        torch.testing.assert_close(encode(freeze(require_plain(vit, "hybrid")), images), expected, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "name", ["resnet18", "swin_tiny_patch4_window7_224", "beit_base_patch16_224", "deit_tiny_distilled_patch16_224"]
 )

@@ -9,11 +9,13 @@ import experiment
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ship.artifacts import Run, data_folder, read_json, write_json
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
+from ship.models.hierarchy import first_blocks, hierarchies
 from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs
 from ship.report.comparison import levels
 from ship.report.page import headline, write_page
@@ -309,6 +311,14 @@ def test_levels_are_those_of_the_next_threshold(threshold, blocks):
     """Each hierarchy holds up to its threshold, that one included."""
     found = [(0.8, [0]), (0.9, [0, 2]), (2.0, [0, 1, 2])]
     assert levels([{"threshold": t, "first_blocks": b} for t, b in found], threshold) == blocks
+
+
+def test_levels_at_a_tie_are_those_of_the_run():
+    """The affinity is in float32, and the threshold of params.yaml is not."""
+    affinity = torch.tensor([[1, 0.95, 0.9], [0.95, 1, 0.97], [0.9, 0.97, 1]])
+    found = [{"threshold": threshold, "first_blocks": blocks} for threshold, blocks in hierarchies(affinity)]
+    for threshold in (0.9, 0.95, 0.97):
+        assert levels(found, threshold) == first_blocks(affinity, threshold)
 
 
 def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):

@@ -305,6 +305,11 @@ def test_noise_needs_a_method_that_adds_something(tmp_path, monkeypatch):
         check_row(params, "linear", TASK)
     with pytest.raises(BadInput, match=r"methods\.linear: expected train\.augment=none, since .*, got flip"):
         check_row(parse_params(changed({"train.augment": "flip"})), "linear", TASK)
+    search = {"trials": 2, "choices": {"train.noise": [0.2, 0.5]}}
+    with pytest.raises(BadInput, match=r"methods\.linear\.search: expected train\.noise 0, since linear adds nothing"):
+        check_row(parse_params(changed({"methods.linear.search": search})), "linear", TASK)
+    search["choices"]["train.noise"].append(0)
+    check_row(parse_params(changed({"methods.linear.search": search})), "linear", TASK)
 
 
 @pytest.mark.parametrize(("method", "splits"), [("ship", ("train", "val")), ("linear", ("train",))])

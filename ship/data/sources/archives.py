@@ -58,9 +58,18 @@ def unpacked(archive: Path, digest: str | None, shown: str) -> Iterator[Path]:
 def is_archive(path: Path) -> bool:
     """Whether the file is a zip or (compressed) tar archive, by its first and last bytes."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+        return path.is_file() and (is_zip(path) or tarfile.is_tarfile(path))
     except BROKEN:  # cut before its first file
         return False
+
+
+def is_zip(archive: Path | IO[bytes]) -> bool:
+    """Whether the file is a zip archive from its start on: the last file in a tar may be one, too."""
+    if isinstance(archive, Path):
+        with archive.open("rb") as file:
+            return is_zip(file)
+    archive.seek(0)
+    return archive.read(2) == b"PK" and zipfile.is_zipfile(archive)
 
 
 def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowance: int = ALLOWANCE) -> None:
@@ -113,7 +122,7 @@ def _is_note(path: Path) -> bool:
 
 def _entries(archive: Path, shown: str) -> Iterator[Entry]:
     """The files of an archive, in its order."""
-    if zipfile.is_zipfile(archive):
+    if is_zip(archive):
         with zipfile.ZipFile(archive) as bundle:
             for info in bundle.infolist():
                 name = info.filename.replace("\\", "/")  # some programs of Windows write what the format forbids

@@ -22,14 +22,14 @@ class Gzipped(Computed):
     bytes apart. `size` is that of the content, where it is known: else the first look at the end unpacks it all.
     """
 
-    def __init__(self, path: Path, size: int | None = None, step: float = STEP) -> None:
+    def __init__(self, path: Path, size: int | None = None, step: float | None = None) -> None:
         try:
             from zlib_ng import zlib_ng
         except ModuleNotFoundError:
             raise lacking("zlib-ng") from None
         self._zlib: Any = zlib_ng  # whose types lack `copy`
         self._file = path.open("rb")
-        self._size, self._step = size, step
+        self._size, self._step = size, STEP if step is None else step
         # content passed, compressed bytes used, and what unpacks from there
         self._places = [(0, 0, self._zlib.decompressobj(31))]
         self._go_to(0)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ship.data.sources.archives import BROKEN
+from ship.data.sources.archives import BROKEN, is_zip
 from ship.data.sources.gzipped import Gzipped
 from ship.data.sources.rows import Images, Wanted
 from ship.data.sources.seeking import Computed
@@ -39,7 +39,7 @@ def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Me
     """
     try:
         with _opened(place) as file:
-            if zipfile.is_zipfile(file):
+            if is_zip(file):
                 with zipfile.ZipFile(file) as bundle:
                     for info in bundle.infolist():
                         if not info.is_dir():

@@ -9,6 +9,7 @@ import pytest
 
 from ship.data.sources import archives
 from ship.data.sources.archives import extract, is_archive, only_folder, unpacked
+from ship.data.sources.packed import members
 from ship.errors import BadInput
 
 
@@ -61,6 +62,17 @@ def test_every_kind_is_unpacked(tmp_path, kind):
     with unpacked(archive, hashlib.sha256(archive.read_bytes()).hexdigest(), kind) as folder:
         assert files(folder) == dict(content)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path, mode):
+    """The index of a zip archive stands at its end, and so at that of the tar."""
+    inner = zipped(tmp_path / "more.zip", ("u/1.png", stat.S_IFREG, b"other")).read_bytes()
+    content = {"a/1.png": b"one", "b/1.png": b"two", "more.zip": inner}
+    archive = tar(tmp_path / "x.tar", *((name, tarfile.REGTYPE, data) for name, data in content.items()), mode=mode)
+    with unpacked(archive, None, "x.tar") as folder:
+        assert files(folder) == content
+    assert [member.name for member in members(archive, "x.tar")] == [*content]
 
 
 def test_only_folder(tmp_path):
