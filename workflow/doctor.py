@@ -11,14 +11,13 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import yaml
 from disk import wanted
 from limits import config, queue, run
+from slurm_site import SITE, read_site
 
 from ship.errors import BadInput
 from ship.experiment.params import read_params
 
-SITE = Path("profiles/slurm/site.yaml")
 MINUTES = 10  # that a job may wait, and run
 LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room
 HEAD, NODE = "from the head node", "from a node"
@@ -34,7 +33,10 @@ def main(arguments: list[str]) -> None:
 
 def head() -> bool:
     """The checks of the head node, then those of a job on each partition."""
-    site = yaml.safe_load(SITE.read_text(encoding="utf-8"))
+    try:
+        site = read_site()
+    except BadInput as error:
+        return said("the settings of the cluster can be read", False, str(error), "put it right")
     good = experiment() and free_space(site["jobs"])
     answers, output = run("sinfo", "--noheader", "--format=%P")
     if not said("Slurm answers", answers, output, "this must be the head node of a cluster"):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from ship.data.asked import other_contents, read_asked, write_asked
 from ship.experiment.code import Code, differing
-from ship.experiment.params import read_params
+from ship.experiment.params import Params, read_params
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
 FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
@@ -30,7 +31,8 @@ def main(arguments: list[str]) -> None:
 def record() -> None:
     """Put the finished workflow into dvc.lock and the cache, without computing."""
     jobs = summary()
-    _refuse("not recorded, Snakemake would still make", pending(jobs), "snakemake --cores all")
+    cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
+    _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
     _refuse("not recorded, left by another experiment", strays(jobs), "delete them")
     _refuse("not recorded, computed by other code", other_code(), "delete them, and snakemake --cores all")
     _run("ship", "code")
@@ -44,8 +46,13 @@ def sync() -> None:
     _run("dvc", "repro", "--quiet", "code")  # digests of the code, where more than its words has changed
     if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
         sys.exit("state.py: not synced, the files are not those of dvc.lock (dvc status; then dvc pull, or dvc repro)")
+    params = read_params()
+    _refuse("not synced, other images than were prepared", changed(params), "snakemake --cores all prepares them")
     _refuse("not synced, other bytes than dvc.lock says", damaged(), "delete them, here and in .dvc/cache; dvc pull")
     _touch()
+    for task in params.grid.tasks:  # dvc.lock vouches for the settings, and nobody for what lies at a path elsewhere
+        if not read_asked(task):
+            write_asked(params, task, found=False)
     _run(*SNAKEMAKE, "--force", "--allowed-rules", "report", "--", "report/index.html")
 
 
@@ -85,6 +92,11 @@ def other_code() -> list[str]:
         if odd := differing(about["code"], now.modules("train", row.method)):
             found.append(f"{path} ({', '.join(odd)})")
     return found
+
+
+def changed(params: Params) -> list[str]:
+    """What is another folder or file now than the one that images were prepared of here; DVC does not look at it."""
+    return [found for task in params.grid.tasks if (found := other_contents(params, task))]
 
 
 def damaged() -> list[str]:

@@ -11,6 +11,7 @@ import typer
 
 from ship.artifacts import expanded
 from ship.cli.app import app
+from ship.errors import BadInput
 from ship.training.progress import progress
 
 Tuned = Annotated[
@@ -39,6 +40,7 @@ def predict(
     from ship.inference.rows import Columns, to_csv, to_file
 
     tuned = load(model)
+    _doubt(model)
     columns, refused = Columns(tuned.classes, top, every), list[str]()
 
     def refuse(what: str) -> None:
@@ -79,10 +81,24 @@ def export(
 
         hub.check_push(push)
     folder = expanded(folder)
+    _doubt(run)
     write(run, folder, print, images=images, onnx=onnx, threads=threads)
     print(f"{folder}: done")
     if push is not None:
         print(f"{hub.push(folder, push)}: done")
+
+
+def _doubt(model: str) -> None:
+    """Say on standard error where a run is not of the experiment in params.yaml as it is now."""
+    from ship.inference.restore import find
+    from ship.report.status import doubts
+
+    try:
+        said = doubts(find(model))
+    except BadInput as error:
+        said = f"{model}: whether it is stale is not known: {error}"
+    if said:
+        print(f"ship: {said}", file=sys.stderr)
 
 
 @app.command()

@@ -36,11 +36,13 @@ def backbone(name: BackboneName, params: Settings = PARAMS) -> None:
 def features(place: BackboneTask, params: Settings = PARAMS) -> None:
     """Compute the class token after every block, for the task's training images."""
     with unchanged("features"):
+        from ship.data.asked import check_asked
         from ship.methods.options import check_row
         from ship.models.features import measure_features
 
         read = read_params(params)
         name, task = parts(read, place, "backbone", "task")
+        check_asked(read, task)
         for row in read.grid.methods:  # before hours of other rows' runs
             check_row(read, row, task)
         measure_features(read, name, task)
@@ -69,7 +71,10 @@ def search(row: Row, params: Settings = PARAMS) -> None:
             write_settings(read, name, task, method)
         return
     with unchanged("search", read.methods[method].method) as code, progress(asked.total, row) as show:
+        from ship.data.asked import check_asked
         from ship.training.search import search_settings
+
+        check_asked(read, task)
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
             done = trial + (record.epoch + 1 == epochs)
@@ -85,8 +90,10 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     with unchanged("train", read.methods[method].method) as code:
         with phases("imports"):
+            from ship.data.asked import check_asked
             from ship.training.train import train_run
 
+        check_asked(read, task)
         place = Run(name, task, method, int(seed))
         with alone(place.folder), progress(1, run) as show:
 

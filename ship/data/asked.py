@@ -38,9 +38,30 @@ def contents(params: Params, task: str, root: Path = Path()) -> str:
         return str(read_asked(task, root).get(_place(task), ""))
 
 
-def write_asked(params: Params, task: str) -> None:
-    """Keep what the images that lie there now were asked for."""
-    write_json(_file(task), {"settings": wanted(params, task), "images": _splits(task, Path())})
+def check_asked(params: Params, task: str) -> None:
+    """Raise BadInput where the images that lie there were asked for with other settings of the task than there are now.
+
+    What lies at its path may change while an experiment goes on; Snakemake sees that, and `ship status`.
+    """
+    then, now = read_asked(task), wanted(params, task)
+    for key in sorted({*then, *now} - {"data_root", _place(task)}) if then else ():
+        if then.get(key) != now.get(key):
+            raise BadInput(
+                f"{data_folder(task)}: expected images that were prepared with {key} {now.get(key)}, got those of "
+                f"{then.get(key)} (ship prepare {task}, and then snakemake)"
+            )
+
+
+def other_contents(params: Params, task: str) -> str:
+    """What lay at the path of a task when its images were prepared here, and lies there now; empty for the same."""
+    then, now = read_asked(task).get(_place(task)), contents(params, task)
+    return f"{_place(task)}: {then}, now {now}" if then not in (None, now) else ""
+
+
+def write_asked(params: Params, task: str, *, found: bool = True) -> None:
+    """Keep what the images that lie there now were asked for; what was `found` at a path, where that is known."""
+    settings = {key: value for key, value in wanted(params, task).items() if found or key != _place(task)}
+    write_json(_file(task), {"settings": settings, "images": _splits(task, Path())})
 
 
 def read_asked(task: str, root: Path = Path()) -> dict[str, Any]:

@@ -46,8 +46,14 @@ def _read(log: Path, root: Path) -> Reason:
     begun = (line.rstrip() for line in reversed(lines) if line.strip() and not line[0].isspace())  # others go on
     last = next(begun, "")
     if ERROR.match(last):
-        return Reason(log, "failed", last)
+        return Reason(log, "failed", last + (" (before params.yaml was changed)" if _is_older(log, root) else ""))
     if last.endswith(": done"):
         return Reason(log, "missing", "deleted since it was made")
     said = f"last {last!r}" if last else "nothing at all"
     return Reason(log, "unfinished", f"still running, or killed (memory, time, disk): it said {said}")
+
+
+def _is_older(log: Path, root: Path) -> bool:
+    """Whether a log is of a time before the experiment was what it is now."""
+    params = root / "params.yaml"
+    return params.exists() and (root / log).stat().st_mtime < params.stat().st_mtime

@@ -101,7 +101,8 @@ def changes(now: Now, run: Run) -> Changes:
     had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
     old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
     if asked_then := now.asked[run.task]:
-        old, new = old | asked_then, new | now.wanted[run.task]
+        old |= asked_then
+        new |= {key: value for key, value in now.wanted[run.task].items() if key in asked_then}
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from ship.artifacts import Run
 from ship.errors import BadInput
-from ship.experiment.params import Params
+from ship.experiment.params import Params, read_params
 from ship.report.aggregate import expected_runs, missing_runs
 from ship.report.reasons import why
 from ship.report.stale import Now, changes, changes_line
@@ -51,9 +51,21 @@ def statuses(params: Params, root: Path = Path()) -> list[Status]:
     """Of every run of the grid, in its order, and of those left over, by what runs and logs under `root` say."""
     now, missing = Now(params, root), set(missing_runs(params, root))
     found = {run: _status(now, run, there=run not in missing) for run in expected_runs(params)}
-    places = (path.parts[-5:-1] for path in sorted(root.glob("runs/*/*/*/*/run.json")))
+    places = (path.parts[-4:] for path in sorted(root.glob("runs/*/*/*/*")) if any(path.glob("[!.]*")))
     others = (Run(backbone, task, row, int(seed)) for backbone, task, row, seed in places if seed.isdecimal())
     return [*found.values(), *(Status(run, "left over") for run in others if run not in found)]
+
+
+def doubts(place: Path) -> str:
+    """What speaks against the run in the folder `place`, by the params.yaml of its project; empty for nothing."""
+    root, run = _run_in(place)
+    if run is None or not (root / "params.yaml").is_file():
+        return ""
+    params = read_params(root / "params.yaml")
+    if run not in expected_runs(params):
+        return f"{run}: is no run of params.yaml any more"
+    found = changes(Now(params, root), run)
+    return f"{run}: is stale: {changes_line(found)} (snakemake trains it again)" if found else ""
 
 
 def not_done(params: Params, root: Path = Path()) -> dict[Run, str]:
@@ -98,6 +110,13 @@ def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:
         return [name for row in rows for name in names(row, every)]
     parts = ("*" if len(some) == len(of) else f"{{{','.join(some)}}}" for some, of in zip(axes, every, strict=True))
     return ["/".join(part if len(some) > 1 else next(iter(some)) for part, some in zip(parts, axes, strict=True))]
+
+
+def _run_in(place: Path) -> tuple[Path, Run | None]:
+    """The project and the run of a folder runs/BACKBONE/TASK/METHOD/SEED; no run of another one."""
+    *root, runs, backbone, task, method, seed = ("", "", "", "", *place.resolve().parts)
+    known = runs == "runs" and seed.isdecimal()
+    return Path(*root), Run(backbone, task, method, int(seed)) if known else None
 
 
 def _axes(runs: Iterable[Run]) -> list[dict[str, None]]:

@@ -6,8 +6,9 @@ import shutil
 import pytest
 from project import changed
 
-from ship.artifacts import write_json
-from ship.data.asked import contents, write_asked
+from ship.artifacts import data_folder, write_json
+from ship.data.asked import check_asked, contents, other_contents, write_asked
+from ship.errors import BadInput
 from ship.experiment.params import parse_params
 
 IMAGES = ("cat/1.png", "cat/2.png", "dog/1.png", "dog/deep/2.png")
@@ -44,6 +45,29 @@ def test_a_change_of_images_is_told(place, change):
     assert before.startswith("4 images")
     change(place / "photos")
     assert contents(params, "own") != before
+
+
+def test_other_settings_than_the_images_have_are_refused(place):
+    """By whoever would train on them; what lies at the path may change meanwhile."""
+    params = of(place)
+    check_asked(params, "own")  # nobody knows
+    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_asked(params, "own")
+    shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
+    check_asked(params, "own")
+    assert other_contents(params, "own").startswith("what is at tasks.own.path: 4 images")
+    message = r"data/own: expected images .* tasks\.own\.seed 3, got those of 0 \(ship prepare own"
+    with pytest.raises(BadInput, match=message):
+        check_asked(of(place, seed=3), "own")
+
+
+def test_what_was_found_elsewhere_is_not_known(place):
+    """As after `dvc pull`: the settings are, of dvc.lock."""
+    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_asked(of(place), "own", found=False)
+    assert other_contents(of(place), "own") == ""
+    with pytest.raises(BadInput, match="seed 3"):
+        check_asked(of(place, seed=3), "own")
 
 
 def test_what_is_no_image_and_times_tell_nothing(place):

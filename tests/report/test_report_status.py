@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.checkpoints import recipe
 from ship.report.aggregate import aggregate, expected_runs
-from ship.report.status import lines, names, statuses
+from ship.report.status import doubts, lines, names, statuses
 
 RUN = Run("vit_mini", "digits", "ship", 1)
 
@@ -148,6 +149,28 @@ class TestChanged:
         assert said(root)[0].startswith("vit_mini/digits/ship/1: stale: ")
         assert said(root)[1] == "18 runs: 17 done, 1 stale"
 
+    def test_a_killed_run_of_another_experiment(self, root):
+        """It has no result, and takes room."""
+        raw = experiment.params().model_dump()
+        raw["grid"]["methods"].remove("linear")
+        for run in (run for run in expected_runs(experiment.params()) if run.method == "linear"):
+            shutil.rmtree(root / run.folder)
+            if not run.seed:
+                (root / run.folder).mkdir()
+                (root / run.folder / "resume.safetensors").touch()
+        assert said(root, raw)[:2] == ["vit_mini/*/linear/0: left over", "15 runs: 12 done, 3 left over"]
+
+    def test_what_speaks_against_a_run(self, root):
+        """For who is about to use it: nothing, or that it is stale, or gone from params.yaml."""
+        (root / "params.yaml").write_text(yaml.safe_dump(raw := experiment.params().model_dump()))
+        assert doubts(root / RUN.folder) == doubts(root) == ""
+        raw["methods"]["ship"]["train"]["lr"] = 0.5
+        (root / "params.yaml").write_text(yaml.safe_dump(raw))
+        assert doubts(root / RUN.folder).startswith(f"{RUN}: is stale: train.lr ")
+        raw["grid"]["methods"].remove("ship")
+        (root / "params.yaml").write_text(yaml.safe_dump(raw))
+        assert doubts(root / RUN.folder) == f"{RUN}: is no run of params.yaml any more"
+
     def test_a_run_that_is_gone(self, root):
         """Missing, though its log is there."""
         log(root, "train/vit_mini/digits/ship/1", "vit_mini/digits/ship/1: epoch 12/12\ntrain: done\n")
@@ -198,6 +221,14 @@ class TestFailed:
         assert "1: unfinished: still running, or killed (memory, time, disk): it said last 'vit_mini/" in line
         log(root, "train/vit_mini/digits/ship/1", "")
         assert "it said nothing at all" in said(root)[0]
+
+    def test_an_older_failure(self, root):
+        """It may be of an experiment that is no more."""
+        (root / RUN.folder / "run.json").unlink()
+        log(root, f"train/{RUN}", "ship: loss: expected a number, got nan\n")
+        os.utime(root / f"logs/train/{RUN}.log", (1, 1))
+        (root / "params.yaml").touch()
+        assert "got nan (before params.yaml was changed) (logs/" in said(root)[0]
 
     def test_two_runs_with_the_same_words(self, root):
         """They have a line, and logs of their own."""

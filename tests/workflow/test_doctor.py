@@ -46,6 +46,16 @@ def said(capsys, partitions=(None,), **site):
     return good, capsys.readouterr().out
 
 
+def test_a_site_that_cannot_be_read_is_told(tmp_path, monkeypatch, capsys):
+    """As outside a clone; no traceback."""
+    monkeypatch.chdir(tmp_path)
+    assert not doctor.head()
+    assert (
+        "site.yaml: expected the settings of a cluster, found none (change to the root of a clone"
+        in capsys.readouterr().out
+    )
+
+
 def test_a_site_without_accounting_limits_the_cluster_alone(slurm, capsys):
     """MaxJobCount, which is far away."""
     assert said(capsys)[0]

@@ -4,11 +4,12 @@ import copy
 import os
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
 from dvc.repo import Repo
-from project import ROOT, summary
+from project import ROOT, command, summary
 from versioned import TINY_GRID, UP_TO_DATE, clone, make_repository, run, state
 
 FOLDERS = {"aggregate": {"hierarchy", "runs"}}
@@ -180,15 +181,25 @@ def test_a_changed_setting_makes_the_same_jobs_stale_in_both(finished, tmp_path)
     assert {row["rule"] for row in rows if row["status"] == "params changed"} == {"aggregate", "report"}
 
 
-@pytest.mark.parametrize("stray", ["runs/vit_random/digits/gone/0", "hierarchy/vit_random/gone.json"])
+def said(done):
+    """All of it."""
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("stray", ["runs/vit_random/digits/gone/0/run.json", "hierarchy/vit_random/gone.json"])
 def test_what_is_left_over_makes_no_table_under_dvc(repository, stray, monkeypatch):
     """DVC would take it for an input, and no other clone has it; Snakemake passes it over, in jobs of Slurm too."""
-    (repository / stray).mkdir(parents=True)
+    file = repository / stray
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
     try:
         run(repository, "snakemake", "--dry-run", "all")
         stage = ("snakemake", "--dry-run", "--allowed-rules", "aggregate", "--", "results/metrics.json")
-        assert "delete them" not in run(repository, *stage, fails=True)  # it lacks its inputs, no more
+        assert "delete them" not in said(command(*stage, cwd=repository))
         monkeypatch.setenv("DVC_STAGE", "aggregate")
-        assert f"got {stray} (delete them)" in run(repository, *stage, fails=True)
+        told = stray if file.suffix == ".json" and "hierarchy" in stray else str(Path(stray).parent)
+        assert f"got {told} (delete them)" in run(repository, *stage, fails=True)
+        file.unlink()  # what is empty, DVC does not see
+        assert "delete them" not in said(command(*stage, cwd=repository))
     finally:
-        (repository / stray).rmdir()
+        file.unlink(missing_ok=True)

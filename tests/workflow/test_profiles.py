@@ -17,6 +17,7 @@ PROFILE = "profiles/slurm/config.v9+.yaml"
 def profile(tmp_path, monkeypatch):
     """The profile of a clone with `site` in site.yaml and a device in params.yaml."""
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    (tmp_path / "workflow").symlink_to(ROOT / "workflow")
     monkeypatch.chdir(tmp_path)
     described = tmp_path / "profiles/slurm/site.yaml"
     shipped = yaml.safe_load(described.read_text())
@@ -80,6 +81,25 @@ def test_a_gpu_that_cannot_be_asked_for_is_refused(profile):
     """The plugin takes no hyphen in --gres; it is said before any job is sent, with the way out."""
     with pytest.raises(Exception, match=r"gpu_model: expected .* got a100-sxm4 \(name it by gpu_constraint\)"):
         profile(gpu_gres=True, gpu_model="a100-sxm4")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("max_minutes", "2-00:00:00", "expected an integer, got '2-00:00:00'"),
+        ("runs_per_job", None, "expected an integer, got None"),
+        ("runs_per_job", "4", "expected an integer, got '4'"),
+        ("jobs", None, "expected an integer, got None"),
+        ("jobs", 0, "expected greater than or equal to 1, got 0"),
+        ("gpu_gres", "yes", "expected a boolean, got 'yes'"),
+        ("qos", ["a"], "expected a string, got"),
+        ("partitoin", "gpu", "did you mean"),
+    ],
+)
+def test_what_stands_wrong_in_the_site_is_named(profile, key, value, rule):
+    """For who starts Snakemake, and for who asks the doctor."""
+    with pytest.raises(Exception, match=f"site.yaml: {key}.*{rule}"):
+        profile(**{key: value})
 
 
 @pytest.mark.parametrize(

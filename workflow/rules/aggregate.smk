@@ -1,5 +1,6 @@
 import os
 from glob import glob
+from pathlib import Path
 
 # under dvc.yaml, which takes both folders for inputs of the table
 if os.environ.get("DVC_STAGE") == "aggregate":
@@ -9,7 +10,8 @@ if os.environ.get("DVC_STAGE") == "aggregate":
         "hierarchy/{backbone}/{task}.safetensors",
     )
     known = {path for place in places for path in expand(place, **GRID)}
-    if others := sorted({*glob("runs/*/*/*/*"), *glob("hierarchy/*/*")} - known):
+    runs = {str(Path(path).parent) for path in glob("runs/*/*/*/*/*")}
+    if others := sorted({*runs, *glob("hierarchy/*/*")} - known):
         raise WorkflowError(
             f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
             f"of the table, got {', '.join(others)} (delete them)"

@@ -27,6 +27,8 @@ from ship.experiment.task import Task
 
 _log = logging.getLogger(__name__)
 
+SHOWN = 5  # names in a line
+
 ALIKE = 0.5  # of their sub-folders' names, that all folders of a level have in common where they are no classes
 
 
@@ -179,18 +181,24 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
 
 def _by_class(root: Path, classes: Sequence[str], tree: Tree, name: str, task: Task) -> list[Item]:
     """The images of the sub-folders of `root`, in the order of the classes."""
-    items, empty = [], []
+    items, empty, inner = [], [], []
     for label, title in enumerate(classes):
         place, before = root / title, tree.passed.copy()
         keys = tree.images(place) if place.is_dir() else []
         if not keys and place.is_dir():
             got = tree.since(before) or " (remove it?)"
             empty.append(f"{tree.shown_of(place)}: expected images of the class {title!r}, got an empty class{got}")
+        depth = len(place.relative_to(tree.root).parts)
+        below = sorted({parts[depth] for key in keys if len(parts := PurePosixPath(key).parts) > depth + 1})
+        inner += [f"{title} ({', '.join(below[:SHOWN])}{', ...' if below[SHOWN:] else ''})"] if below else []
         items += [Item(key, label, f"{tree.shown}/{key}", tree.root / key) for key in keys]
     if task.broken == "refuse":
         tree.check(f"tasks.{name}.broken: skip leaves them out")
     if empty:
         raise together(empty)
+    if inner:
+        more = f" and {len(inner) - SHOWN} more" if inner[SHOWN:] else ""
+        _log.info("%s: one class with its sub-folders: %s%s", tree.shown_of(root), ", ".join(inner[:SHOWN]), more)
     return items
 
 

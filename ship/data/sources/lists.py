@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ from ship.experiment.task import Task
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"
+GROUPS = re.compile(r"(patient|subject|person|animal|object|video|slide|site)s?([ _-]?(id|no|nr|number|name))?", re.I)
+
+_log = logging.getLogger(__name__)
 
 
 def vtab(name: str, task: Task, root: Path, shown: str, check: Check = unchecked) -> Listing:
@@ -66,6 +70,8 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     check_number(classes, task, shown)
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
+    if alike := [title for title in unused if GROUPS.fullmatch(title)] if not any(row.group for row in found) else []:
+        _log.warning("%s: %s is not used: a column `group` keeps images of one on one side of a split", shown, alike[0])
     passed = {"no such file": absent, f"columns: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):

@@ -26,6 +26,16 @@ def test_folder_splits_its_classes(classes):
     assert [sum(item.label for item in part) for part in listing.splits.values()] == [3, 1, 2]
 
 
+def test_sub_folders_of_a_class_are_told(classes, caplog):
+    """Who has species in genera may have meant the species."""
+    (classes / "cat" / "lynx").mkdir()
+    first = min((classes / "cat").glob("*.png"))
+    first.rename(classes / "cat" / "lynx" / first.name)
+    with caplog.at_level("INFO"):
+        folder("mine", FOLDER, classes, "pets")
+    assert "pets: one class with its sub-folders: cat (lynx)" in caplog.text
+
+
 def test_split_follows_from_the_seed(classes):
     """The same seed gives the same split, another one another."""
     first, again = (keys(folder("mine", FOLDER, classes, "pets")) for _ in range(2))

@@ -201,6 +201,15 @@ def test_columns_that_are_not_used_are_told(tmp_path, put):
     assert listing.about == {"passed_over": {"columns: subset, age": 2}}
 
 
+@pytest.mark.parametrize(
+    ("title", "told"), [("patient", True), ("Patient_ID", True), ("video no", True), ("age", False), ("petals", False)]
+)
+def test_a_column_that_looks_like_groups_is_named(tmp_path, put, caplog, title, told):
+    """Else images of one patient are trained on and tested, and nobody notices."""
+    read(tmp_path, put, f"path,label,{title}\n" + rows("img/{n}.png,{label},7"))
+    assert (f"{title.lower()} is not used: a column `group` keeps images of one" in caplog.text) is told
+
+
 @pytest.mark.parametrize("there", ["NFC", "NFD"])
 def test_accents_in_either_spelling(tmp_path, put, there):
     """MacOS takes letters apart where others put them together."""

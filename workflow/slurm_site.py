@@ -1,0 +1,66 @@
+"""What `profiles/slurm/site.yaml` may say of a cluster, for the profile and for `doctor.py`."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError, model_validator
+
+from ship.errors import BadInput
+from ship.experiment.fields import Clash, Positive, Settings
+from ship.experiment.messages import first_line
+from ship.experiment.yaml_file import read_yaml
+
+SITE = Path("profiles/slurm/site.yaml")
+PLAIN = re.compile(r"[A-Za-z0-9_.]*")  # all that Snakemake's plugin takes as gpu_model, or in gres
+
+
+def _spelt(value: object) -> object:
+    """A name that is a number, such as that of a GPU, as text."""
+    return str(value) if type(value) is int else value
+
+
+Text = Annotated[str | None, BeforeValidator(_spelt)]
+
+
+class Site(Settings):
+    """Every key must stand there; where a value may be empty, that is the cluster's default."""
+
+    partition: Text
+    gpu_partition: Text
+    account: Text
+    qos: Text
+    reservation: Text
+    gpu_model: Text
+    gpu_constraint: Text
+    gpu_gres: bool
+    gpu_share: Text
+    max_minutes: Positive | None
+    jobs: Positive
+    script: bool
+    preemptible: bool
+    local_cores: Positive
+    runs_per_job: Positive
+    efficiency: bool
+
+    @property
+    def plain_model(self) -> bool:
+        """Whether `gpu_model` is a name that may stand everywhere."""
+        return PLAIN.fullmatch(str(self.gpu_model or "")) is not None
+
+    @model_validator(mode="after")
+    def _plain(self) -> "Site":
+        if self.gpu_gres and not self.plain_model:
+            rule = "letters, digits, _ and . where gpu_gres is true"
+            raise Clash(f"gpu_model: expected {rule}, got {self.gpu_model} (name it by gpu_constraint)")
+        return self
+
+
+def read_site() -> dict[str, Any]:
+    """The settings of the cluster. Raises BadInput with file and key, and the way out."""
+    if not SITE.is_file():
+        raise BadInput(f"{SITE}: expected the settings of a cluster, found none (change to the root of a clone)")
+    try:
+        return Site.model_validate(read_yaml(SITE)).model_dump()
+    except ValidationError as error:
+        raise BadInput(f"{SITE}: {first_line(error, Site)}") from None
