@@ -33,8 +33,8 @@ def download(
     known = served({**ARCHIVES, **needed(read.tasks)}.values(), read.mirrors)
     if archive not in known:
         raise unknown("archive", archive, known)
-    wanted = needed({task: read.tasks[task] for task in read.grid.tasks})
-    check_disk([known[name] for name in sorted({*wanted, archive})], folder)
+    others = needed({task: read.tasks[task] for task in read.grid.tasks}) if record else {}  # the workflow wants all
+    check_disk([known[name] for name in sorted({*others, archive})], folder)
     with downloading(archive) as tell:
         path = fetch(known[archive], folder, tell)
     print(f"{archive}: verified, at {path}")

@@ -24,7 +24,7 @@ def seal(path: Path) -> None:
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     path = arguments[0] if event == "open" else None
     if isinstance(path, str | bytes | os.PathLike) and any(_same(path, sealed) for sealed in _sealed):
-        raise BadInput(f"{os.fsdecode(path)}: expected no read of it, since it is sealed: a search never sees test")
+        raise BadInput(f"{os.fsdecode(path)}: expected no read of it, since a search never sees test, got one")
 
 
 def _same(path: str | bytes | os.PathLike[str], sealed: Path) -> bool:

@@ -73,7 +73,7 @@ class Task(Settings):
             got = "both" if self.path is not None else "neither"
             raise ValueError(f"expected either path or url with source {self.source!r} (the other null), got {got}")
         if self.url is not None and self.sha256 is None:
-            raise ValueError("expected sha256 beside url, so that what is downloaded can be verified")
+            raise ValueError("expected sha256 beside url, so that what is downloaded can be verified, found none")
         if self.source == "vtab" and (odd := sorted(self.model_fields_set & {"train", "val", "test", "seed"})):
             raise ValueError(f"expected no {odd[0]} with source 'vtab', whose lists are the splits, got one")
         shares = [size for size in (self.train, self.val, self.test) if isinstance(size, float)]

@@ -89,7 +89,7 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
     images are prepared for it.
     """
     if model.preprocessing is None:
-        raise BadInput(f"{model.name}: expected a model of a run or an export, which knows how images are prepared")
+        raise BadInput(f"{model.name}: expected a model of a run or an export, got one that tells no preprocessing")
     return _answers(model, model.preprocessing, iter(paths), set_up(settings), refuse)
 
 

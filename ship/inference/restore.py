@@ -28,6 +28,8 @@ TUNED = "tuned.safetensors"
 BACKBONE = "backbone.safetensors"
 ABOUT = "ship.json"
 """of an exported folder: what is in it"""
+FOREIGN = {".onnx", ".pt2"}
+"""its files for other programs"""
 
 
 def find(name: str | Path) -> Path:
@@ -68,6 +70,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
             raise BadInput(f"{place}: expected no vit= beside an export that holds the whole ViT, got one")
         return _merged(place)
     file = place / TUNED if place.is_dir() else place
+    if file.suffix in FOREIGN:
+        raise BadInput(f"{file}: expected a run or an export, got a file for other programs (name its folder)")
     if not file.is_file():
         raise BadInput(f"{file}: expected what a run leaves when it is finished, found none ({way_out(place)})")
     state, about = read_tensors(file)

@@ -119,6 +119,8 @@ def _from_timm(key: str, settings: Backbone, row: Row) -> tuple[dict[str, Any], 
         raise unknown(
             f"{key}.name", settings.name, [*BACKBONES, *timm.list_models("vit_*"), *timm.list_models("deit3*")]
         )
+    with torch.device("meta"):  # before anything is downloaded
+        require_plain(timm.create_model(name.split(".")[0]), f"backbone {settings.name}")
     model = require_plain(_create(key, name, settings), f"backbone {settings.name}")
     notes = " ".join(model.pretrained_cfg.get("notes", ()))
     if "quickgelu" in notes and "quickgelu" not in name:  # these weights were trained with another activation

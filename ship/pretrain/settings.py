@@ -78,7 +78,8 @@ class Pretrain(Settings):
     @model_validator(mode="after")
     def _order(self) -> Pretrain:
         if not self.whole_steps <= self.decay_steps <= self.steps - self.warmup_steps:
-            raise ValueError("expected whole_steps <= decay_steps <= steps - warmup_steps")
+            got = f"{self.whole_steps}, {self.decay_steps}, {self.steps} - {self.warmup_steps}"
+            raise ValueError(f"expected whole_steps <= decay_steps <= steps - warmup_steps, got {got}")
         return self
 
 

@@ -66,6 +66,9 @@ def test_what_is_refused(params, tmp_path):
         load(run.folder.parent)
     with pytest.raises(BadInput, match=f"found none .did you mean '{run}'"):
         load(f"{BACKBONE}/digits/vpt/1")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(BadInput, match=r"model.onnx: expected a run or an export, .*\(name its folder\)"):
+        load(tmp_path / "model.onnx")
     other = params.backbones[BACKBONE].model_copy(update={"image_size": 96})
     fetch(BACKBONE, other, tmp_path / f"backbones/{BACKBONE}.safetensors")
     with pytest.raises(BadInput, match="expected the backbone with sha256"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import numpy as np
 
@@ -176,6 +177,11 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
             f"tasks.{name}.source=csv)"
         )
     check_number(classes, task, tree.shown_of(root))
+    alike: dict[str, str] = {}
+    for title in classes:
+        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
+            said = "%s: %r and %r differ in spelling alone, and are two classes"
+            _log.warning(said, tree.shown_of(root), first, title)
     return classes
 
 

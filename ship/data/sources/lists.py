@@ -184,11 +184,12 @@ def _check_files(items: Sequence[Item]) -> None:
 
 
 def _check_once(items: Sequence[Item]) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, Item] = {}
     faults = [
-        f"{item.place}: expected every image once, got {item.key} again (first in {first})"
+        f"{item.place}: expected every image once, got {item.key} again"
+        f"{' as another class' if item.label != first.label else ''} (first in {first.place})"
         for item in items
-        if (first := seen.setdefault(item.key, item.place)) != item.place
+        if (first := seen.setdefault(item.key, item)) is not item
     ]
     if faults:
         raise together(faults)

@@ -180,6 +180,7 @@ def _header(body: str, shown: str) -> tuple[str, list[str], dict[str, int]]:
     A column of another name is taken for one of ours if there is none of that name.
     """
     first = body.splitlines()[0] if body.strip() else ""
+    tried = []
     for separator in SEPARATORS:
         try:
             cells = next(csv.reader([first], delimiter=separator), [])
@@ -197,7 +198,10 @@ def _header(body: str, shown: str) -> tuple[str, list[str], dict[str, int]]:
                     got = ", ".join(header[at] for at in places)
                     raise BadInput(f"{shown}:1: expected one column {name!r}, got {len(places)}: {got}")
             return separator, header, {name: places[0] for name, places in named.items() if places}
+        tried.append([name for name in ("path", "label") if not named[name]])
+    lacks = min(tried, key=len, default=[])
+    without = f", without {lacks[0]} ({', '.join(sorted(COLUMNS[lacks[0]]))})" if len(lacks) == 1 else ""
     raise BadInput(
-        f"{shown}:1: expected the header 'path,label', got {first[:200]!r} "
+        f"{shown}:1: expected the header 'path,label', got {first[:200]!r}{without} "
         "(the columns may be more and stand anywhere, separated by comma, semicolon, tab or |)"
     )

@@ -1,3 +1,4 @@
+import shutil
 from itertools import chain
 
 import pytest
@@ -34,6 +35,13 @@ def test_sub_folders_of_a_class_are_told(classes, caplog):
     with caplog.at_level("INFO"):
         folder("mine", FOLDER, classes, "pets")
     assert "pets: one class with its sub-folders: cat (lynx)" in caplog.text
+
+
+def test_classes_that_differ_in_spelling_alone_are_told(classes, caplog):
+    """As where archives of two systems were put together."""
+    shutil.copytree(classes / "cat", classes / "Cat")
+    folder("mine", FOLDER, classes, "pets")
+    assert "pets: 'Cat' and 'cat' differ in spelling alone, and are two classes" in caplog.text
 
 
 def test_split_follows_from_the_seed(classes):

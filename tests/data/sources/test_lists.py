@@ -277,6 +277,9 @@ def test_labels_that_are_names(tmp_path, put, labels, setting, classes):
     [
         ("path,label\n" + rows("img/{n}.png,cat"), "list.csv: expected two or more classes, got 1"),
         ("path,cat,dog\nimg/0.png,1,0\n", "list.csv:1: expected the header 'path,label', got 'path,cat,dog'"),
+        ("filename;species\nimg/0.png;1\n", "got 'filename;species', without label .category, class, class_name,"),
+        ("species,dog\nimg/0.png;1\n", "got 'species,dog' .the columns may be more"),
+        ("path,label\nimg/0.png,cat\nimg/0.png,dog\n", "got img/0.png again as another class .first in list.csv:2"),
         ("image_id,file_name,label\n0,0.png,cat\n", "expected one column 'path', got 2: image_id, file_name"),
         ("path,label\n" + rows("img/{n}.png,"), r"list.csv:2: expected a path and a label, .*\(10 in all\)"),
         ("path,label\n" + rows("img/0.png,{label}"), r"list.csv:3: expected every image once, .*\(9 in all\)"),
