@@ -2,7 +2,10 @@
 
 import re
 
+import yaml
 from project import ROOT
+
+from ship.methods import METHODS, defaults
 
 
 def test_the_six_files_have_the_lines_that_contributing_states():
@@ -12,6 +15,14 @@ def test_the_six_files_have_the_lines_that_contributing_states():
     assert {name: int(lines) for name, lines in rows} == {
         name: len((ROOT / name).read_text().splitlines()) for name, _ in rows
     }
+
+
+def test_every_option_of_every_method_is_listed():
+    """With its default, in the order of its class."""
+    rows = re.findall(r"^\| `(\w+)` \| (`\w+: .*`|none) \|$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    found = {name: {} if told == "none" else yaml.safe_load("{" + told.replace("`", "") + "}") for name, told in rows}
+    assert found == {name: defaults(name) for name in METHODS}
+    assert [[*options] for options in found.values()] == [[*defaults(name)] for name in METHODS]
 
 
 def test_links_between_documents_lead_somewhere():

@@ -43,7 +43,7 @@ def report(
     params: Settings = PARAMS,
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
-    """Make the page report/index.html of what `aggregate` left; where results/ are of other runs, again of these."""
+    """Make the page report/index.html of results/, which are computed again where they are of other runs."""
     from ship.report.aggregate import aggregate as again
     from ship.report.aggregate import of_these_runs
     from ship.report.page import write_page

@@ -85,7 +85,7 @@ def search(row: Row, params: Settings = PARAMS) -> None:
 
 @app.command()
 def train(run: RunName, params: Settings = PARAMS) -> None:
-    """Train on train and val, then predict test once. Goes on where a killed run stopped."""
+    """Train on train and val, then predict test (once, under last-epoch). Goes on where a killed run stopped."""
     phases, read = Phases(), read_params(params)
     name, task, method, seed = parts(read, run, "backbone", "task", "method", "seed")
     with unchanged("train", read.methods[method].method) as code:

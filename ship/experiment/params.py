@@ -47,7 +47,7 @@ class Backbone(Settings):
             description="a name that `ship backbone list` shows, or any plain ViT of timm, with its tag",
         ),
     ]
-    weights: Annotated[str, Field(description="pretrained, random, or the path of a .safetensors or .npz file")] = (
+    weights: Annotated[str, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")] = (
         "pretrained"
     )
     sha256: Annotated[str | None, Field(description="of the file that the weights come in; others are refused")] = None

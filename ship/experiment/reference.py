@@ -71,7 +71,7 @@ def _row(key: str, field: Schema, required: bool, inner: tuple[str, Schema] | No
 
 def _default(value: Any) -> str:
     """What holds where a key is absent."""
-    if value is None or value == {}:
+    if value is None:
         return "null"
     text = value if isinstance(value, str) else json.dumps(value)
     written = re.sub(r"^(\d)e", r"\1.0e", text)  # YAML reads 1e-06 as text
