@@ -47,9 +47,9 @@ class Backbone(Settings):
             description="a name that `ship backbone list` shows, or any plain ViT of timm, with its tag",
         ),
     ]
-    weights: Annotated[str, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")] = (
-        "pretrained"
-    )
+    weights: Annotated[
+        str, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")
+    ] = "pretrained"
     sha256: Annotated[str | None, Field(description="of the file that the weights come in; others are refused")] = None
     image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
