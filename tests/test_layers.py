@@ -27,7 +27,7 @@ LIGHT = [
     "experiment.params",
     "experiment.settings",
     "experiment.presets",
-    "training.progress",
+    "cli.progress",
     "report.statistics",
     "data.tasks",
     "data.prepare",

@@ -10,11 +10,11 @@ import typer
 
 from ship.artifacts import data_folder, expanded
 from ship.cli.app import PARAMS, Settings, TaskName, app
+from ship.cli.progress import downloading
 from ship.errors import unknown
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import Params, read_params
-from ship.training.progress import downloading
 
 
 @app.command()

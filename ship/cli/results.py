@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Annotated
 
 import typer
@@ -33,9 +34,10 @@ def table(
     check_done(read)
     if not of_these_runs(read):
         raise BadInput(f"{TABLE}: expected the results of the runs here, found none or others' (ship aggregate)")
+    width = shutil.get_terminal_size((text.WIDTH, 1)).columns
     for number, (name, rows) in enumerate(by_backbone(read_table(TABLE)).items()):
         print(("\n" if number else "") + text.caption(name, read), end="\n\n")
-        print(text.markdown_table(rows) if markdown else text.text_table(rows), end="")
+        print(text.markdown_table(rows) if markdown else text.text_table(rows, width), end="")
 
 
 @app.command()

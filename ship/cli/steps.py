@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from ship.artifacts import Run, backbone_file
 from ship.cli.app import PARAMS, BackboneName, BackboneTask, Row, RunName, Settings, app
+from ship.cli.progress import Phases, epoch_line, progress
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import read_params
 from ship.locks import alone
-from ship.training.progress import Phases, epoch_line, progress
 
 if TYPE_CHECKING:
     from ship.training.loop import Epoch

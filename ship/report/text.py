@@ -12,8 +12,10 @@ from ship.report.aggregate import LEAKY, Frame, method_means
 from ship.report.ranks import ranking
 from ship.report.statistics import NEGLIGIBLE
 
+WIDTH = 100  # characters, where there is no terminal
 
-def text_table(summary: Frame, width: int = 100) -> str:
+
+def text_table(summary: Frame, width: int = WIDTH) -> str:
     """For a terminal: percent, methods as rows, tasks as columns; columns beyond `width` go on below.
 
     The `summary` is that of one backbone, here and below.

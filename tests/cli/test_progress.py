@@ -1,4 +1,4 @@
-from ship.training.progress import Phases, downloading
+from ship.cli.progress import Phases, downloading
 
 
 def test_phases_add_up():
