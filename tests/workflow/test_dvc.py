@@ -24,6 +24,7 @@ from versioned import (
     state,
 )
 
+from ship.artifacts import read_json, write_json
 from ship.report.classes import MEASURES
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("at_once")]
@@ -226,6 +227,26 @@ class TestSync:
         """They would be believed."""
         write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
         assert "not synced" in state(repository, "sync", fails=True)
+
+    def test_it_refuses_another_folder_of_images(self, repository):
+        """DVC does not look at it; Snakemake would be told that nothing has changed, and believe it."""
+        (note,) = (repository / "logs/prepare").glob("*.json")
+        about = read_json(note)
+        about["settings"]["what is at tasks.digits.path"] = "80 images"
+        write_json(note, about)
+        before = contents(repository, ".snakemake/metadata/**/*")
+        said = state(repository, "sync", fails=True)
+        assert "other images than were prepared" in said
+        assert "what is at tasks.digits.path: 80 images, now" in said
+        assert contents(repository, ".snakemake/metadata/**/*") == before
+
+    def test_a_clone_knows_the_settings_of_its_images(self, pushed, tmp_path):
+        """Of dvc.lock: `ship status` names what has changed since."""
+        place = clone(pushed, tmp_path / "clone")
+        run(place, "dvc", "pull")
+        state(place, "sync")
+        write_params(place, {**SMALL, "tasks.digits.seed": 5})
+        assert "stale: tasks.digits.seed 0 -> 5" in run(place, "ship", "status")
 
 
 class TestBroken:
