@@ -40,7 +40,7 @@ from ship.artifacts import (
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
-from ship.report.aggregate import expected_runs
+from ship.report.outcomes import expected_runs
 
 TEST = {  # images, classes
     "cifar": (10_000, 100),

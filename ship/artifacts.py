@@ -44,9 +44,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         if is_full(error):
             raise BadInput(f"{path}: expected room on the disk for it, got {error}") from None
+        if isinstance(error, OSError) and str(error.filename) == str(draft):
+            raise BadInput(f"{path}: expected a file that can be written, got: {error.strerror}") from None
         raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long, or a folder where nothing goes
+            draft.unlink()
 
 
 @contextmanager
@@ -58,11 +61,17 @@ def drafted(folder: Path) -> Iterator[Path]:
     if folder.exists():
         raise BadInput(f"{folder}: expected a folder to be made, found one (remove it, or name another)")
     make(folder.parent)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    try:
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+    except OSError as error:
+        raise BadInput(f"{folder}: expected a folder that can be made, got: {error.strerror}") from None
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())  # mkdtemp makes it for its owner alone
-        draft.rename(folder)
+        try:
+            draft.rename(folder)
+        except OSError as error:  # another process was faster
+            raise BadInput(f"{folder}: expected a folder to be made, got: {error.strerror}") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -141,11 +150,8 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """What a JSON file holds. Raises BadInput where there is none."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise _absent(path) from None
-    except OSError as error:
-        raise BadInput(f"{path}: expected a file that can be read, got: {error.strerror or error}") from None
+        with _reading(path):
+            return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"{path}: expected JSON, got {error}") from None
 
@@ -166,25 +172,28 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="pt") as file:
+        with _reading(path), safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
-    except FileNotFoundError:
-        raise _absent(path) from None
-    except OSError as error:
-        raise BadInput(f"{path}: expected a file that can be read, got: {error.strerror or error}") from None
     except (SafetensorError, ValueError) as error:
         raise BadInput(f"{path}: expected a safetensors file, got {error}") from None
 
 
-def _absent(path: str | Path) -> BadInput:
-    return BadInput(f"{path}: expected what an earlier step leaves, found none (snakemake runs them all)")
-
-
 def sha256(path: str | Path) -> str:
-    """Digest of a file's content, hexadecimal."""
-    with Path(path).open("rb") as file:
+    """Digest of a file's content, hexadecimal. Raises BadInput where there is none."""
+    with _reading(path), Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _reading(path: str | Path) -> Iterator[None]:
+    """Raises BadInput where a file is absent, or cannot be read."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise BadInput(f"{path}: expected what an earlier step leaves, found none (snakemake runs them all)") from None
+    except OSError as error:
+        raise BadInput(f"{path}: expected a file that can be read, got: {error.strerror or error}") from None
 
 
 def data_folder(task: str) -> Path:
@@ -216,11 +225,6 @@ def measured_of(backbone: str, task: str, digest: Callable[[Path], str] = sha256
 def settings_file(backbone: str, task: str, method: str) -> Path:
     """The settings that every run of a row on a task has, and how they were chosen; small enough for git."""
     return Path("results", "settings", backbone, task, f"{method}.json")
-
-
-def search_folder(backbone: str, task: str, method: str) -> Path:
-    """What an unfinished search goes on from; there only until it is finished."""
-    return Path("searches", backbone, task, method)
 
 
 class Run(NamedTuple):

@@ -130,7 +130,7 @@ class Recording:
             self._record(parts)
         for place, part in zip(self.parts, parts, strict=True):
             if place.shape != part.shape:  # which `copy_` would stretch
-                raise ValueError(f"recording: expected tensors of the recorded shapes, got {part.shape}, {place.shape}")
+                raise ValueError(f"recording: expected a tensor of shape {(*place.shape,)}, got {(*part.shape,)}")
             place.copy_(part)
         self.graph.replay()
         return self.found.clone()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from ship.artifacts import make
@@ -16,26 +17,29 @@ from ship.errors import BadInput
 LOCK = ".run.lock"
 PATIENCE = 120  # seconds; a file server keeps the lock of a node that is gone for one or two minutes
 PAUSE = 0.2  # seconds between two tries
+UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+GONE = (errno.ENOENT, errno.ESTALE)  # the latter of a file server
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Have `folder` for oneself, which is made where there is none, and goes where it is left empty.
+    """Have `folder` for oneself, which is made where there is none.
 
     Raises BadInput where another process has it for as long as `PATIENCE`: each would go on from what the other saves.
     """
     make(folder)
     path = folder / LOCK
-    file = held(path, folder, PATIENCE)
+    try:
+        file = held(path, folder, PATIENCE)
+    except OSError as error:
+        raise BadInput(f"{path}: expected a file that can be locked, got: {error.strerror}") from None
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(file)
-        with suppress(OSError):  # not empty
-            folder.rmdir()
 
 
 def held(path: Path, what: Path, patience: float = math.inf) -> int:
@@ -44,15 +48,21 @@ def held(path: Path, what: Path, patience: float = math.inf) -> int:
     Waits while another process has it, and says so of `what`. Where a file system has no locks, it says that instead,
     and several processes may have the file.
 
-    Raises BadInput where another process has it for `patience` seconds.
+    Raises BadInput where another process has it for `patience` seconds, OSError where it cannot be opened or locked.
     """
     give_up, told = time.monotonic() + patience, False
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        if _locked(file, what) and is_at(path, file):
-            return file
+        try:
+            ours = _locked(file, what)
+            if ours and is_at(path, file):
+                return file
+        except OSError:
+            os.close(file)
+            raise
         os.close(file)
+        if ours:  # of a name that was given up meanwhile
+            continue
         if time.monotonic() >= give_up:
             raise BadInput(f"{what}: expected no other process on it, got one (let it finish, or end it)")
         if not told:
@@ -65,7 +75,9 @@ def is_at(path: Path, file: int) -> bool:
     """Whether the open file still has that name: who had it before may have renamed or removed it."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return False
 
 
@@ -80,5 +92,7 @@ def _locked(file: int, what: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as error:
-        _log.info("%s: this file system has no locks (%s): let one process alone be at it", what, error)
+        if error.errno not in UNLOCKABLE:
+            raise
+        _log.info("%s: this file system has no locks: let one process alone be at it", what)
     return True

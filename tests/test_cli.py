@@ -7,7 +7,7 @@ import tarfile
 import pytest
 import yaml
 from PIL import Image
-from project import BACKBONE, ROOT, command, ship, write_params
+from project import BACKBONE, ROOT, command, make_project, ship, write_params
 
 from ship.artifacts import write_tensors
 from ship.experiment.params import read_params
@@ -250,3 +250,29 @@ def test_a_shell_sees_one_line_and_a_2(tmp_path):
     assert done.stderr == ship("prepare", "digitz", cwd=tmp_path).stderr
     assert done.stderr.startswith("ship: params.yaml: tasks: expected one of")
     assert done.stderr.count("\n") == 1
+
+
+def test_images_of_other_settings_are_not_trained_on(tmp_path):
+    """Nor measured, nor searched on; and a run of others is used with a word."""
+    make_project(tmp_path, {"grid.tasks": ["digits"], "grid.methods": ["vpt"], "train.epochs": 2})
+    for step in (
+        ("prepare", "digits"),
+        ("backbone", BACKBONE),
+        ("features", f"{BACKBONE}/digits"),
+        ("hierarchy", f"{BACKBONE}/digits"),
+        ("search", f"{BACKBONE}/digits/vpt"),
+        ("train", f"{BACKBONE}/digits/vpt/0"),
+    ):
+        assert ship(*step, cwd=tmp_path).returncode == 0
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    predict = ("predict", f"{BACKBONE}/digits/vpt/0", "a.png", "--device", "cpu")
+    assert "stale" not in ship(*predict, cwd=tmp_path).stderr
+    write_params(
+        tmp_path, {"grid.tasks": ["digits"], "grid.methods": ["vpt"], "train.epochs": 2, "tasks.digits.seed": 3}
+    )
+    for step in (("features", f"{BACKBONE}/digits"), ("train", f"{BACKBONE}/digits/vpt/0")):
+        done = ship(*step, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "data/digits: expected images that were prepared with tasks.digits.seed 3, got those of 0" in done.stderr
+    said = ship(*predict, cwd=tmp_path).stderr
+    assert f"ship: {BACKBONE}/digits/vpt/0: is stale: tasks.digits.seed 0 -> 3 (snakemake trains it again)" in said

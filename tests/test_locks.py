@@ -4,6 +4,7 @@ import errno
 import fcntl
 import logging
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from ship.locks import alone, held
 
 
 def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
-    """Others are refused, the third one too, and nothing stays behind: not the folder either, where it is empty."""
+    """Others are refused, the third one too, and nothing stays behind."""
     monkeypatch.setattr(locks, "PATIENCE", 0)
     run = tmp_path / "run"
     message = r"run: expected no other process on it, got one \(let it finish, or end it"
@@ -23,10 +24,7 @@ def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
                 raise AssertionError
     with pytest.raises(RuntimeError), alone(run):
         raise RuntimeError
-    assert not run.exists()
-    with alone(run):
-        (run / "file").touch()
-    assert [path.name for path in run.iterdir()] == ["file"]
+    assert not any(run.iterdir())
 
 
 def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
@@ -40,7 +38,7 @@ def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
         with pytest.raises(BadInput, match="expected no other process"), alone(folder):
             raise AssertionError
     assert caplog.text.count("run: another process is at it; waiting") == 1
-    assert not folder.exists()
+    assert not any(folder.iterdir())
 
 
 def test_a_lock_on_a_file_that_lost_its_name_is_none(tmp_path, monkeypatch):
@@ -57,6 +55,32 @@ def test_a_lock_on_a_file_that_lost_its_name_is_none(tmp_path, monkeypatch):
     file = held(path, path)
     assert os.path.samestat(os.fstat(file), path.stat())
     os.close(file)
+
+
+def test_a_lock_that_fails_otherwise_is_an_error(tmp_path, monkeypatch):
+    """It is not known whether others are at it; and no file stays open."""
+
+    def broken(file, how):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    before = len([*Path("/proc/self/fd").iterdir()])
+    with pytest.raises(BadInput, match=r"\.run\.lock: expected a file that can be locked, got: Input/output error"):
+        alone(tmp_path / "run").__enter__()
+    assert len([*Path("/proc/self/fd").iterdir()]) == before
+
+
+def test_a_file_that_a_server_has_lost_is_another(tmp_path, monkeypatch):
+    """Another node has removed it."""
+    path, states, stat = tmp_path / "a", iter([True, False]), os.fstat
+
+    def lost(file):
+        if next(states, False):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return stat(file)
+
+    monkeypatch.setattr(locks.os, "fstat", lost)
+    os.close(held(path, path))
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch, caplog):

@@ -43,14 +43,9 @@ class Site(Settings):
     runs_per_job: Positive
     efficiency: bool
 
-    @property
-    def plain_model(self) -> bool:
-        """Whether `gpu_model` is a name that may stand everywhere."""
-        return PLAIN.fullmatch(str(self.gpu_model or "")) is not None
-
     @model_validator(mode="after")
     def _plain(self) -> "Site":
-        if self.gpu_gres and not self.plain_model:
+        if self.gpu_gres and not PLAIN.fullmatch(self.gpu_model or ""):
             rule = "letters, digits, _ and . where gpu_gres is true"
             raise Clash(f"gpu_model: expected {rule}, got {self.gpu_model} (name it by gpu_constraint)")
         return self

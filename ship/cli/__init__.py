@@ -5,8 +5,11 @@ from __future__ import annotations
 import atexit
 import gc
 import logging
+import os
 import sys
+from pathlib import Path
 
+from ship.artifacts import is_full
 from ship.cli import data, experiment, models, results, steps  # noqa: F401  # they add their commands
 from ship.cli.app import app
 from ship.cli.deferred import defer_compiler
@@ -15,6 +18,7 @@ from ship.errors import BadInput
 
 def main() -> None:
     """Run the command; what a user can put right ends in one line and exit code 2."""
+    _open_streams()
     gc.set_threshold(100_000)  # imports leave many objects that stay: looking through them for garbage takes a second
     atexit.register(_leave)
     defer_compiler()
@@ -25,6 +29,19 @@ def main() -> None:
     except BadInput as error:
         print(f"ship: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # else what is left is tried again at the end
+        print(f"ship: standard output: expected room on its disk, got: {error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _open_streams() -> None:
+    """Let those that the caller has closed lead nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115
 
 
 def _leave() -> None:

@@ -42,9 +42,9 @@ def features(place: BackboneTask, params: Settings = PARAMS) -> None:
 
         read = read_params(params)
         name, task = parts(read, place, "backbone", "task")
-        check_asked(read, task)
         for row in read.grid.methods:  # before hours of other rows' runs
             check_row(read, row, task)
+        check_asked(read, task)
         measure_features(read, name, task)
 
 
@@ -72,8 +72,10 @@ def search(row: Row, params: Settings = PARAMS) -> None:
         return
     with unchanged("search", read.methods[method].method) as code, progress(asked.total, row) as show:
         from ship.data.asked import check_asked
+        from ship.methods.options import check_row
         from ship.training.search import search_settings
 
+        check_row(read, method, task)
         check_asked(read, task)
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
@@ -91,8 +93,10 @@ def train(run: RunName, params: Settings = PARAMS) -> None:
     with unchanged("train", read.methods[method].method) as code:
         with phases("imports"):
             from ship.data.asked import check_asked
+            from ship.methods.options import check_row
             from ship.training.train import train_run
 
+        check_row(read, method, task)
         check_asked(read, task)
         place = Run(name, task, method, int(seed))
         with alone(place.folder), progress(1, run) as show:

@@ -17,9 +17,13 @@ LIST = 2**26  # bytes of a file that is read to tell whether it changed
 
 def wanted(params: Params, task: str, root: Path = Path()) -> dict[str, Any]:
     """What decides a task's images, by dotted keys of `params`: its settings, and what lies at its path."""
-    settings = params.tasks[task].model_dump(mode="json", exclude={"group"})
-    found = {"data_root": params.data_root, **{f"tasks.{task}.{key}": value for key, value in settings.items()}}
-    return {**found, **({_place(task): there} if (there := contents(params, task, root)) else {})}
+    there = contents(params, task, root)
+    return {"data_root": params.data_root, **_settings(params, task), **({_place(task): there} if there else {})}
+
+
+def _settings(params: Params, task: str) -> dict[str, Any]:
+    row = params.tasks[task].model_dump(mode="json", exclude={"group"})
+    return {f"tasks.{task}.{key}": value for key, value in row.items()}
 
 
 def contents(params: Params, task: str, root: Path = Path()) -> str:
@@ -43,12 +47,12 @@ def check_asked(params: Params, task: str) -> None:
 
     What lies at its path may change while an experiment goes on; Snakemake sees that, and `ship status`.
     """
-    then, now = read_asked(task), wanted(params, task)
-    for key in sorted({*then, *now} - {"data_root", _place(task)}) if then else ():
-        if then.get(key) != now.get(key):
+    then = read_asked(task) if read_json(data_folder(task) / "task.json") else {}  # which is written last
+    for key, value in _settings(params, task).items():
+        if key in then and then[key] != value:
             raise BadInput(
-                f"{data_folder(task)}: expected images that were prepared with {key} {now.get(key)}, got those of "
-                f"{then.get(key)} (ship prepare {task}, and then snakemake)"
+                f"{data_folder(task)}: expected images that were prepared with {key} {value}, got those of "
+                f"{then[key]} (ship prepare {task}, and then snakemake)"
             )
 
 

@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from PIL import Image
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from ship.data.decoding import PLAIN, Reading, rgb
 from ship.data.pixels import Kept
-from ship.data.reading import numbers, open_split, read_encoded, reading_of
+from ship.data.reading import broken, numbers, open_split, read_encoded, reading_of
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -120,7 +121,10 @@ def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, thr
     known, reading = kept.known(), reading_of(file)
     with kept.keeping() as keep:
         for group in range(file.num_row_groups):
-            table = file.read_row_group(group, None if known is None else ["key", "label"])
+            try:
+                table = file.read_row_group(group, None if known is None else ["key", "label"])
+            except (pa.ArrowInvalid, OSError) as error:
+                raise broken(path, error) from None
             labels = torch.from_numpy(numbers(table["label"]))
             if known is None:
                 images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)

@@ -23,7 +23,12 @@ def open_split(path: Path) -> pq.ParquetFile:
     except FileNotFoundError:
         raise BadInput(f"{path}: expected a prepared split, found none (ship prepare)") from None
     except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"{path}: expected a parquet file, got {' '.join(str(error).split())}") from None
+        raise broken(path, error) from None
+
+
+def broken(path: Path, error: Exception) -> BadInput:
+    """That a split cannot be read as it lies there."""
+    return BadInput(f"{path}: expected a whole parquet file, got {' '.join(str(error).split())} (ship prepare)")
 
 
 def read_keys(path: Path) -> list[str]:

@@ -94,15 +94,15 @@ def _total(answer: requests.Response, draft: Draft, size: int | None, url: str) 
             draft.restart()
             raise Interrupted(f"206: other bytes than were asked for ({span or 'no Content-Range'})")
         total = size if match[3] == "*" else int(match[3])
+        _check_size(total, size)
     else:
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else size
         _check_size(total, size)
-        if answer.headers.get("Content-Type", "").startswith("text/html") and not length:
+        if answer.headers.get("Content-Type", "").startswith("text/html") and None in (size, length or None):
             raise Useless("a web page")
         if draft.size:
             draft.restart()  # it does not resume, or its file has changed
-    _check_size(total, size)
     return total
 
 

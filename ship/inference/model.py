@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from timm import layers
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.artifacts import write_tensors
+from ship.artifacts import expanded, write_tensors
 from ship.data.decoding import PLAIN, Reading
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Hierarchy
 from ship.methods import METHODS, build, method_class
-from ship.methods.base import Mergeable, Method, tuned_parameters, tuned_state
+from ship.methods.base import Mergeable, Method, own_buffers, tuned_parameters
 from ship.methods.options import check_arguments
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
@@ -54,6 +54,7 @@ class Model(nn.Module):
         """of images, where the model comes of a run"""
         self.reading = reading
         """of image files, as its task has them read"""
+        self._tuned = tuple(tuned_parameters(method))  # names: a caller may freeze all of it afterwards
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, S, S), normalised as the ViT wants them."""
@@ -68,19 +69,30 @@ class Model(nn.Module):
     @property
     def tuned_parameters(self) -> list[nn.Parameter]:
         """What an optimiser is to change; nothing else gets a gradient."""
-        return list(tuned_parameters(self.method).values())
+        return list(self._by_name().values())
 
     def save(self, path: str | Path) -> None:
-        """Write what is tuned, and what it takes to build it again around the same ViT: `ship.load(path, vit)`."""
-        about = {"method": self.name, "options": self.options, "classes": self.classes, "frozen": frozen(self.method)}
-        write_tensors(path, tuned_state(self.method), about)
+        """Write what is tuned, and what it takes to build it again around the same ViT: `ship.load(path, vit)`.
+
+        Raises BadInput where the model was cast to another type than float32.
+        """
+        if odd := {p.dtype for p in self.parameters()} - {torch.float32}:
+            raise BadInput(f"save: expected a model of torch.float32, got {odd.pop()} (save it before it is cast)")
+        about = {"method": self.name, "options": self.options, "classes": self.classes}
+        about |= {"frozen": frozen(self.method, self._tuned), "form": form(self.method.vit)}
+        write_tensors(expanded(path), {**self._by_name(), **own_buffers(self.method)}, about)
+
+    def _by_name(self) -> dict[str, nn.Parameter]:
+        """The tuned parameters, in the method's order."""
+        return {name: tensor for name, tensor in self.method.named_parameters() if name in self._tuned}
 
     def merged(self) -> VisionTransformer:
         """A plain ViT of timm that gives the same logits. Raises BadInput where the method is more than weights."""
         if not isinstance(self.method, Mergeable):
             can = ", ".join(name for name in METHODS if issubclass(method_class(name), Mergeable))
             raise BadInput(f"merged: expected a method whose changes fit into a plain ViT ({can}), got {self.name}")
-        plain = self.method.merged().eval()
+        with torch.autocast(next(self.parameters()).device.type, enabled=False):  # which would round what is merged
+            plain = self.method.merged().eval()
         swap(plain, PatchEmbedding, nn.Conv2d)
         swap(plain, Linear, nn.Linear)
         swap(plain, LayerNorm, layers.LayerNorm)
@@ -102,17 +114,31 @@ def wrap(vit: nn.Module, method: str, *, num_classes: int, images: Tensor | None
         BadInput: Another kind of model, an unknown method or option, a value of another type, statistics that lack.
     """
     plain = copied(vit, "wrap")
+    if not isinstance(method, str):
+        raise BadInput(f"wrap: method: expected the name of one, got {method!r}")
     if method not in METHODS:
         raise unknown("wrap: method", method, METHODS)
     if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
         raise BadInput(f"wrap: num_classes: expected a whole number from 1, got {num_classes!r}")
     asked = method_class(method).statistics
-    given: dict[str, Tensor] = {name: options.pop(name) for name in asked if name in options}
+    given: dict[str, Tensor] = {
+        name: _statistic(f"wrap: {name}", options.pop(name)) for name in asked if name in options
+    }
     check_arguments(method, options, f"wrap: {method}")
     if len(given) < len(asked):
         given = {**measured(plain, f"wrap: {method}", asked, images), **given}
     built = build(method, plain, num_classes, options, given).to(next(plain.parameters()).device)
     return Model(built, method, options, [str(label) for label in range(num_classes)]).train()
+
+
+def _statistic(what: str, value: object) -> Tensor:
+    """A statistic that the caller has measured, in float32."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise BadInput(f"{what}: expected a tensor of floating point, got {got}")
+    if not value.numel() or not value.isfinite().all():
+        raise BadInput(f"{what}: expected finite numbers, got {'nan or inf' if value.numel() else 'none'}")
+    return value.detach().float()
 
 
 def copied(vit: nn.Module, what: str) -> VisionTransformer:
@@ -126,7 +152,7 @@ def copied(vit: nn.Module, what: str) -> VisionTransformer:
 @torch.no_grad()
 def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Tensor | None) -> dict[str, Tensor]:
     """What is asked for of the plain `vit` on `images`, as `ship hierarchy` measures it by default."""
-    size = (3, *vit.patch_embed.img_size)
+    size = (vit.patch_embed.proj.in_channels, *vit.patch_embed.img_size)
     if images is None:
         raise BadInput(
             f"{what}: expected images=, a tensor (n, {', '.join(map(str, size))}) of training images to measure "
@@ -151,9 +177,16 @@ def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Te
     return found
 
 
-def frozen(method: Method) -> str:
-    """The sha256, hexadecimal, of the ViT's tensors that are not tuned: names, shapes, numbers."""
-    tuned, digest = tuned_parameters(method), hashlib.sha256()
+def form(vit: VisionTransformer) -> dict[str, Any]:
+    """What ViTs with the same tensors may differ in: heads, activation, pooling."""
+    block: Any = vit.blocks[0]
+    act = type(getattr(block.mlp, "act", None)).__name__
+    return {"heads": block.attn.num_heads, "activation": act, "pooling": vit.global_pool}
+
+
+def frozen(method: Method, tuned: Collection[str] | None = None) -> str:
+    """The sha256, hexadecimal, of the ViT's tensors that are not `tuned`: names, shapes, numbers."""
+    tuned, digest = tuned_parameters(method) if tuned is None else tuned, hashlib.sha256()
     for name, tensor in sorted(method.named_parameters()):
         if name not in tuned:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

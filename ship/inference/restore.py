@@ -16,7 +16,7 @@ from torch import nn
 from ship.artifacts import expanded, read_json, read_tensors, sha256
 from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
-from ship.inference.model import Model, copied, frozen
+from ship.inference.model import Model, copied, form, frozen
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import load_tuned
 from ship.methods.options import check_arguments
@@ -90,6 +90,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     load_tuned(method, state, str(file))
     if vit is not None and "frozen" not in about:
         raise BadInput(f"{file}: expected no vit= beside a file of an older version, which cannot tell it, got one")
+    if vit is not None and (odd := {k: v for k, v in form(method.vit).items() if about.get("form", {k: v})[k] != v}):
+        raise BadInput(f"{file}: expected the ViT that was tuned, with {about['form']}, got {odd}")
     if vit is not None and frozen(method) != about["frozen"]:
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
     reading = Reading(**about.get("reading", {}))

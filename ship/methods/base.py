@@ -162,8 +162,12 @@ def tuned_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def tuned_state(model: nn.Module) -> dict[str, Tensor]:
     """The tensors of a checkpoint: tuned parameters and the method's own buffers (hierarchy, prototypes)."""
-    own = {name: buffer for name, buffer in model.named_buffers() if not name.startswith("vit.")}
-    return {**tuned_parameters(model), **own}
+    return {**tuned_parameters(model), **own_buffers(model)}
+
+
+def own_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """The method's own buffers, by name; those of the backbone come with it."""
+    return {name: buffer for name, buffer in model.named_buffers() if not name.startswith("vit.")}
 
 
 def load_tuned(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:

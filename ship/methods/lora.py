@@ -147,7 +147,8 @@ class Apart(nn.Module):
         """One layer again, with the updates in its weight."""
         parts = [_merged(part) for part in (self.q, self.k, self.v)]
         first = parts[0]
-        whole = nn.Linear(first.in_features, 3 * first.out_features, first.bias is not None, first.weight.device)
+        like = {"device": first.weight.device, "dtype": first.weight.dtype}
+        whole = nn.Linear(first.in_features, 3 * first.out_features, first.bias is not None, **like)
         for rows, part in zip(whole.weight.chunk(3), parts, strict=True):
             rows.copy_(part.weight)
         if first.bias is not None:

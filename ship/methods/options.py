@@ -12,7 +12,7 @@ from torch import nn
 
 from ship.errors import BadInput, Unfit, unknown
 from ship.experiment.messages import complaint
-from ship.experiment.params import Params
+from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import Train
 from ship.methods import METHODS, method_class
 
@@ -25,11 +25,10 @@ def check_row(params: Params, name: str, task: str) -> None:
     check_options(row.method, params.options_of(name, task), place)
     check_recipe(row.method, params.train_of(name, task), place)
     for key, values in row.search.candidates.items() if row.search else ():
-        if key.startswith("options."):
-            for value in values:
-                check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
-        else:
-            _check_some(row.method, [params.train_of(name, task, {key: value}) for value in values], f"{place}.search")
+        for value in values if key.startswith("options.") else ():
+            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+    if row.search:
+        _check_some(params, name, task, row.search.combinations("train."), f"{place}.search")
 
 
 def check_grid(params: Params) -> None:
@@ -80,16 +79,18 @@ def check_recipe(method: str, recipe: Train, place: str) -> None:
         raise Unfit(f"{place}: expected train.augment=none, since it sees no image, got {recipe.augment}")
 
 
-def _check_some(method: str, recipes: Sequence[Train], place: str) -> None:
-    """Raise Unfit where a method can do what none of the recipes asks of it: a search would fail, trial by trial."""
+def _check_some(params: Params, name: str, task: str, tried: Sequence[Chosen], place: str) -> None:
+    """Raise BadInput where a row can do nothing of what its search may try: every trial would fail."""
     faults = []
-    for recipe in recipes:
+    for chosen in tried:
         try:
-            check_recipe(method, recipe, place)
-        except Unfit as fault:
-            faults.append(fault)
-    if len(faults) == len(recipes):
-        raise faults[0]
+            check_recipe(params.methods[name].method, params.train_of(name, task, chosen), place)
+        except (Unfit, ValueError) as fault:  # the latter of values that do not go together
+            faults.append(str(fault))
+        else:
+            return
+    if faults:
+        raise BadInput(faults[0])
 
 
 def _options(method: type[nn.Module]) -> dict[str, Any]:

@@ -27,4 +27,4 @@ class PatchEmbedding(nn.Conv2d):
         sums = F.linear(first, start, self.bias)
         for part, weight in others:
             sums.addmm_(part, weight.t())
-        return sums.view(*patches.shape[:3], -1).permute(0, 3, 1, 2)
+        return sums.view(*patches.shape[:3], self.out_channels).permute(0, 3, 1, 2)

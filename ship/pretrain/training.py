@@ -62,6 +62,8 @@ def pretrain(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device: expected a GPU, which 'cuda' asks for, found none (cpu)")
+    if out.is_dir():
+        raise BadInput(f"{out}: expected a file, got a folder")
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import product, starmap
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
-from ship.report.outcomes import read_about, read_outcomes
+from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_outcomes
 from ship.report.pairs import aligned, compare
 from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
 
@@ -22,16 +22,9 @@ METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
 PAIRED = Path("results", "paired.csv")
 PLOTS = Path("results", "plots")
-WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
 LEAKY = "accuracy_best_test_epoch_leaky"  # its mean over seeds
 
 Frame = pd.DataFrame
-
-
-def expected_runs(params: Params) -> list[Run]:
-    """Every run of the grid, in its order; seeds ascend."""
-    grid = params.grid
-    return list(starmap(Run, product(grid.backbones, grid.tasks, grid.methods, sorted(grid.seeds))))
 
 
 def read_table(path: Path) -> Frame:
@@ -39,16 +32,10 @@ def read_table(path: Path) -> Frame:
     if not path.is_file():
         raise BadInput(f"{path}: expected the table of an experiment, found none (snakemake, or ship aggregate)")
     names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second", "class"], str)
-    return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
-
-
-def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
-    """The runs of the grid that have not left all that the tables are made of under `root`."""
-    return [run for run in expected_runs(params) if not all((root / file).exists() for file in _read_of(run))]
-
-
-def _read_of(run: Run) -> tuple[Path, ...]:
-    return run.folder / "run.json", run.folder / "predictions.parquet", run.folder / "log.csv"
+    try:
+        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+    except ValueError as error:
+        raise BadInput(f"{path}: expected the table of an experiment, got: {error} (ship aggregate)") from None
 
 
 def aggregate(
@@ -64,7 +51,7 @@ def aggregate(
     runs = [run for run in expected_runs(params) if run not in missing]
     if missing and (without is None or not runs):
         first = next(iter(missing))
-        file = next((file for file in _read_of(first) if not (root / file).exists()), first.folder)
+        file = next((file for file in files_of(first) if not (root / file).exists()), first.folder)
         raise BadInput(
             f"{file}: expected the result of a run, found none, as for {len(missing)} of "
             f"{len(missing) + len(runs)} runs (ship train {first})"
@@ -95,8 +82,11 @@ def of_these_runs(params: Params, root: Path = Path()) -> bool:
     there = all((root / path).is_file() for path in (METRICS, TABLE, PAIRED, CLASSES, *made))
     if not (there and all((root / path).read_text(encoding="utf-8") == text for path, text in made.items())):
         return False
-    table = read_table(root / TABLE)
-    return dict(zip(table["task"], table["group"], strict=True)) == _groups(params)
+    try:
+        table = read_table(root / TABLE)
+    except BadInput:
+        return False
+    return {"task", "group"} <= {*table} and dict(zip(table["task"], table["group"], strict=True)) == _groups(params)
 
 
 def summarise(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> Frame:

@@ -122,9 +122,8 @@ def _overview(
 
 
 def _comparisons(paired: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The paired tests between the methods of the page, on its tasks, and in the mean over several."""
-    means = [MEAN] if len(tasks) > 1 else []
-    shown = paired["task"].isin([*tasks, *means]) & paired["first"].isin(methods) & paired["second"].isin(methods)
+    """The paired tests between the methods of the page, on its tasks, and in the mean over them."""
+    shown = paired["task"].isin([*tasks, MEAN]) & paired["first"].isin(methods) & paired["second"].isin(methods)
     return [{str(key): value for key, value in row.items()} for row in paired[shown].to_dict("records")]
 
 

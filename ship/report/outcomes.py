@@ -1,8 +1,9 @@
-"""What a run left: what it says of itself, and of every test image."""
+"""The runs of an experiment, and what each left: what it says of itself, and of every test image."""
 
 from __future__ import annotations
 
 import json
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,25 @@ import pyarrow.parquet as pq
 
 from ship.artifacts import Run, read_json
 from ship.errors import BadInput
+from ship.experiment.params import Params
+
+WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
+
+
+def expected_runs(params: Params) -> list[Run]:
+    """Every run of the grid, in its order; seeds ascend."""
+    grid = params.grid
+    return list(starmap(Run, product(grid.backbones, grid.tasks, grid.methods, sorted(grid.seeds))))
+
+
+def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
+    """The runs of the grid that have not left all that the tables are made of under `root`."""
+    return [run for run in expected_runs(params) if not all((root / file).exists() for file in files_of(run))]
+
+
+def files_of(run: Run) -> tuple[Path, ...]:
+    """The files of a run that the tables are made of."""
+    return run.folder / "run.json", run.folder / "predictions.parquet", run.folder / "log.csv"
 
 
 class Outcomes(NamedTuple):

@@ -14,12 +14,12 @@ from ship.artifacts import Run, data_folder, read_json, write_text
 from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report import figures
-from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, expected_runs, read_table
+from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, read_table
 from ship.report.classes import CLASSES
 from ship.report.comparison import Tables, compared
 from ship.report.inspection import inspected
 from ship.report.literature import published
-from ship.report.outcomes import read_about
+from ship.report.outcomes import expected_runs, read_about
 from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
 from ship.report.statistics import ENOUGH_SEEDS
@@ -62,7 +62,12 @@ def write_page(
         "leaky": LEAKY in table,
         "fewest": int(table["seeds"].min()),
         "headline": " ".join(
-            headline(part["means"], part["comparisons"], part["backbone"] if len(parts) > 1 else "") for part in parts
+            headline(
+                part["means"],
+                [row for row in part["comparisons"] if row["seeds"] == len(params.grid.seeds)],  # else of other means
+                part["backbone"] if len(parts) > 1 else "",
+            )
+            for part in parts
         ),
         "inspected": inspected(root, table, read_table(tables / CLASSES), shown),
         "across": _across(parts, methods),
@@ -96,7 +101,7 @@ def headline(
     ahead = 100 * (complete[first] - complete[rest[0]])
     if ahead <= 0:
         return f"{sentence}, as has {rest[0]}."
-    overall = [row for row in comparisons if row["task"] == MEAN] or list(comparisons)  # of one task, those of the task
+    overall = [row for row in comparisons if row["task"] == MEAN]
     tests = (row for row in overall if {row["first"], row["second"]} == {first, rest[0]})
     doubt = "".join(_doubt(row, first, len(overall)) for row in tests)
     return f"{sentence}: {ahead:.1f} points above {rest[0]}{doubt}."

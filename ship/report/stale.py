@@ -15,8 +15,7 @@ from ship.experiment.length import for_images, images_in
 from ship.experiment.params import Params
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
-from ship.report.aggregate import WATCHED
-from ship.report.outcomes import read_about
+from ship.report.outcomes import WATCHED, read_about
 
 SHOWN = 3  # changes of a run, in its line
 

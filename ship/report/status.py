@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from ship.artifacts import Run
 from ship.errors import BadInput
 from ship.experiment.params import Params, read_params
-from ship.report.aggregate import expected_runs, missing_runs
+from ship.report.outcomes import expected_runs, missing_runs
 from ship.report.reasons import why
 from ship.report.stale import Now, changes, changes_line
 
@@ -114,7 +114,8 @@ def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:
 
 def _run_in(place: Path) -> tuple[Path, Run | None]:
     """The project and the run of a folder runs/BACKBONE/TASK/METHOD/SEED; no run of another one."""
-    *root, runs, backbone, task, method, seed = ("", "", "", "", *place.resolve().parts)
+    folder = place if place.is_dir() else place.parent
+    *root, runs, backbone, task, method, seed = ("", "", "", "", *folder.resolve().parts)
     known = runs == "runs" and seed.isdecimal()
     return Path(*root), Run(backbone, task, method, int(seed)) if known else None
 

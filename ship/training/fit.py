@@ -77,6 +77,13 @@ def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
     return Origin({path: sha256(path) for path in [*data, backbone_file(backbone), *measured]}, code)
 
 
+def check_same_images(origin: Origin, task: str) -> None:
+    """Raise BadInput where the task has been prepared again since: what it says of itself is written last."""
+    path = data_folder(task) / "task.json"
+    if sha256(path) != origin.files[path]:
+        raise BadInput(f"{path.parent}: expected the images that training began with, got others (train it again)")
+
+
 class Prepared(NamedTuple):
     """All that a fit needs, read and built."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ship.artifacts import data_folder, read_json, search_folder, write_json
+from ship.artifacts import data_folder, read_json, write_json
 from ship.compute import Compute, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
@@ -46,6 +47,11 @@ class Trial(NamedTuple):
     """cross-entropy on the images of val"""
     failure: str | None = None
     """why there is no accuracy"""
+
+
+def search_folder(backbone: str, task: str, method: str) -> Path:
+    """What an unfinished search goes on from; there only until it is finished."""
+    return Path("searches", backbone, task, method)
 
 
 def search_settings(
@@ -85,6 +91,8 @@ def search_settings(
         about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
         write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
         clear(folder, TRIALS, RESUME)
+    with suppress(OSError):  # another process has begun
+        folder.rmdir()
 
 
 def propose(search: Search, trials: list[Trial], number: int) -> Chosen:

@@ -36,7 +36,7 @@ from ship.inference.model import frozen
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.training.fit import Prepared, Setup, Timed, fit, images_of, origin_of, predictions, prepare
+from ship.training.fit import Prepared, Setup, Timed, check_same_images, fit, images_of, origin_of, predictions, prepare
 from ship.training.looks import looks
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Progress, clear
@@ -95,6 +95,7 @@ def train_run(
         progress = fit(setup, prepared, compute, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
         found, keys = predictions(prepared, test, compute)
+    check_same_images(origin, run.task)
     with part("looks"):
         outcome = Outcome(setup, prepared, progress, found, keys, looks(prepared, found, keys, test, compute))
     with part("writing"):

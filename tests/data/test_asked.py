@@ -50,8 +50,10 @@ def test_a_change_of_images_is_told(place, change):
 def test_other_settings_than_the_images_have_are_refused(place):
     """By whoever would train on them; what lies at the path may change meanwhile."""
     params = of(place)
-    check_asked(params, "own")  # nobody knows
+    with pytest.raises(BadInput, match=r"data/own/task\.json: expected what an earlier step leaves, found none"):
+        check_asked(params, "own")
     write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    check_asked(params, "own")  # nobody knows
     write_asked(params, "own")
     shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
     check_asked(params, "own")

@@ -35,3 +35,13 @@ def test_without_a_note_the_file_is_read(tmp_path, monkeypatch, fault):
     path.write_bytes(b"theirs")
     assert digest(path, "sha256") == hashlib.sha256(b"theirs").hexdigest()
     assert [file.name for file in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_noted(tmp_path, monkeypatch):
+    """Else the digest of what was before were believed for ever."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(digests, "_computed", lambda file, *_: file.write_bytes(b"after all") and "of before")
+    digest(path, "sha256")
+    monkeypatch.undo()
+    assert digest(path, "sha256") == hashlib.sha256(b"after all").hexdigest()

@@ -14,10 +14,12 @@ import time
 from threading import Thread
 
 import pytest
+from requests import Response
 from web import Fault, serving
 
 from ship.data.download import Patience, check_disk, fetch, write_record
 from ship.data.sources.catalogue import Archive
+from ship.data.transfer import _validator
 from ship.errors import BadInput
 
 BODY = random.Random(0).randbytes(3 * 2**20)
@@ -360,3 +362,12 @@ def test_the_record_says_the_same_wherever_the_archive_lies(site, tmp_path):
     about = {"archive": "a.bin", "bytes": len(BODY), "sha256": hashlib.sha256(BODY).hexdigest()}
     assert json.loads((tmp_path / "here.json").read_text()) == about
     assert (tmp_path / "here.json").read_bytes() == (tmp_path / "ther.json").read_bytes()
+
+
+def test_a_weak_etag_tells_no_state_of_a_file():
+    """It may not stand in If-Range (RFC 9110)."""
+    answer = Response()
+    answer.headers["ETag"] = 'W/"a"'
+    assert _validator(answer) is None
+    answer.headers["Last-Modified"] = "then"
+    assert _validator(answer) == "then"

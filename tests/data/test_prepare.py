@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from ship.data.prepare import prepare
+from ship.data.prepare import _checked, prepare
+from ship.data.sources.splits import Item
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
@@ -242,3 +243,11 @@ def test_labels_of_a_split_are_counted(tmp_path):
     for split, part in about["splits"].items():
         labels = pq.read_table(tmp_path / f"{split}.parquet")["label"].to_numpy()
         assert part["per_class"] == np.bincount(labels, minlength=8).tolist()
+
+
+def test_an_image_that_changes_after_its_inspection_is_refused(tmp_path):
+    """It may be no image any more, or another's twin."""
+    (tmp_path / "a.png").write_bytes(b"others")
+    item = Item("a.png", 0, "a.png", tmp_path / "a.png", digest=hashlib.sha256(b"inspected").digest())
+    with pytest.raises(BadInput, match="expected the bytes that were inspected"):
+        _checked(item)

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from project import ROOT
+from timm.models.vision_transformer import VisionTransformer
 
 import ship
 from ship.errors import BadInput
@@ -185,3 +186,84 @@ def test_frozen_names_the_backbone_alone(tiny_vit):
     assert frozen(tuned(model).method) == before
     torch.nn.init.ones_(model.method.vit.blocks[0].mlp.fc1.weight)
     assert frozen(model.method) != before
+
+
+def test_a_model_that_is_frozen_afterwards_is_saved_whole(tiny_vit, tmp_path):
+    """As for inference, or by a moving average of weights; and one of which all is trained saves what it tunes."""
+    for asks in (False, True):
+        model = tuned(wrapped(tiny_vit, "lora", rank=2))
+        count = len(model.tuned_parameters)
+        model.requires_grad_(asks)
+        assert len(model.tuned_parameters) == count
+        model.save(tmp_path / "tuned.safetensors")
+        again = ship.load(tmp_path / "tuned.safetensors", tiny_vit)
+        images = torch.randn(X)
+        assert torch.equal(again(images), model(images))
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_that_is_cast_is_not_saved(tiny_vit, tmp_path, kind):
+    """Its frozen weights are others."""
+    with pytest.raises(BadInput, match=r"save: expected a model of torch.float32, got torch.\w+ \(save it before"):
+        wrapped(tiny_vit, "lora", rank=2).to(kind).save(tmp_path / "tuned.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", ["lora", "oft", "vera", "ssf"])
+def test_a_model_that_is_cast_merges_in_its_type(tiny_vit, method):
+    """All of it."""
+    merged = wrapped(tiny_vit, method, **({"block_size": 6} if method == "oft" else {})).double().eval().merged()
+    assert {parameter.dtype for parameter in merged.parameters()} == {torch.float64}
+
+
+def test_autocast_rounds_nothing_that_is_merged(tiny_vit):
+    """As float32 merges it."""
+    model = tuned(wrapped(tiny_vit, "lora", rank=2))
+    plain = model.merged().state_dict()
+    model = copy.deepcopy(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert equal(model.merged().state_dict(), plain)
+
+
+def test_home_is_where_saves_go(tiny_vit, tmp_path, monkeypatch):
+    """As loads do."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    wrapped(tiny_vit, "lora", rank=2).save("~/tuned.safetensors")
+    assert (tmp_path / "tuned.safetensors").is_file()
+
+
+def test_a_vit_with_the_same_tensors_may_be_another(tiny_vit, tmp_path):
+    """Heads and activation change no tensor, and all logits."""
+    wrapped(tiny_vit, "lora", rank=2).save(tmp_path / "tuned.safetensors")
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_classes": 5}
+    for other in ({"num_heads": 6}, {"num_heads": 3, "act_layer": "quick_gelu"}):
+        vit = VisionTransformer(**sizes, **other)
+        vit.load_state_dict(tiny_vit.state_dict())
+        with pytest.raises(BadInput, match="expected the ViT that was tuned, with {.*'heads': 3, .*, got {'"):
+            ship.load(tmp_path / "tuned.safetensors", vit)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([[1.0]], "wrap: affinity: expected a tensor of floating point, got list"),
+        (torch.eye(4).long(), "wrap: affinity: expected a tensor of floating point, got torch.int64"),
+        (torch.full((4, 4), torch.nan), "wrap: affinity: expected finite numbers, got nan or inf"),
+        (torch.zeros(0, 4), "wrap: affinity: expected finite numbers, got none"),
+    ],
+)
+def test_statistics_that_are_none_are_refused(tiny_vit, value, message):
+    """In a line, before the first step."""
+    with pytest.raises(BadInput, match=message):
+        ship.wrap(tiny_vit, "shared_adapter", num_classes=5, affinity=value)
+
+
+def test_statistics_of_float64_are_taken(tiny_vit):
+    """As those of one's own images are."""
+    facts = {"affinity": torch.eye(4).double(), "prototypes": torch.randn(6, 24).double()}
+    assert ship.wrap(tiny_vit, "ship", num_classes=5, **facts)(torch.randn(X)).shape == (12, 5)
+
+
+def test_no_images_have_no_logits(tiny_vit):
+    """As in timm."""
+    assert wrapped(tiny_vit, "lora", rank=2).eval()(torch.randn(0, 3, 16, 16)).shape == (0, 5)

@@ -17,7 +17,7 @@ from ship.experiment.rows import Train
 from ship.inference.attention import look
 from ship.inference.predict import answer, readied
 from ship.methods import METHODS, build, defaults, method_class
-from ship.methods.base import Foldable, Method, Probe, load_tuned, tuned_parameters, tuned_state
+from ship.methods.base import Foldable, Method, Probe, linear_head, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options, check_recipe
 from ship.methods.rounding import rounded
 from ship.models.features import features
@@ -373,3 +373,41 @@ def test_all_of_this_holds_on_a_gpu():
     call = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not gpu", "--device", "cuda", __file__]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+STARTS = [
+    ("ship", {"prompt_length": 40}, "sip.0", (6 / (24 * 41)) ** 0.5),
+    ("ship", {"shared_length": 40}, "ssp", (6 / 24) ** 0.5),
+    ("ship", {"attribute_length": 16, "threshold": 0.5}, "ap", (6 / (16 * 24)) ** 0.5),
+    ("vpt", {}, "prompts", (6 / (3 * 16 + 24)) ** 0.5),
+    ("cvpt", {}, "prompts", (6 / (24 * 14)) ** 0.5),
+    ("fact_tt", {}, "factors.s", 16**-0.5),
+    ("fact_tt", {}, "factors.u", 24**-0.5),
+    ("fact_tk", {"rank": 8}, "factors.c", (6 / 128) ** 0.5),
+    ("fact_tk", {}, "factors.p", (6 / (48 + 32)) ** 0.5),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "tensor", "bound"), STARTS)
+def test_what_is_tuned_starts_uniform_within_its_bound(tiny_vit, name, options, tensor, bound):
+    """Glorot's, or as its module says."""
+    facts = {"affinity": torch.eye(4), "prototypes": torch.randn(6, 24)}
+    value = dict(build(name, tiny_vit, 5, options, facts).named_parameters())[tensor].detach()
+    assert value.abs().max().item() == pytest.approx(bound, rel=0.05)
+    assert value.std().item() == pytest.approx(bound / 3**0.5, rel=0.15)
+
+
+def test_a_head_starts_small():
+    """So that all classes are as likely."""
+    assert linear_head(500, 40).weight.std().item() == pytest.approx(0.02, rel=0.03)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if "dropout" in defaults(name)])
+def test_dropout_acts_in_training(tiny_vit, name):
+    """On something that reaches the logits."""
+    model = build(name, tiny_vit, 3, {"dropout": 0.5}, {}).train()
+    with torch.no_grad():
+        for parameter in tuned_parameters(model).values():
+            parameter.normal_(0, 0.5)
+    images = torch.randn(2, 3, 16, 16)
+    assert not torch.allclose(model(images).logits, model(images).logits)

@@ -51,3 +51,10 @@ def test_weights_come_back(model):
     for name, p in model.named_parameters():
         assert (p, p.data_ptr()) == before[name][:2]
         torch.testing.assert_close(p, before[name][2], rtol=0, atol=0)
+
+
+def test_weights_that_a_method_reads_are_exact(tiny_vit):
+    """DoRA's magnitude is that of the weight with its update."""
+    model = build("lora", tiny_vit, 3, {"rank": 2, "dora": True}, {})
+    with rounded(model, BF16):
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}

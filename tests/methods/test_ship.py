@@ -10,6 +10,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
 from ship.methods.ship import SHIP, matching_loss
+from ship.models.attention import QKV, attend
+from ship.models.noise import perturb
 from ship.models.vit import encode
 
 
@@ -101,3 +103,13 @@ def test_a_backbone_without_class_token_is_refused():
     )
     with pytest.raises(BadInput, match="class token"):
         SHIP(vit, 3, affinity=torch.ones(2, 2), prototypes=torch.randn(5, 24))
+
+
+def test_in_one_softmax_noise_acts_on_what_prompts_add(tiny_vit):
+    """Prompts that are copies of the image's keys and values add nothing."""
+    facts = {"affinity": torch.eye(4), "prototypes": torch.randn(5, 24)}
+    lengths = {"prompt_length": 2, "shared_length": 2, "attribute_length": 2, "matching_tokens": 2}
+    model = SHIP(tiny_vit, 3, **facts, decoupled=False, **lengths).train()
+    perturb(model.noise, 0.5)
+    image = QKV(*torch.randn(3, 2, 3, 17, 8))
+    torch.testing.assert_close(model._gather(1, image, (image.k, image.v)), attend(*image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from xml.etree import ElementTree as ET
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ship.report import figures, svg
-from ship.report.quality import reliability
+from ship.report.quality import Reliability, reliability
 
 METHODS = ["linear", "vpt", "ship"]
 
@@ -140,3 +141,46 @@ def test_paths_are_short_and_end_where_they_did():
     """Tenths of a point, one after the other, without drift; a curve keeps its letters."""
     assert svg._path("M 1.04 2\nL 3.26 1.5\nL 3.5 1.5 \nz\n") == "M1 2l2.3-.5 .2 0z"
     assert svg._path("M 0 1.234567 \nC 0.5 1 1 0.5 1 0 \nz") == "M0 1.23C0.5 1 1 0.5 1 0z"
+
+
+class TestNumbers:
+    """What is drawn is what was measured."""
+
+    @pytest.fixture(autouse=True)
+    def axes_alone(self, monkeypatch):
+        """Instead of their text."""
+        monkeypatch.setattr(figures, "svg", lambda figure, _: figure.axes[0])
+
+    def test_accuracy(self):
+        """The interval, a tick a seed, the mean; of that task and method alone."""
+        table = pd.DataFrame([("t", "m", 0.5, 0.4, 0.7)], columns=["task", "method", "accuracy", "low", "high"])
+        rows = [("t", "m", 0.45), ("t", "m", 0.55), ("t", "n", 0.1), ("u", "m", 0.2)]
+        axes = figures.accuracy(table, pd.DataFrame(rows, columns=["task", "method", "accuracy"]), ["m"], "vit")
+        drawn = np.concatenate([np.asarray(line.get_xdata()) for line in axes.lines])
+        np.testing.assert_allclose(drawn, [40, 70, 45, 55, 50])
+
+    def test_against_parameters(self):
+        """Count and percent."""
+        axes = figures.against_parameters({"m": (2e3, 0.5)}, ["m"], "vit")
+        assert [(*line.get_xdata(), *line.get_ydata()) for line in axes.lines] == [(2e3, 50)]
+
+    def test_curves(self):
+        """The mean over seeds; a band from the lowest to the highest."""
+        rows = [("m", seed, epoch, a) for seed, a in ((0, 0.2), (1, 0.4), (2, 0.9)) for epoch in (0, 1)]
+        table = pd.DataFrame(rows, columns=["method", "seed", "epoch", "accuracy"]).assign(task="t")
+        axes = figures.curves(table, "t", ["m"], "vit")
+        heights = axes.collections[0].get_paths()[0].vertices[:, 1]
+        np.testing.assert_allclose((heights.min(), heights.max()), (20, 90))
+        np.testing.assert_allclose(axes.lines[0].get_ydata(), [50, 50])
+
+    def test_affinity(self):
+        """A frame a level; the first block on top."""
+        axes = figures.affinity(np.eye(3).tolist(), "t", [0, 2], 0.5, "vit")
+        frames = {(p.get_x(), p.get_y(), p.get_width(), p.get_height()) for p in axes.patches}
+        assert frames == {(0, 0, 2, 2), (2, 2, 1, 1)}
+        assert axes.get_ylim() == (3, 0)
+
+    def test_reliability(self):
+        """Accuracy over confidence, where there are images."""
+        found = Reliability(np.array([0, 4]), np.array([math.nan, 0.9]), np.array([math.nan, 0.25]))
+        np.testing.assert_allclose(figures.reliability(found, "t").collections[0].get_offsets(), [[90, 25]])

@@ -297,11 +297,34 @@ def test_headline_says_how_sure_a_lead_is(row, words):
     assert found == f"b has the highest group mean, 52.0\u00a0%: 2.0 points above a{words}"
 
 
-def test_the_headline_of_one_task_has_the_test_of_its_table():
-    """The mean over one task is that task; of one pair nothing is corrected."""
-    row = {"first": "a", "second": "b", "task": "digits", "low": -0.04, "high": -0.01, "p_holm": 0.02, "seeds": 1}
-    found = headline({"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}}, [row])
-    assert found.endswith("(95\u00a0% interval over test images: +1.0 to +4.0; p\u00a0=\u00a00.02).")
+def test_a_single_pair_is_not_corrected():
+    """Nor is it said to be; tests of tasks are none of the mean."""
+    row = {"first": "a", "second": "b", "low": -0.04, "high": -0.01, "p_holm": 0.02, "seeds": 1}
+    means = {"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}}
+    found = headline(means, [{**row, "task": "digits"}, {**row, "task": "group mean"}])
+    assert found.endswith("a (95\u00a0% interval over test images: +1.0 to +4.0; p\u00a0=\u00a00.02).")
+    assert headline(means, [{**row, "task": "digits"}]).endswith("points above a.")
+
+
+def test_one_task_has_each_pair_once(fresh, tmp_path):
+    """Its mean is itself."""
+    raw = fresh.params.model_dump()
+    raw["grid"]["tasks"] = ["digits"]
+    params = parse_params(raw)
+    aggregate(params, fresh.root)
+    write_page(params, fresh.root, tmp_path / "index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<td>linear \N{MINUS SIGN} ship</td>") == 1
+    assert "corrected for 3 pairs" in page
+
+
+def test_the_headline_tests_no_other_seeds_than_it_compares(fresh, tmp_path):
+    """Where a run is missing, the means are over other seeds than the pairs."""
+    (fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "run.json").unlink()
+    aggregate(fresh.params, fresh.root, without=(missing := missing_runs(fresh.params, fresh.root)))
+    write_page(fresh.params, fresh.root, tmp_path / "index.html", missing=dict.fromkeys(missing, "gone"))
+    lead = re.search(r'<p class="lead">(.*?)</p>', (tmp_path / "index.html").read_text(), re.DOTALL)[1]
+    assert ("interval" in lead) is ("ship" not in lead.partition("Backbone")[0])
 
 
 @pytest.mark.parametrize(

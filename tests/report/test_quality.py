@@ -55,3 +55,8 @@ def test_bins_have_their_upper_end():
     found = reliability(np.ones(3, bool), np.array([0.0, 1 / BINS, 1.0], np.float32))
     assert found.counts.sum() == 3
     assert found.counts[-1] == 1
+
+
+def test_a_bin_of_confidence_has_its_upper_end():
+    """Of 15: 0.2 is the end of the third, 0.6 of the ninth."""
+    assert reliability(np.ones(2, bool), np.array([0.2, 0.6])).counts.nonzero()[0].tolist() == [2, 8]

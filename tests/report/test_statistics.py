@@ -11,6 +11,8 @@ from scipy.stats import binom, binomtest
 
 from ship.errors import BadInput
 from ship.report.statistics import (
+    Comparison,
+    Interval,
     deviation,
     group_mean,
     group_means,
@@ -251,3 +253,25 @@ def test_a_large_test_split_takes_no_time_and_no_p_is_told_from_less_than_it_can
     far = paired(np.ones((1, 40_000), dtype=bool), np.zeros((1, 40_000), dtype=bool))
     assert far.p < 1e-300
     assert chance(far.p) == "< 1e-300"
+
+
+def skewed(low, difference, high):
+    """A comparison whose arms differ, without seeds."""
+    return Comparison(difference, low, high, 0.5, 0.1, 1, Interval(low, high), 0.0)
+
+
+def test_the_interval_of_a_group_mean_turns_with_the_methods():
+    """Its arms are those of the tasks on the same side."""
+    groups = {"a": "natural", "b": "natural", "c": "own"}
+    one = {"a": skewed(-0.1, 0.1, 0.15), "b": skewed(0.0, 0.02, 0.3), "c": skewed(-0.2, -0.1, 0.05)}
+    other = {task: skewed(-found.high, -found.difference, -found.low) for task, found in one.items()}
+    ahead, behind = paired_group_mean(one, groups), paired_group_mean(other, groups)
+    assert (ahead.low, ahead.high) == pytest.approx((-behind.high, -behind.low))
+    assert tuple(ahead.images) == pytest.approx((-behind.images.high, -behind.images.low))
+
+
+def test_seeds_count_once_in_the_interval_of_a_group_mean():
+    """Its part over images is made of the parts over images."""
+    one = Comparison(0.0, -0.5, 0.5, 0.5, 0.1, 3, Interval(-0.1, 0.2), 0.01)
+    found = paired_group_mean({"a": one, "b": one}, {"a": "natural", "b": "own"})
+    assert tuple(found.images) == pytest.approx((-0.1 / 2**0.5, 0.2 / 2**0.5))

@@ -47,3 +47,35 @@ def test_a_flip_is_the_image_or_its_mirror():
     batch = images()
     kinds = {image.numpy().tobytes() for image in augmentation("flip", 16, "bicubic")(batch)}
     assert kinds == {batch[0].numpy().tobytes(), batch[0].flip(-1).numpy().tobytes()}
+
+
+def ramps(count):
+    """Pictures that rise to the right in the first channel, and down in the second; the third is even."""
+    x = torch.arange(64, dtype=torch.uint8) * 4
+    even = torch.full((64, 64), 100, dtype=torch.uint8)
+    return torch.stack([x.expand(64, 64), x[:, None].expand(64, 64), even]).repeat(count, 1, 1, 1)
+
+
+def test_a_crop_keeps_half_of_the_area_or_more():
+    """And now and then nearly all of it."""
+    torch.manual_seed(0)
+    found = augmentation("crop", 64, "bilinear")(ramps(200))[:, :2].double()
+    area = ((found.amax((2, 3)) - found.amin((2, 3)) + 4) / 256).prod(1)
+    assert 0.45 < area.min() < 0.6
+    assert area.max() > 0.9
+
+
+def test_a_crop_is_resized_as_it_is_told():
+    """By the interpolation of the backbone."""
+    image = torch.tensor([0, 255], dtype=torch.uint8)[torch.randint(2, (4, 3, 16, 16))]
+    assert set(augmentation("crop", 16, "nearest")(image).unique().tolist()) == {0, 255}
+
+
+@pytest.mark.parametrize("name", ["flip+crop", "trivialaugment"])
+def test_what_is_composed_flips_some(name):
+    """TrivialAugment changes colours, too."""
+    torch.manual_seed(0)
+    found = augmentation(name, 64, "bilinear")(ramps(60)).double()
+    rising = found[:, 0, :, -1].mean(1) > found[:, 0, :, 0].mean(1)
+    assert 0 < rising.sum() < 60
+    assert bool((found[:, 2] == 100).all()) is (name == "flip+crop")

@@ -140,3 +140,20 @@ def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
 def test_seeds_differ_for_every_pair():
     """(1, 23) and (12, 3) are different streams."""
     assert len({derive_seed(a, b) for a in range(30) for b in range(30)}) == 900
+
+
+def test_every_epoch_of_every_seed_draws_its_own():
+    """Dropout, noise and augmentation follow from both."""
+    seen = []
+
+    def feed(epoch):
+        seen.append(torch.rand(()).item())
+        yield from batches(epoch)
+
+    for seed in (0, 1):
+        model = VPT(
+            VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3), 3, prompt_length=2
+        )
+        optimiser, objective = make_optimiser(model, RECIPE), Objective(RECIPE, 2, 3)
+        list(epochs(model, model, feed, optimiser, objective, seed=seed, steps=2, autocast=OFF))
+    assert len(set(seen)) == len(seen) == 2 * RECIPE.epochs

@@ -3,10 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from ship.experiment.rows import Train
 from ship.methods.base import Output
+from ship.models.noise import SharedDepth, share_depth
 from ship.training.objective import Batch, Objective, balanced, cross_entropy
 
 RECIPE = Train(epochs=4, batch_size=2, lr=0.01, warmup_epochs=1)
@@ -117,3 +119,29 @@ def test_the_objective_weighs_classes_and_smooths_labels():
     target = 0.7 * F.one_hot(labels, 3) + 0.3 / 3
     each = -(target * weights * logits.log_softmax(dim=1)).sum(dim=1)
     assert loss == pytest.approx((each.sum() / weights[labels].sum()).item())
+
+
+def test_stochastic_depth_is_told_how_many_views_a_step_has():
+    """One or two."""
+    model, views = (
+        VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, drop_path_rate=0.3),
+        [],
+    )
+    share_depth(model)
+
+    def forward(inputs):
+        views.append({module.views for module in model.modules() if isinstance(module, SharedDepth)})
+        return Output(torch.randn(len(inputs), 2))
+
+    judge = Objective(NOISY.model_copy(update={"consistency": "lazy"}), 2, 2)
+    for step in range(3):
+        judge(model, forward, batch(torch.zeros(2), [0, 1]), step)
+    assert views == [{2}, {1}, {2}]
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_losses_of_rounded_logits_are_not_rounded(step):
+    """Autocast leaves logits in bf16."""
+    judge, logits = Objective(NOISY.model_copy(update={"consistency": "lazy"}), 2, 2), torch.randn(2, 2).bfloat16()
+    found = judge(MODEL, lambda _: Output(logits), batch(torch.zeros(2), [0, 1]), step)
+    assert found.loss.dtype == found.logits.dtype == torch.float32

@@ -3,7 +3,7 @@ from glob import glob
 from pathlib import Path
 
 # under dvc.yaml, which takes both folders for inputs of the table
-if os.environ.get("DVC_STAGE") == "aggregate":
+if os.environ.get("DVC_STAGE", "").rpartition(":")[2] == "aggregate":
     places = (
         RUNS,
         "hierarchy/{backbone}/{task}.json",

@@ -64,12 +64,18 @@ def is_archive(path: Path) -> bool:
 
 
 def is_zip(archive: Path | IO[bytes]) -> bool:
-    """Whether the file is a zip archive from its start on: the last file in a tar may be one, too."""
+    """Whether the file is a zip archive, and no tar whose last file is one: the index of a zip stands at its end."""
     if isinstance(archive, Path):
         with archive.open("rb") as file:
             return is_zip(file)
     archive.seek(0)
-    return archive.read(2) == b"PK" and zipfile.is_zipfile(archive)
+    plain = archive.read(2) == b"PK"
+    return zipfile.is_zipfile(archive) and (plain or not _is_tar(archive))
+
+
+def _is_tar(file: IO[bytes]) -> bool:
+    file.seek(0)
+    return tarfile.is_tarfile(file)
 
 
 def extract(archive: Path, folder: Path, shown: str, ratio: int = RATIO, allowance: int = ALLOWANCE) -> None:

@@ -27,7 +27,6 @@ from ship.errors import BadInput, together
 from ship.experiment.task import Task
 
 _log = logging.getLogger(__name__)
-
 SHOWN = 5  # names in a line
 
 ALIKE = 0.5  # of their sub-folders' names, that all folders of a level have in common where they are no classes

@@ -70,8 +70,8 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     check_number(classes, task, shown)
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
-    if alike := [title for title in unused if GROUPS.fullmatch(title)] if not any(row.group for row in found) else []:
-        _log.warning("%s: %s is not used: a column `group` keeps images of one on one side of a split", shown, alike[0])
+    for title in filter(GROUPS.fullmatch, () if any(row.group for row in found) else unused):
+        _log.warning("%s: the column %s is not used (called `group`, it keeps its images in one split)", shown, title)
     passed = {"no such file": absent, f"columns: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):

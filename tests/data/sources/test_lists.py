@@ -207,7 +207,7 @@ def test_columns_that_are_not_used_are_told(tmp_path, put):
 def test_a_column_that_looks_like_groups_is_named(tmp_path, put, caplog, title, told):
     """Else images of one patient are trained on and tested, and nobody notices."""
     read(tmp_path, put, f"path,label,{title}\n" + rows("img/{n}.png,{label},7"))
-    assert (f"{title.lower()} is not used: a column `group` keeps images of one" in caplog.text) is told
+    assert (f"the column {title.lower()} is not used (called `group`, it keeps its images" in caplog.text) is told
 
 
 @pytest.mark.parametrize("there", ["NFC", "NFD"])

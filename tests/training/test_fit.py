@@ -1,0 +1,58 @@
+"""What a fit is given: all that its recipe asks for reaches the model and the objective."""
+
+import pytest
+import torch
+from project import BACKBONE, measured
+from timm.models.vision_transformer import VisionTransformer
+
+from ship.artifacts import data_folder
+from ship.compute import set_up
+from ship.errors import BadInput
+from ship.experiment.rows import Train
+from ship.models.noise import SharedDepth
+from ship.training import fit
+from ship.training.fit import Setup, check_same_images, origin_of, prepare
+
+RECIPE = Train(drop_path=0.3, noise=0.5, consistency="two-pass", class_weights="balanced")
+
+
+def test_noise_and_shared_depth_reach_the_model(monkeypatch):
+    """Two views of an image differ in their noise alone."""
+    monkeypatch.setattr(fit, "_measured", lambda *_: {})
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=3, num_heads=3, drop_path_rate=0.3)
+    setup = Setup("b", "t", "vpt", {"prompt_length": 2}, RECIPE, 3)
+    model = fit._fresh(setup, None, vit, torch.tensor([0, 1]), 2)
+    assert [noise.deviation for noise in model.noise] == pytest.approx([0, 0.5, 0.25])
+    paths = [getattr(block, name) for block in model.vit.blocks[1:] for name in ("drop_path1", "drop_path2")]
+    assert {type(path) for path in paths} == {SharedDepth}
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch):
+    """A small task, and all that is measured of it."""
+    return measured(tmp_path, monkeypatch, "digits")
+
+
+def test_depth_and_class_weights_reach_a_run(params):
+    """Those of the recipe."""
+    setup = Setup(BACKBONE, "digits", "vpt", {"prompt_length": 2}, RECIPE, 0)
+    prepared = prepare(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
+    assert prepared.model.vit.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
+    assert prepared.objective.weights is not None
+
+
+def test_images_that_are_prepared_again_meanwhile_are_refused(params):
+    """The run would be of two tasks, and might be tested on what it was trained on."""
+    origin = origin_of(BACKBONE, "digits", {})
+    check_same_images(origin, "digits")
+    with (data_folder("digits") / "task.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(BadInput, match="data/digits: expected the images that training began with, got others"):
+        check_same_images(origin, "digits")
+
+
+def test_what_is_absent_is_named(params):
+    """By file, in a line."""
+    (data_folder("digits") / "train.parquet").unlink()
+    with pytest.raises(BadInput, match=r"digits/train\.parquet: expected what an earlier step leaves, found none"):
+        origin_of(BACKBONE, "digits", {})
