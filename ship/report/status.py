@@ -64,7 +64,9 @@ def doubts(place: Path) -> str:
     params = read_params(root / "params.yaml")
     if run not in expected_runs(params):
         return f"{run}: is no run of params.yaml any more"
-    found = changes(Now(params, root), run)
+    axes = {"backbones": [run.backbone], "tasks": [run.task], "methods": [run.method], "seeds": [run.seed]}
+    alone = params.model_copy(update={"grid": params.grid.model_copy(update=axes)})  # whose files alone are read
+    found = changes(Now(alone, root), run)
     return f"{run}: is stale: {changes_line(found)} (snakemake trains it again)" if found else ""
 
 
