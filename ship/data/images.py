@@ -127,7 +127,10 @@ def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, thr
                 raise broken(path, error) from None
             labels = torch.from_numpy(numbers(table["label"]))
             if known is None:
-                images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
+                try:
+                    images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)
+                except BadInput as error:  # of an image that was whole when it was prepared
+                    raise broken(path, error) from None
             else:
                 images = known[done : done + len(table)]
             keep(images)

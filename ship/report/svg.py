@@ -21,6 +21,7 @@ DASHES: tuple[tuple[float, tuple[float, ...]], ...] = ((0, ()), (0, (5, 1.6)), (
 # a reader's style sheet may set --ink ... --c7; without one the colours above are seen
 FONT = "font-family=\"'DejaVu Sans', sans-serif\""
 _NUMBER = re.compile(r"\d+\.\d+")
+_TEXT = re.compile(r'(<text [^>]*style="[^"]*?)fill:(var\(--c\d, #[0-9a-f]{6}\))')
 _VARIABLES = {INK: "--ink", FAINT: "--faint", LINE: "--line"} | {c: f"--c{i}" for i, c in enumerate(SERIES)}
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -98,6 +99,7 @@ def svg(figure: Figure, title: str) -> str:
     text = re.sub(r"font-family:[^;\"]*;?", "", re.sub(r"\n\s+", "\n", text).replace("<g/>\n", ""))
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable}, {colour})")
+    text = _TEXT.sub(r"\1fill:color-mix(in srgb,\2 55%,var(--ink, #1f2430))", text)  # lines may be pale, words may not
     label = title.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" stroke-linejoin="round" {FONT} ', 1)
 

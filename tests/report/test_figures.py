@@ -62,7 +62,15 @@ def test_no_two_figures_share_an_id(drawn):
 def test_colours_follow_the_page(drawn):
     """Text and series are variables with a colour to fall back on."""
     assert "fill:var(--ink, #1f2430)" in drawn["accuracy"]
-    assert "var(--c2, #009e73)" in drawn["curves"]
+    assert "stroke:var(--c2, #009e73)" in drawn["curves"]
+
+
+def test_words_are_darker_than_their_lines(drawn):
+    """Some colours are too pale to read."""
+    words = re.findall(r'<text [^>]*style="[^"]*fill:([^;"]+)[^>]*>(\w+)</text>', drawn["curves"])
+    assert {colour for colour, word in words if word in METHODS} == {
+        f"color-mix(in srgb,var(--c{i}, {colour}) 55%,var(--ink, #1f2430))" for i, colour in enumerate(svg.SERIES[:3])
+    }
 
 
 def test_method_keeps_its_colour_where_another_is_absent(drawn):
