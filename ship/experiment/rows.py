@@ -79,8 +79,8 @@ class Train(Settings):
         BeforeValidator(_views),
         WithJsonSchema({"enum": [0, *VIEWS]}),
         Field(
-            description="whether two views of an image, with other noise, are to have the same logits (PACE): two-pass in "
-            "every step; lazy half a batch in every second step; fast with the second view of the epoch before"
+            description="whether two views of an image, with other noise, are to have the same logits (PACE): two-pass "
+            "in every step; lazy half a batch in every second step; fast with the second view of the epoch before"
         ),
     ] = 0.0
     consistency_weight: Annotated[Rate, Field(description="of the squared distance of both views' logits")] = 0.1
