@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ship.artifacts import make
@@ -17,7 +17,7 @@ from ship.errors import BadInput
 LOCK = ".run.lock"
 PATIENCE = 120  # seconds; a file server keeps the lock of a node that is gone for one or two minutes
 PAUSE = 0.2  # seconds between two tries
-UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+UNLOCKABLE = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EACCES)
 GONE = (errno.ENOENT, errno.ESTALE)  # the latter of a file server
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Have `folder` for oneself, which is made where there is none.
+    """Have `folder` for oneself, which is made where there is none, and goes where it is left empty.
 
     Raises BadInput where another process has it for as long as `PATIENCE`: each would go on from what the other saves.
     """
@@ -40,6 +40,8 @@ def alone(folder: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         os.close(file)
+        with suppress(OSError):  # not empty
+            folder.rmdir()
 
 
 def held(path: Path, what: Path, patience: float = math.inf) -> int:
@@ -52,23 +54,28 @@ def held(path: Path, what: Path, patience: float = math.inf) -> int:
     """
     give_up, told = time.monotonic() + patience, False
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-        try:
-            ours = _locked(file, what)
-            if ours and is_at(path, file):
+        with suppress(FileNotFoundError, FileExistsError):  # who had it before removes the folder in this moment
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            if _taken(file, path, what):
                 return file
-        except OSError:
-            os.close(file)
-            raise
-        os.close(file)
-        if ours:  # of a name that was given up meanwhile
-            continue
         if time.monotonic() >= give_up:
             raise BadInput(f"{what}: expected no other process on it, got one (let it finish, or end it)")
         if not told:
             _log.info("%s: another process is at it; waiting", what)
         told = True
         time.sleep(PAUSE)
+
+
+def _taken(file: int, path: Path, what: Path) -> bool:
+    """Whether the open file is locked now, and still at `path`; closed where it is not."""
+    taken = False
+    try:
+        taken = _locked(file, what) and is_at(path, file)
+    finally:
+        if not taken:
+            os.close(file)
+    return taken
 
 
 def is_at(path: Path, file: int) -> bool:

@@ -24,7 +24,10 @@ def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
                 raise AssertionError
     with pytest.raises(RuntimeError), alone(run):
         raise RuntimeError
-    assert not any(run.iterdir())
+    assert not run.exists()
+    with alone(run):
+        (run / "file").touch()
+    assert [path.name for path in run.iterdir()] == ["file"]
 
 
 def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
@@ -38,7 +41,7 @@ def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
         with pytest.raises(BadInput, match="expected no other process"), alone(folder):
             raise AssertionError
     assert caplog.text.count("run: another process is at it; waiting") == 1
-    assert not any(folder.iterdir())
+    assert not folder.exists()
 
 
 def test_a_lock_on_a_file_that_lost_its_name_is_none(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def main() -> None:
         if not is_full(error):
             raise
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # else what is left is tried again at the end
-        print(f"ship: standard output: expected room on its disk, got: {error.strerror}", file=sys.stderr)
+        print(f"ship: {error.filename or 'output'}: expected room on its disk, got: {error.strerror}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -99,8 +99,9 @@ def _total(answer: requests.Response, draft: Draft, size: int | None, url: str) 
         length = answer.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() else size
         _check_size(total, size)
-        if answer.headers.get("Content-Type", "").startswith("text/html") and None in (size, length or None):
-            raise Useless("a web page")
+        html = answer.headers.get("Content-Type", "").startswith("text/html")
+        if html and (not length or (size is None and draft.size)):
+            raise Useless("a web page")  # for which nothing that is there is given up
         if draft.size:
             draft.restart()  # it does not resume, or its file has changed
     return total

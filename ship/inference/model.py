@@ -152,7 +152,8 @@ def copied(vit: nn.Module, what: str) -> VisionTransformer:
 @torch.no_grad()
 def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Tensor | None) -> dict[str, Tensor]:
     """What is asked for of the plain `vit` on `images`, as `ship hierarchy` measures it by default."""
-    size = (vit.patch_embed.proj.in_channels, *vit.patch_embed.img_size)
+    first = next(layer for layer in vit.patch_embed.modules() if isinstance(layer, nn.Conv2d))
+    size = (first.in_channels, *vit.patch_embed.img_size)
     if images is None:
         raise BadInput(
             f"{what}: expected images=, a tensor (n, {', '.join(map(str, size))}) of training images to measure "

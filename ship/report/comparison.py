@@ -48,7 +48,7 @@ def compared(
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
         "preprocessing": _preprocessing(root, own),
         "figures": _overview(table, runs, methods, backbone, numbers["means"]),
-        "comparisons": _comparisons(paired, tasks, methods),
+        "comparisons": _comparisons(paired, table, tasks, methods),
         "curves": [Markup(figures.curves(curves, task, methods, backbone)) for task in tasks],  # noqa: S704
         "hierarchies": _hierarchies(params, root, backbone, tasks, methods),
         "costs": costs(params, root, own),
@@ -121,10 +121,17 @@ def _overview(
     return {name: Markup(svg) for name, svg in found.items()}  # noqa: S704  # matplotlib has escaped its texts
 
 
-def _comparisons(paired: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]) -> list[dict[str, Any]]:
-    """The paired tests between the methods of the page, on its tasks, and in the mean over them."""
+def _comparisons(
+    paired: pd.DataFrame, table: pd.DataFrame, tasks: Sequence[str], methods: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The paired tests between the methods of the page, on its tasks, and in the mean over them.
+
+    `whole` says of each whether it is of all the seeds that the methods' means are of.
+    """
+    seeds = {method: {*table.loc[table["method"] == method, "seeds"]} for method in methods}
     shown = paired["task"].isin([*tasks, MEAN]) & paired["first"].isin(methods) & paired["second"].isin(methods)
-    return [{str(key): value for key, value in row.items()} for row in paired[shown].to_dict("records")]
+    rows = [{str(key): value for key, value in row.items()} for row in paired[shown].to_dict("records")]
+    return [row | {"whole": seeds[row["first"]] | seeds[row["second"]] == {row["seeds"]}} for row in rows]
 
 
 def _hierarchies(

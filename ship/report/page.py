@@ -62,12 +62,7 @@ def write_page(
         "leaky": LEAKY in table,
         "fewest": int(table["seeds"].min()),
         "headline": " ".join(
-            headline(
-                part["means"],
-                [row for row in part["comparisons"] if row["seeds"] == len(params.grid.seeds)],  # else of other means
-                part["backbone"] if len(parts) > 1 else "",
-            )
-            for part in parts
+            headline(part["means"], part["comparisons"], part["backbone"] if len(parts) > 1 else "") for part in parts
         ),
         "inspected": inspected(root, table, read_table(tables / CLASSES), shown),
         "across": _across(parts, methods),
@@ -102,7 +97,7 @@ def headline(
     if ahead <= 0:
         return f"{sentence}, as has {rest[0]}."
     overall = [row for row in comparisons if row["task"] == MEAN]
-    tests = (row for row in overall if {row["first"], row["second"]} == {first, rest[0]})
+    tests = (row for row in overall if {row["first"], row["second"]} == {first, rest[0]} and row["whole"])
     doubt = "".join(_doubt(row, first, len(overall)) for row in tests)
     return f"{sentence}: {ahead:.1f} points above {rest[0]}{doubt}."
 

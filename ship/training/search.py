@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -91,8 +90,6 @@ def search_settings(
         about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
         write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)
         clear(folder, TRIALS, RESUME)
-    with suppress(OSError):  # another process has begun
-        folder.rmdir()
 
 
 def propose(search: Search, trials: list[Trial], number: int) -> Chosen:

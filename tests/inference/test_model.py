@@ -264,6 +264,13 @@ def test_statistics_of_float64_are_taken(tiny_vit):
     assert ship.wrap(tiny_vit, "ship", num_classes=5, **facts)(torch.randn(X)).shape == (12, 5)
 
 
+def test_a_hybrid_is_measured_on_images(tmp_path):
+    """Its patches are of features, and its images have three channels."""
+    vit = timm.create_model("vit_small_resnet26d_224", depth=2, img_size=64, num_classes=0)
+    images = torch.randn(4, 3, 64, 64)
+    assert ship.wrap(vit, "shared_adapter", num_classes=5, images=images)(images).shape == (4, 5)
+
+
 def test_no_images_have_no_logits(tiny_vit):
     """As in timm."""
     assert wrapped(tiny_vit, "lora", rank=2).eval()(torch.randn(0, 3, 16, 16)).shape == (0, 5)

@@ -291,6 +291,7 @@ def test_headline_compares_methods_that_have_every_task(means, sentence):
 )
 def test_headline_says_how_sure_a_lead_is(row, words):
     """As the leader's, whichever of the two comes first in the table; of other pairs and tasks nothing."""
+    row = {**row, "whole": True}
     means = {"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}, "c": {"group_mean": 0.4}}
     others = [{**row, "task": "group mean", "second": "c"}, {**row, "task": "digits", "low": 0.5}]
     found = headline(means, [*others, {**row, "task": "group mean"}])
@@ -299,7 +300,7 @@ def test_headline_says_how_sure_a_lead_is(row, words):
 
 def test_a_single_pair_is_not_corrected():
     """Nor is it said to be; tests of tasks are none of the mean."""
-    row = {"first": "a", "second": "b", "low": -0.04, "high": -0.01, "p_holm": 0.02, "seeds": 1}
+    row = {"first": "a", "second": "b", "low": -0.04, "high": -0.01, "p_holm": 0.02, "seeds": 1, "whole": True}
     means = {"a": {"group_mean": 0.5}, "b": {"group_mean": 0.52}}
     found = headline(means, [{**row, "task": "digits"}, {**row, "task": "group mean"}])
     assert found.endswith("a (95\u00a0% interval over test images: +1.0 to +4.0; p\u00a0=\u00a00.02).")
@@ -325,6 +326,16 @@ def test_the_headline_tests_no_other_seeds_than_it_compares(fresh, tmp_path):
     write_page(fresh.params, fresh.root, tmp_path / "index.html", missing=dict.fromkeys(missing, "gone"))
     lead = re.search(r'<p class="lead">(.*?)</p>', (tmp_path / "index.html").read_text(), re.DOTALL)[1]
     assert ("interval" in lead) is ("ship" not in lead.partition("Backbone")[0])
+
+
+def test_a_partial_page_tests_what_it_compares(fresh, tmp_path):
+    """A seed that all methods lack is no reason to be silent on chance; all pairs count."""
+    for task in fresh.params.grid.tasks:
+        for method in fresh.params.grid.methods:
+            (fresh.root / Run("vit_mini", task, method, 1).folder / "run.json").unlink()
+    aggregate(fresh.params, fresh.root, without=(missing := missing_runs(fresh.params, fresh.root)))
+    write_page(fresh.params, fresh.root, tmp_path / "index.html", missing=dict.fromkeys(missing, "gone"))
+    assert "corrected for 3 pairs)" in (tmp_path / "index.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ RATIO = 100  # images hardly shrink; an archive that grows more than this is a b
 ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to
 HEADER = 512  # bytes that an entry counts for beside its content: a million empty files are a bomb, too
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
+PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ")  # gzip, bzip2, xz
 NOTES = ("readme", "read_me", "read me", "license", "licence", "copying", "citation", "changelog", "notice", "about")
 NOTE_SUFFIXES = {".md", ".pdf", ".html", ".htm", ".url", ".webloc", ".lnk", ".doc", ".docx", ".rtf", ".bib", ".nfo"}
 FILE_MANAGERS = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.jpg", "albumart.jpg"}
@@ -69,8 +70,10 @@ def is_zip(archive: Path | IO[bytes]) -> bool:
         with archive.open("rb") as file:
             return is_zip(file)
     archive.seek(0)
-    plain = archive.read(2) == b"PK"
-    return zipfile.is_zipfile(archive) and (plain or not _is_tar(archive))
+    head = archive.read(HEADER)
+    if head.startswith(PACKED) or head[257:262] == b"ustar":  # sooner than by the end, which may have to be unpacked
+        return False
+    return zipfile.is_zipfile(archive) and (head.startswith(b"PK") or not _is_tar(archive))
 
 
 def _is_tar(file: IO[bytes]) -> bool:
