@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ship.artifacts import make
 from ship.errors import BadInput
 
 LOCK = ".run.lock"
@@ -29,12 +28,11 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises BadInput where another process has it for as long as `PATIENCE`: each would go on from what the other saves.
     """
-    make(folder)
     path = folder / LOCK
     try:
         file = held(path, folder, PATIENCE)
     except OSError as error:
-        raise BadInput(f"{path}: expected a file that can be locked, got: {error.strerror}") from None
+        raise BadInput(f"{folder}: expected a folder that can be written to, got: {error.strerror}") from None
     try:
         yield
     finally:

@@ -68,7 +68,7 @@ def test_a_lock_that_fails_otherwise_is_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fcntl, "flock", broken)
     before = len([*Path("/proc/self/fd").iterdir()])
-    with pytest.raises(BadInput, match=r"\.run\.lock: expected a file that can be locked, got: Input/output error"):
+    with pytest.raises(BadInput, match="run: expected a folder that can be written to, got: Input/output error"):
         alone(tmp_path / "run").__enter__()
     assert len([*Path("/proc/self/fd").iterdir()]) == before
 
