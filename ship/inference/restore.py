@@ -90,8 +90,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     load_tuned(method, state, str(file))
     if vit is not None and "frozen" not in about:
         raise BadInput(f"{file}: expected no vit= beside a file of an older version, which cannot tell it, got one")
-    if vit is not None and (odd := {k: v for k, v in form(method.vit).items() if about.get("form", {k: v})[k] != v}):
-        raise BadInput(f"{file}: expected the ViT that was tuned, with {about['form']}, got {odd}")
+    if vit is not None and about.get("form", given := form(method.vit)) != given:  # a run does not tell it
+        raise BadInput(f"{file}: expected the ViT that was tuned, with {about['form']}, got {given}")
     if vit is not None and frozen(method) != about["frozen"]:
         raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
     reading = Reading(**about.get("reading", {}))
