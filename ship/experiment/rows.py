@@ -20,6 +20,8 @@ from pydantic import (
 
 from ship.experiment.fields import Clash, Count, Fraction, Name, Positive, Rate, Seed, Settings
 
+MANY_COMBINATIONS = 1000  # of a search's settings: no more are tried beforehand
+
 
 def _plain(value: object) -> object:
     """`value`, if a JSON file can hold it."""
@@ -181,12 +183,13 @@ class Search(Settings):
     def combinations(self, prefix: str) -> list[dict[str, Any]]:
         """The candidates of the settings under `prefix`: every one with the first of the others, and each with each.
 
-        Of the latter there are a thousand at most.
+        Of the latter there are MANY_COMBINATIONS at most.
         """
         own = {key: values for key, values in self.candidates.items() if key.startswith(prefix)}
         first = {key: values[0] for key, values in own.items()}
         alone = [{**first, key: value} for key, values in own.items() for value in values]
-        return [*alone, *(dict(zip(own, each, strict=True)) for each in islice(product(*own.values()), 1000))]
+        each_with_each = islice(product(*own.values()), MANY_COMBINATIONS)
+        return [*alone, *(dict(zip(own, values, strict=True)) for values in each_with_each)]
 
     @property
     def total(self) -> int:

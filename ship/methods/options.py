@@ -13,10 +13,9 @@ from torch import nn
 from ship.errors import BadInput, Unfit, unknown
 from ship.experiment.messages import complaint
 from ship.experiment.params import Chosen, Params
-from ship.experiment.rows import Train
+from ship.experiment.rows import MANY_COMBINATIONS, Train
 from ship.methods import METHODS, method_class
 
-MANY = 1000  # combinations of a search's settings, of which no more are tried beforehand
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
@@ -28,7 +27,7 @@ def check_row(params: Params, name: str, task: str) -> None:
     for key, values in row.search.candidates.items() if row.search else ():
         for value in values if key.startswith("options.") else ():
             check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
-    if row.search and (tried := row.search.combinations("train.")) and len(tried) < MANY:
+    if row.search and (tried := row.search.combinations("train.")) and len(tried) < MANY_COMBINATIONS:
         _check_some(params, name, task, tried, f"{place}.search")
 
 

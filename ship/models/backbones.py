@@ -43,7 +43,7 @@ BACKBONES: dict[str, Row] = {
     "vit_mini": Row(
         "12 blocks, 28 px, made by `ship pretrain` from formulas; needs no download",
         embedded="vit_mini.safetensors",
-        sha256="4afb30f2d97b62ae0b80ec3d53f807205465a74c39f389d3be99eb69fc39c6e2",
+        sha256="5cc104b821baf05fed1a670f900305885a181987daa9f8ece630263e02b82139",
     ),
     "vit_tiny": Row("ViT-Ti/16, ImageNet-21k then 1k (AugReg)", timm="vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
     "vit_base_in21k": Row("ViT-B/16, ImageNet-21k: the papers' own", timm="vit_base_patch16_224.orig_in21k"),

@@ -67,7 +67,6 @@ class Pretrain(Settings):
     kept: Annotated[float, Field(gt=0, le=1, description="share of patches that is not dropped")] = 0.5
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Rate = 0.05
-    label_smoothing: Fraction = 0.1
     place_weight: Annotated[Rate, Field(description="of the loss of what patches say of their object")] = 0.3
     ink_weight: Annotated[Rate, Field(description="of the loss of what patches say of themselves")] = 2.0
     average: Annotated[

@@ -1,7 +1,12 @@
-"""The ViT that is pre-trained on images made by formulas, with its heads."""
+"""The ViT that is pre-trained on images made by formulas, with its heads.
+
+The heads have hidden layers, which are thrown away with them: features from which a linear layer must tell the
+categories keep less of what other tasks need (Wang et al., CVPR 2022).
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -34,7 +39,7 @@ class Student(nn.Module):
             # timm's own start (0.02 everywhere) is made for wide models and learns slowly at this width
             self.vit = VisionTransformer(**model, num_classes=0, weight_init="jax")
             width = self.vit.embed_dim
-            self.category, self.place, self.ink = (nn.Linear(width, n) for n in (categories, places, inks))
+            self.category, self.place, self.ink = (head(width, n) for n in (categories, places, inks))
         with torch.no_grad():
             self.vit.pos_embed[:, 1:] = 0.5 * waves_of_place(self.vit.patch_embed.grid_size, width)
 
@@ -48,13 +53,20 @@ class Student(nn.Module):
         return Guess(self.category(z[:, 0]), self.place(z[:, 1:]), self.ink(z[:, 1:]))
 
 
-def losses(guess: Guess, category: Tensor, place: Tensor, ink: Tensor, *, label_smoothing: float) -> list[Tensor]:
+def head(width: int, outputs: int) -> nn.Sequential:
+    """From the features of one token to what is said of it."""
+    sizes = (width, 4 * width, 4 * width)
+    hidden = [nn.Sequential(nn.Linear(a, b), nn.LayerNorm(b), nn.GELU()) for a, b in itertools.pairwise(sizes)]
+    return nn.Sequential(*hidden, nn.Linear(sizes[-1], outputs))
+
+
+def losses(guess: Guess, category: Tensor, place: Tensor, ink: Tensor) -> list[Tensor]:
     """Of the category, the mean over both labels (B, 2); of the place (B, k, places); of the ink (B, k, inks).
 
     The place counts as cross-entropy of whether an object owns the patch, and where one does, as squared error.
     """
     logits, ahead, owned = guess.category.float(), guess.place.float(), place[..., :1]
-    both = [F.cross_entropy(logits, label, label_smoothing=label_smoothing) for label in category.T]
+    both = [F.cross_entropy(logits, label) for label in category.T]
     missed = ((ahead - place)[..., 1:].square() * owned).sum() / owned.sum().clamp(min=1)
     owns = F.binary_cross_entropy_with_logits(ahead[..., :1], owned)
     return [(both[0] + both[1]) / 2, owns + missed, F.binary_cross_entropy_with_logits(guess.ink.float(), ink)]

@@ -131,7 +131,7 @@ def _learn(run: _Run, s: Pretrain, images: Tensor, order: Tensor, *labels: Tenso
     """A step of the optimiser on images (B, 3, S, S) of which the patches `order` (B, k) are seen."""
     with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
         guess = run.student(images, order)
-    parts = losses(guess, *labels, label_smoothing=s.label_smoothing)
+    parts = losses(guess, *labels)
     loss = parts[0] + s.place_weight * parts[1] + s.ink_weight * parts[2]
     run.optimiser.zero_grad()
     loss.backward()
