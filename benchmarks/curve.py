@@ -24,7 +24,7 @@ def main(table: str, picture: str) -> None:
         axes.plot(found["step"], 100 * found["accuracy"], marker="o", markersize=4, label=task)
     axes.set(xlabel="pre-training steps (256 images each)", ylabel="linear probe, test accuracy (%)", ylim=(0, 100))
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="center right")
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(picture, metadata={"Date": None})
 
 
