@@ -26,21 +26,12 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    settings_file,
-    sha256,
-    write_json,
-    write_text,
-)
+from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, split_file, task_file
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
 from ship.report.outcomes import expected_runs
+from ship.storage import sha256, write_json, write_text
 
 TEST = {  # images, classes
     "cifar": (10_000, 100),
@@ -113,8 +104,8 @@ def make(root: Path, methods: int, seeds: int) -> None:
     for task, (images, classes) in TEST.items():
         splits = {name: {"images": size, "sha256": name * 8} for name, size in (("train", 800), ("test", images))}
         names = [f"class {number}" for number in range(classes)]
-        write_json(root / data_folder(task) / "task.json", {"classes": names, "splits": splits})
-        write_photos(root / data_folder(task) / "test.parquet", images)
+        write_json(root / task_file(task), {"classes": names, "splits": splits})
+        write_photos(root / split_file(task, "test"), images)
         write_text(root / features_file(BACKBONE, task), "")
         write_hierarchy(root, task)
         hard = np.random.default_rng(images).random(images)

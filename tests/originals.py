@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from ship.artifacts import sha256
 from ship.data.sources.catalogue import ARCHIVES, SOURCES
 from ship.data.sources.names import names_of
+from ship.storage import sha256
 
 LIMITS = {":800": ":8", "45000:45200": "20:24", "2754:2954": "20:24", "2944:3144": "20:24", "65931:66131": "20:24"}
 LIMITS |= {"16200:16400": "20:24", "18900:19100": "20:24", "63000:63200": "20:24", "589824:590024": "20:24"}

@@ -9,9 +9,9 @@ import yaml
 from PIL import Image
 from project import BACKBONE, ROOT, command, make_project, ship, write_params
 
-from ship.artifacts import write_tensors
 from ship.experiment.params import read_params
 from ship.models.backbones import BACKBONES
+from ship.storage import write_tensors
 
 
 def refused(folder, *arguments):

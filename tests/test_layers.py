@@ -18,9 +18,10 @@ ROWS = [  # from the top; a module imports from its own room and from the rows b
     ["experiment"],
     ["locks"],
     ["artifacts"],
+    ["storage"],
     ["errors"],
 ]
-LOOSE = {"__init__.py", "artifacts.py", "compute.py", "errors.py", "locks.py"}
+LOOSE = {"__init__.py", "artifacts.py", "compute.py", "errors.py", "locks.py", "storage.py"}
 HEAVY = {"torch", "timm", "torchvision", "sklearn", "safetensors"}
 LIGHT = [
     "cli",

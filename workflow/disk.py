@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from ship.artifacts import Run, backbone_file, data_folder
+from ship.artifacts import Run, backbone_file, task_file
 from ship.data.inventory import files_in, is_likely, lacking, needed
 from ship.experiment.params import Params
 
@@ -20,7 +20,7 @@ def wanted(params: Params, jobs: int) -> dict[str, int]:
     grid, folder = params.grid, Path(params.archives)
     files = files_in(folder)
     archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
-    images = sum(IMAGES for task in grid.tasks if not (data_folder(task) / "task.json").exists())
+    images = sum(IMAGES for task in grid.tasks if not (task_file(task)).exists())
     runs = [
         tuned(params, run)
         for run in map(Run._make, product(grid.backbones, grid.tasks, grid.methods, grid.seeds))

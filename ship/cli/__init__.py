@@ -9,11 +9,11 @@ import os
 import sys
 from pathlib import Path
 
-from ship.artifacts import is_full
 from ship.cli import data, experiment, models, results, steps  # noqa: F401  # they add their commands
 from ship.cli.app import app
 from ship.cli.deferred import defer_compiler
 from ship.errors import BadInput
+from ship.storage import is_full
 
 
 def main() -> None:

@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
-from ship.artifacts import data_folder, expanded
+from ship.artifacts import data_folder
 from ship.cli.app import PARAMS, Settings, TaskName, app
 from ship.cli.progress import downloading
 from ship.errors import unknown
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import Params, read_params
+from ship.storage import expanded
 
 
 @app.command()

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 import yaml
 
-from ship.artifacts import write_json, write_text
 from ship.cli.app import PARAMS, Settings, app
 from ship.experiment import presets, reference
 from ship.experiment.code import digests
 from ship.experiment.params import defaults, json_schema, parse_params, read_params
+from ship.storage import write_json, write_text
 
 
 @app.command()

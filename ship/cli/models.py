@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from ship.artifacts import expanded
 from ship.cli.app import app
 from ship.cli.progress import progress
 from ship.errors import BadInput
+from ship.storage import expanded
 
 Tuned = Annotated[
     str, typer.Argument(help="a run, by its place under runs/, or a folder of an export", metavar="MODEL")

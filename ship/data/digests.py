@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from ship.artifacts import write_json
 from ship.errors import BadInput
+from ship.storage import write_json
 
 _log = logging.getLogger(__name__)
 

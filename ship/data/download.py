@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ship.artifacts import write_json
 from ship.data.digests import digest, note_digest
 from ship.data.draft import Draft, amount, check_room
 from ship.data.inventory import aside, by_hand, check_of, files_in, find, is_likely, lacking
 from ship.data.sources.catalogue import Archive
 from ship.data.transfer import Interrupted, Tell, Useless, receive
 from ship.errors import BadInput
+from ship.storage import write_json
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
-from ship.artifacts import is_full
 from ship.errors import BadInput
 from ship.locks import held, is_at
+from ship.storage import is_full
 
 BLOCK = 2**20  # bytes
 

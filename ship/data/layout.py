@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from ship.artifacts import drafted, read_json, write_text
 from ship.data.decoding import suffixes
 from ship.data.reading import open_split
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS
 from ship.errors import BadInput
+from ship.storage import drafted, read_json, write_text
 
 KINDS = {
     b"\x89PNG": ".png",

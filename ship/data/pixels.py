@@ -21,8 +21,8 @@ import PIL
 import torch
 from torch import Tensor
 
-from ship.artifacts import replacing, sha256, sweep
 from ship.errors import BadInput
+from ship.storage import replacing, sha256, sweep
 
 _log = logging.getLogger(__name__)
 

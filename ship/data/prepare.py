@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ship.artifacts import below, expanded, replacing, sweep, write_json
 from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
@@ -29,6 +28,7 @@ from ship.data.sources.splits import Check, Item, Listing, split
 from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, written
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, PUBLISHED, Task
+from ship.storage import below, expanded, replacing, sweep, write_json
 
 Files = Mapping[str, Path]
 NONE: Files = MappingProxyType({})

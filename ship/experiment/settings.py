@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ship.artifacts import read_json, settings_file, write_json
+from ship.artifacts import settings_file
 from ship.errors import BadInput
 from ship.experiment.params import NOTHING, Chosen, Params
 from ship.experiment.rows import Train
+from ship.storage import read_json, write_json
 
 
 class RunSettings(NamedTuple):
@@ -69,7 +70,7 @@ def wanted_settings(params: Params, backbone: str, task: str, method: str, root:
     if (search := params.methods[method].search) is None:
         return _settings(params, task, method)
     path = root / settings_file(backbone, task, method)
-    found = read_json(path)["search"]
+    found = read_json(path, "search")["search"]
     if not found:
         raise BadInput(
             f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})"

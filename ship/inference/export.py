@@ -12,7 +12,6 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import drafted, read_json, read_tensors, sha256, write_json, write_text
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.errors import BadInput
@@ -24,6 +23,7 @@ from ship.inference.network import Network, network
 from ship.inference.predict import answer
 from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load, way_out
 from ship.models.preprocessing import Preprocessing
+from ship.storage import drafted, read_json, read_tensors, sha256, write_json, write_text
 
 BATCH = 64
 CLOSE = 1e-4

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ship.artifacts import expanded
 from ship.compute import Compute as Chosen
 from ship.compute import set_up
 from ship.data.decoding import Reading
@@ -25,6 +24,7 @@ from ship.experiment.params import Compute
 from ship.inference.model import Model
 from ship.inference.predict import answer, batch_size, readied
 from ship.models.preprocessing import Preprocessing
+from ship.storage import expanded
 
 
 class Answer(NamedTuple):

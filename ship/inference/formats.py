@@ -16,11 +16,11 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import replacing, write_json
 from ship.errors import BadInput
 from ship.inference.network import Network
 from ship.models.backbones import pooling
 from ship.models.preprocessing import Preprocessing
+from ship.storage import replacing, write_json
 
 PROGRAM, ONNX = "program.pt2", "model.onnx"
 EXTRA = ("onnx", "onnxruntime", "onnxscript")

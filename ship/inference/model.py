@@ -17,7 +17,6 @@ from timm import layers
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.artifacts import expanded, write_tensors
 from ship.data.decoding import PLAIN, Reading
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Hierarchy
@@ -31,6 +30,7 @@ from ship.models.norm import LayerNorm
 from ship.models.patches import PatchEmbedding
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
+from ship.storage import expanded, write_tensors
 
 
 class Model(nn.Module):

@@ -13,7 +13,6 @@ from safetensors import SafetensorError
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from ship.artifacts import expanded, read_json, read_tensors, sha256
 from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
 from ship.inference.model import Model, copied, form, frozen
@@ -23,6 +22,7 @@ from ship.methods.options import check_arguments
 from ship.models import backbones
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
+from ship.storage import expanded, read_json, read_tensors, sha256
 
 TUNED = "tuned.safetensors"
 BACKBONE = "backbone.safetensors"
@@ -127,7 +127,7 @@ def backbone_of(about: dict[str, Any], file: Path) -> Path:
 
 def _merged(folder: Path) -> Model:
     """A plain ViT that has all in its weights: what it reads as a frozen backbone, and a head."""
-    about = read_json(folder / ABOUT)
+    about = read_json(folder / ABOUT, "classes", "preprocessing")
     try:
         whole: VisionTransformer = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:

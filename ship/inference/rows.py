@@ -11,9 +11,9 @@ from typing import TextIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.artifacts import replacing
 from ship.errors import BadInput
 from ship.inference.files import Answer
+from ship.storage import replacing
 
 Put = Callable[[Answer], None]
 GROUP_ROWS = 1024

@@ -17,12 +17,12 @@ from timm.models import _registry
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from ship.artifacts import expanded, read_tensors, sha256, write_tensors
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Backbone
 from ship.models.checkpoints import averages, recipe, renamed, unwrapped
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
+from ship.storage import expanded, read_tensors, sha256, write_tensors
 
 MANY = 600  # image tokens: a ViT-B/16 at 384 px has 576
 _log = logging.getLogger(__name__)

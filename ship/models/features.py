@@ -6,13 +6,15 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from ship.artifacts import backbone_file, data_folder, features_file, measured_of, write_tensors
+from ship.artifacts import backbone_file, features_file, measured_of, split_file
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.data.reading import read_labels
+from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.models import backbones
 from ship.models.vit import embed, freeze, pass_block, pool, read_after
+from ship.storage import write_tensors
 
 BATCH = 64
 
@@ -22,9 +24,8 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     compute = set_up(params.compute)
     vit, preprocessing = backbones.load(backbone_file(backbone))
     freeze(vit).to(compute.device)
-    folder = data_folder(task)
     size, interpolation = preprocessing.image_size, preprocessing.interpolation
-    splits = folder / "train.parquet", folder / "val.parquet"
+    splits = split_file(task, "train"), split_file(task, "val")
     batches = stream(*splits, size=size, interpolation=interpolation, batch_size=BATCH, threads=compute.threads)
     normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
     count, done = len(read_labels(*splits)), 0
@@ -35,6 +36,10 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
         blocks[:, done : done + len(images)] = tokens
         pooled[done : done + len(images)] = read
         done += len(images)
+    if not (blocks.isfinite().all() and pooled.isfinite().all()):
+        raise BadInput(
+            f"{backbone}/{task}: expected features that are finite, got nan or inf (other weights, or precision: fp32)"
+        )
     write_tensors(
         features_file(backbone, task),
         {"blocks": blocks, "pooled": pooled},

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ship.artifacts import features_file, hierarchy_file, read_tensors, write_json, write_tensors
+from ship.artifacts import features_file, hierarchy_file
 from ship.compute import set_up
 from ship.experiment.params import Params
+from ship.storage import read_tensors, write_json, write_tensors
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 def measure_hierarchy(params: Params, backbone: str, task: str) -> None:
     """Write affinity, every hierarchy that a threshold can give, and the prototypes."""
     set_up(params.compute.model_copy(update={"device": "cpu"}))  # its job has no GPU
-    tensors, origin = read_tensors(features_file(backbone, task))
+    tensors, origin = read_tensors(features_file(backbone, task), "blocks")
     tokens = tensors["blocks"]
     count = params.hierarchy.prototypes
     if count > tokens.shape[1]:

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ship.artifacts import read_tensors, write_tensors
 from ship.compute import Recording
 from ship.errors import BadInput
 from ship.pretrain.images.formula import formulas
@@ -26,6 +25,7 @@ from ship.pretrain.images.scenes import INK, PLACE
 from ship.pretrain.images.stream import Painted, painted
 from ship.pretrain.settings import Pretrain, learning_rate, past
 from ship.pretrain.student import Student, groups, losses
+from ship.storage import read_tensors, write_tensors
 
 
 class Record(NamedTuple):

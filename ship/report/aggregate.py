@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ship.artifacts import Run, hierarchy_file, read_json, write_json, write_text
+from ship.artifacts import Run, hierarchy_file
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment.params import Params
@@ -17,6 +17,7 @@ from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
 from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_outcomes
 from ship.report.pairs import aligned, compare
 from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
+from ship.storage import read_json, write_json, write_text
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
@@ -198,7 +199,7 @@ def _affinities(root: Path, params: Params) -> Frame:
         {"backbone": backbone, "task": task, "block_i": i, "block_j": j, "affinity": value}
         for backbone, task in product(params.grid.backbones, params.grid.tasks)
         if (path := root / hierarchy_file(backbone, task, ".json")).exists()
-        for i, line in enumerate(read_json(path)["affinity"])
+        for i, line in enumerate(read_json(path, "affinity")["affinity"])
         for j, value in enumerate(line)
     ]
     return pd.DataFrame(rows, columns=["backbone", "task", "block_i", "block_j", "affinity"])

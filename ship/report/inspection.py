@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from ship.artifacts import MISTAKES, Run, data_folder
+from ship.artifacts import MISTAKES, Run, split_file
 from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.looks import Look, Seen, read_looks
@@ -78,7 +78,7 @@ def _mistaken(root: Path, task: str, runs: Sequence[Run], room: int) -> list[dic
 
     Where that run picks no tokens, a few mistakes of the first that does, too.
     """
-    split = root / data_folder(task) / "test.parquet"
+    split = root / split_file(task, "test")
     looked = ((run, read_looks(root, run)) for run in runs)
     shown = [next(looked)] if split.exists() else []
     if shown and not shown[0][1].picks:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ship.artifacts import Run, read_json
+from ship.artifacts import Run
+from ship.storage import read_json
 
 LEVELS = 16  # of attention that the eye can tell apart
 INK = ((150, 40, 0), (255, 150, 0), (255, 235, 130))  # from little attention to much
@@ -63,7 +64,7 @@ class Seen(NamedTuple):
 def read_looks(root: Path, run: Run) -> Seen:
     """What the run under `root` left; no image where it left nothing."""
     path = root / run.folder / "looks.json"
-    told = read_json(path) if path.exists() else {"images": []}
+    told = read_json(path, "images") if path.exists() else {"images": []}
     return Seen(told, {image["key"]: image for image in told.pop("images")})
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from ship.artifacts import Run, read_json
+from ship.artifacts import Run
 from ship.errors import BadInput
 from ship.experiment.params import Params
+from ship.storage import read_json
 
 WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
 

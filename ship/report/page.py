@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ship.artifacts import Run, data_folder, read_json, write_text
+from ship.artifacts import Run, task_file
 from ship.errors import BadInput
 from ship.experiment.params import Params
 from ship.report import figures
@@ -24,6 +24,7 @@ from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
 from ship.report.statistics import ENOUGH_SEEDS
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
+from ship.storage import read_json, write_text
 
 PAGE = Path("report", "index.html")
 FILTERS = (chance, difference, memory, parameters, percent, points, rank, seconds)
@@ -171,8 +172,8 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
 
 def _prepared(root: Path, task: str) -> dict[str, Any]:
     """What there is to say of a task's preparation; nothing where it is not there."""
-    path = root / data_folder(task) / "task.json"
-    return read_json(path) if path.exists() else {}
+    path = root / task_file(task)
+    return read_json(path, "classes", "splits") if path.exists() else {}
 
 
 def _images(told: Mapping[str, Any]) -> dict[str, int]:

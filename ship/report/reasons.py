@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ship.artifacts import Run, backbone_file, data_folder, features_file, hierarchy_file, settings_file
+from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, task_file
 
 ERROR = re.compile(r"ship: |Error: |[\w.]*(Error|Exception|Interrupt)\b")
 
@@ -24,7 +24,7 @@ def why(run: Run, root: Path = Path()) -> Reason | None:
     """Of the first unfinished step before a run, or of the run itself; None where all have left their files."""
     logs = Path("logs")
     steps = {
-        data_folder(run.task) / "task.json": logs / "prepare" / f"{run.task}.log",
+        task_file(run.task): logs / "prepare" / f"{run.task}.log",
         backbone_file(run.backbone): logs / "backbone" / f"{run.backbone}.log",
         features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
         hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import Run, backbone_file, data_folder, read_json, sha256
+from ship.artifacts import Run, backbone_file, task_file
 from ship.data import asked
 from ship.errors import BadInput
 from ship.experiment.code import Code
@@ -16,6 +16,7 @@ from ship.experiment.params import Params
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
 from ship.report.outcomes import WATCHED, read_about
+from ship.storage import read_json, sha256
 
 SHOWN = 3  # changes of a run, in its line
 
@@ -42,8 +43,8 @@ class Now:
     @cached_property
     def splits(self) -> dict[str, dict[str, Any]]:
         """What is known of every split of every task."""
-        files = {task: self.root / data_folder(task) / "task.json" for task in self.params.grid.tasks}
-        return {task: read_json(path)["splits"] if path.exists() else {} for task, path in files.items()}
+        files = {task: self.root / task_file(task) for task in self.params.grid.tasks}
+        return {task: read_json(path, "splits")["splits"] if path.exists() else {} for task, path in files.items()}
 
     @cached_property
     def asked(self) -> dict[str, dict[str, Any]]:

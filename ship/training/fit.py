@@ -15,16 +15,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.artifacts import (
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    measured_of,
-    read_json,
-    read_tensors,
-    sha256,
-)
+from ship.artifacts import backbone_file, features_file, hierarchy_file, measured_of, split_file, task_file
 from ship.compute import Compute
 from ship.data.images import batches, normaliser, read_pixels, stream
 from ship.data.reading import read_labels
@@ -39,6 +30,7 @@ from ship.methods.rounding import rounded
 from ship.models import backbones
 from ship.models.noise import perturb, share_depth
 from ship.models.preprocessing import Preprocessing
+from ship.storage import read_json, read_tensors, sha256
 from ship.training.augment import augmentation
 from ship.training.loop import Epoch, epochs, make_optimiser
 from ship.training.objective import Batch, Objective, balanced
@@ -66,20 +58,19 @@ class Setup(NamedTuple):
 
 def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
     """How many images the splits of a prepared task have."""
-    return images_in(read_json(data_folder(task) / "task.json")["splits"], splits)
+    return images_in(read_json(task_file(task), "splits")["splits"], splits)
 
 
 def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
     """What the fits on a task are made of, each file read once."""
-    folder = data_folder(task)
-    data = [folder / name for name in ("train.parquet", "val.parquet", "task.json")]
+    data = [*(split_file(task, split) for split in TRAINING), task_file(task)]
     measured = [file(backbone, task) for file in (features_file, hierarchy_file)]
     return Origin({path: sha256(path) for path in [*data, backbone_file(backbone), *measured]}, code)
 
 
 def check_same_images(origin: Origin, task: str) -> None:
     """Raise BadInput where the task has been prepared again since: what it says of itself is written last."""
-    path = data_folder(task) / "task.json"
+    path = task_file(task)
     if sha256(path) != origin.files[path]:
         raise BadInput(f"{path.parent}: expected the images that training began with, got others (train it again)")
 
@@ -99,12 +90,12 @@ class Prepared(NamedTuple):
 
 def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullcontext) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
-    recipe, folder = setup.recipe, data_folder(setup.task)
+    recipe = setup.recipe
     check_recipe(setup.method, recipe, setup.method)
     with part("backbone"):
         vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
-    classes = read_json(folder / "task.json")["classes"]
-    splits = [folder / f"{name}.parquet" for name in setup.splits]
+    classes = read_json(task_file(setup.task), "classes")["classes"]
+    splits = [split_file(setup.task, split) for split in setup.splits]
     labels = torch.from_numpy(read_labels(*splits))
     with part("model"):
         model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
@@ -233,8 +224,8 @@ def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predi
 def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:
     """What the model says of the images of val; a probe, of what is known of them without a pass through the ViT."""
     if prepared.model.trains_on != "pooled":
-        return predictions(prepared, data_folder(setup.task) / f"{TRAINING[1]}.parquet", compute)[0]
-    labels = torch.from_numpy(read_labels(data_folder(setup.task) / f"{TRAINING[1]}.parquet"))
+        return predictions(prepared, split_file(setup.task, TRAINING[1]), compute)[0]
+    labels = torch.from_numpy(read_labels(split_file(setup.task, TRAINING[1])))
     features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
     batches = [(features["pooled"][-len(labels) :].to(compute.device), labels.to(compute.device))]
     prepared.model.eval()

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ship.artifacts import read_tensors, sweep, write_tensors
 from ship.compute import Compute, environment
 from ship.errors import BadInput
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
+from ship.storage import read_tensors, sweep, write_tensors
 from ship.training.loop import Epoch
 
 RESUME = "resume.safetensors"  # there from the first finished epoch until the fit is

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ship.artifacts import data_folder, read_json, write_json
+from ship.artifacts import split_file
 from ship.compute import Compute, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
@@ -27,6 +27,7 @@ from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.locks import alone
 from ship.methods.options import check_row
+from ship.storage import read_json, write_json
 from ship.training.fit import Setup, fit, images_of, origin_of, prepare, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
@@ -70,7 +71,7 @@ def search_settings(
     search = params.methods[method].search
     if search is None:
         raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
-    seal(data_folder(task) / "test.parquet")
+    seal(split_file(task, "test"))
     check_row(params, method, task)
     compute, folder = set_up(params.compute), search_folder(backbone, task, method)
     base = _setup(params, backbone, task, method, search, {})
@@ -156,7 +157,7 @@ def _left(path: Path, mark: str) -> list[Trial]:
     """The trials that a killed search with the same settings, inputs and code had finished."""
     if not path.exists():
         return []
-    found = read_json(path)
+    found = read_json(path, "identity", "trials")
     if found["identity"] != mark:
         _log.info("%s: left by a search with other settings, inputs or code: starting anew", path)
         return []

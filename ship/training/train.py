@@ -14,18 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    hierarchy_file,
-    read_json,
-    read_tensors,
-    replacing,
-    write_json,
-    write_tensors,
-    write_text,
-)
+from ship.artifacts import Run, backbone_file, hierarchy_file, split_file, task_file
 from ship.compute import Compute, environment, set_up
 from ship.data.columns import numbers, words
 from ship.data.reading import read_told
@@ -36,6 +25,7 @@ from ship.inference.model import frozen
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
+from ship.storage import read_json, read_tensors, replacing, write_json, write_tensors, write_text
 from ship.training.fit import Prepared, Setup, Timed, check_same_images, fit, images_of, origin_of, predictions, prepare
 from ship.training.looks import looks
 from ship.training.loop import Epoch
@@ -80,7 +70,7 @@ def train_run(
             f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
             f"(train.steps={ENOUGH_STEPS} or more trains longer)"
         )
-    compute, test = set_up(params.compute), data_folder(run.task) / "test.parquet"
+    compute, test = set_up(params.compute), split_file(run.task, "test")
     method = params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
     with part("digests"):
@@ -140,8 +130,8 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
     setup, preprocessing = outcome.setup, outcome.prepared.preprocessing._asdict()
     named = params.backbones[run.backbone].model_dump(include={"name", "weights"})
-    task = read_json(data_folder(run.task) / "task.json")
-    told = read_told(data_folder(run.task) / "train.parquet")
+    task = read_json(task_file(run.task), "splits")
+    told = read_told(split_file(run.task, "train"))
     _, hierarchy = read_tensors(hierarchy_file(run.backbone, run.task))
     return {
         "run": str(run),

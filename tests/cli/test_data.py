@@ -12,8 +12,8 @@ from project import changed, contents, ship
 from web import mirror
 
 from ship import cli
-from ship.artifacts import read_json, sha256
 from ship.data.sources.catalogue import SOURCES
+from ship.storage import read_json, sha256
 
 TASK = "oxford_iiit_pet"
 

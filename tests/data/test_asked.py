@@ -6,10 +6,11 @@ import shutil
 import pytest
 from project import changed
 
-from ship.artifacts import data_folder, write_json
+from ship.artifacts import data_folder
 from ship.data.asked import check_asked, contents, other_contents, write_asked
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
+from ship.storage import write_json
 
 IMAGES = ("cat/1.png", "cat/2.png", "dog/1.png", "dog/deep/2.png")
 

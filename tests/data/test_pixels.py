@@ -119,7 +119,7 @@ def test_a_full_disk_hinders_nobody(splits, decoded, monkeypatch, when):
         close = full if when == "closed" else io.BytesIO.close
 
     if when == "renamed":
-        monkeypatch.setattr("ship.artifacts.os.fsync", full)
+        monkeypatch.setattr("ship.storage.os.fsync", full)
     else:
         opened = Path.open
         monkeypatch.setattr(

@@ -14,7 +14,7 @@ from project import BACKBONE, command, measured, settle
 from timm.models.vision_transformer import VisionTransformer
 
 import ship
-from ship.artifacts import Run, read_json, write_json
+from ship.artifacts import Run
 from ship.data.decoding import Reading
 from ship.data.images import decode
 from ship.errors import BadInput
@@ -25,6 +25,7 @@ from ship.inference.export import compared, export
 from ship.inference.network import Network, network
 from ship.methods import METHODS, method_class
 from ship.models.preprocessing import Preprocessing
+from ship.storage import read_json, write_json
 from ship.training.train import train_run
 
 MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")

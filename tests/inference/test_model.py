@@ -174,7 +174,7 @@ def test_what_load_refuses(tiny_vit, tmp_path):
     torch.nn.init.ones_(tiny_vit.blocks[2].mlp.fc2.bias)
     with pytest.raises(BadInput, match="expected the ViT that was tuned, got one with other weights"):
         ship.load(path, tiny_vit)
-    ship.artifacts.write_tensors(path, {"a": torch.ones(1)}, {"method": "vpt"})
+    ship.storage.write_tensors(path, {"a": torch.ones(1)}, {"method": "vpt"})
     with pytest.raises(BadInput, match="expected tuned tensors of a run or of Model.save"):
         ship.load(path, tiny_vit)
 

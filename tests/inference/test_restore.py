@@ -6,12 +6,13 @@ import torch
 from PIL import Image
 from project import BACKBONE, TINY, measured, settle
 
-from ship.artifacts import Run, backbone_file, read_json
+from ship.artifacts import Run, backbone_file
 from ship.errors import BadInput
 from ship.inference.files import classify
 from ship.inference.restore import load
 from ship.models import backbones
 from ship.models.backbones import fetch
+from ship.storage import read_json
 from ship.training.train import train_run
 
 

@@ -8,11 +8,11 @@ import torch
 from timm.layers import QuickGELU
 
 import ship
-from ship.artifacts import read_tensors, sha256, write_tensors
 from ship.errors import BadInput
 from ship.experiment.params import Backbone
 from ship.models.backbones import BACKBONES, fetch, load
 from ship.models.checkpoints import unwrapped
+from ship.storage import read_tensors, sha256, write_tensors
 
 SIZE = 64  # of timm's test_vit, to be quick
 

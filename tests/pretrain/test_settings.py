@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from ship.artifacts import read_tensors
 from ship.errors import BadInput
 from ship.pretrain.settings import Pretrain, learning_rate, load
+from ship.storage import read_tensors
 
 
 def test_learning_rate():

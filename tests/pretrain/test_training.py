@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from ship.artifacts import read_tensors, sha256
 from ship.errors import BadInput
 from ship.pretrain.settings import Architecture, Categories, Pretrain
 from ship.pretrain.student import Student
 from ship.pretrain.training import pretrain
+from ship.storage import read_tensors, sha256
 
 SMALL = Pretrain(
     categories=Categories(contours=2, strokes=2, fractals=1, textures=1),

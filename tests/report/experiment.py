@@ -15,19 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ship.artifacts import (
-    Run,
-    backbone_file,
-    data_folder,
-    features_file,
-    hierarchy_file,
-    settings_file,
-    write_json,
-    write_text,
-)
+from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, split_file, task_file
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.report.aggregate import expected_runs
+from ship.storage import write_json, write_text
 
 LEVEL = {"linear": 0.62, "vpt": 0.74, "ship": 0.78}
 HARD = {"digits": -0.15, "textures": 0.1, "counting": 0.12}
@@ -73,7 +65,7 @@ def write(root: Path, settings: Params) -> None:
     for backbone, (number, task) in product(settings.grid.backbones, enumerate(settings.grid.tasks)):
         _write_hierarchy(root, backbone, task, 0.012 + 0.008 * number)
     for number, task in enumerate(settings.grid.tasks):
-        write_images(root / data_folder(task) / "test.parquet", np.random.default_rng(number))
+        write_images(root / split_file(task, "test"), np.random.default_rng(number))
 
 
 def write_images(path: Path, random: np.random.Generator, side: int = 8) -> None:
@@ -92,9 +84,7 @@ def write_images(path: Path, random: np.random.Generator, side: int = 8) -> None
 def write_inputs(root: Path, settings: Params) -> None:
     """What the runs are of: tasks, empty weights and features."""
     for backbone, task in product(settings.grid.backbones, settings.grid.tasks):
-        write_json(
-            root / data_folder(task) / "task.json", {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}}
-        )
+        write_json(root / task_file(task), {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}})
         for file in (backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task)):
             write_text(root / file, "")
 

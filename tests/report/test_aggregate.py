@@ -9,12 +9,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ship.artifacts import Run, read_json, write_json
+from ship.artifacts import Run
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
 from ship.report.statistics import holm
 from ship.report.text import table_cells, text_table
+from ship.storage import read_json, write_json
 
 FILES = (
     "metrics.json",

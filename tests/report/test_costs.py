@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ship.artifacts import Run, write_text
+from ship.artifacts import Run
 from ship.experiment.params import parse_params
 from ship.report.aggregate import expected_runs
 from ship.report.costs import costs
+from ship.storage import write_text
 
 
 def write(root, path, seconds, memory="100.5"):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ship.artifacts import Run, data_folder, read_json, write_json
+from ship.artifacts import Run, data_folder
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
@@ -20,6 +20,7 @@ from ship.report.aggregate import aggregate, expected_runs, method_means, missin
 from ship.report.comparison import levels
 from ship.report.page import headline, write_page
 from ship.report.text import percent, points
+from ship.storage import read_json, write_json
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 

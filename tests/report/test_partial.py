@@ -5,11 +5,12 @@ import shutil
 import experiment
 import pytest
 
-from ship.artifacts import Run, backbone_file, data_folder, read_json, write_json
+from ship.artifacts import Run, backbone_file, data_folder
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.report.partial import write_partial
 from ship.report.status import check_done
+from ship.storage import read_json, write_json
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ import yaml
 from project import ROOT, contents
 from project import ship as command
 
-from ship.artifacts import Run, backbone_file, data_folder, read_json, settings_file, write_json
+from ship.artifacts import Run, backbone_file, data_folder, settings_file
 from ship.data.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.checkpoints import recipe
 from ship.report.aggregate import aggregate, expected_runs
 from ship.report.status import doubts, lines, names, statuses
+from ship.storage import read_json, write_json
 
 RUN = Run("vit_mini", "digits", "ship", 1)
 

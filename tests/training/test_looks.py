@@ -7,12 +7,13 @@ import pandas as pd
 import torch
 from project import BACKBONE, measured, settle
 
-from ship.artifacts import MISTAKES, Run, read_json
+from ship.artifacts import MISTAKES, Run
 from ship.data.images import normaliser, read_rows
 from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
 from ship.inference.restore import load
 from ship.methods.linear import Linear
+from ship.storage import read_json
 from ship.training.looks import looks_json, surest_mistakes
 from ship.training.train import train_run
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from ship.artifacts import read_tensors, write_tensors
 from ship.experiment.rows import Train
+from ship.storage import read_tensors, write_tensors
 from ship.training.loop import Epoch, make_optimiser
 from ship.training.resume import Keeper, Progress
 

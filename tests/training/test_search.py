@@ -11,7 +11,7 @@ import pytest
 import torch
 from project import BACKBONE, command, copied_package, edit, measured, write_params
 
-from ship.artifacts import Run, data_folder, read_json, settings_file
+from ship.artifacts import Run, settings_file, split_file
 from ship.compute import set_up
 from ship.data import images
 from ship.data.images import decode
@@ -21,6 +21,7 @@ from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search, Train
 from ship.experiment.settings import read_settings, write_settings
+from ship.storage import read_json
 from ship.training import search
 from ship.training.fit import Setup, images_of, origin_of, predictions, prepare, validate
 from ship.training.search import Trial, choose, propose
@@ -69,7 +70,7 @@ def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatc
     compute = set_up(params.compute)
     setup = Setup(BACKBONE, TASK, "linear", {}, params.train, 0, TRAINING[:1])
     prepared = prepare(setup, origin_of(BACKBONE, TASK, {}), compute)
-    expected, _ = predictions(prepared, data_folder(TASK) / "val.parquet", compute)
+    expected, _ = predictions(prepared, split_file(TASK, "val"), compute)
     found = validate(setup, prepared, compute)
     assert found.labels.equal(expected.labels)
     torch.testing.assert_close(found.every, expected.every)
@@ -168,7 +169,7 @@ def test_only_code_that_it_runs_starts_it_anew(tmp_path, monkeypatch, module, go
 def test_other_test_labels_choose_the_same_settings(tmp_path, monkeypatch):
     """Nor does it matter whether there is a test split at all."""
     measured(tmp_path, monkeypatch, TASK, SEARCH)
-    path = data_folder(TASK) / "test.parquet"
+    path = split_file(TASK, "test")
     frame, found = pd.read_parquet(path), []
     for labels in (frame.label, (frame.label + 1) % 10):
         frame.assign(label=labels).to_parquet(path)

@@ -23,7 +23,7 @@ from project import (
     settle,
 )
 
-from ship.artifacts import Run, data_folder, features_file, hierarchy_file, read_tensors, replacing
+from ship.artifacts import Run, data_folder, features_file, hierarchy_file, split_file
 from ship.compute import set_up
 from ship.data.reading import read_labels
 from ship.errors import BadInput
@@ -31,6 +31,7 @@ from ship.experiment.code import Code
 from ship.experiment.params import parse_params
 from ship.experiment.rows import Train
 from ship.methods.options import check_recipe, check_row
+from ship.storage import read_tensors, replacing
 from ship.training.fit import Setup, origin_of, prepare
 from ship.training.ridge import fit_ridge
 from ship.training.train import train_run
@@ -246,7 +247,7 @@ def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
     run = Run(BACKBONE, TASK, "vpt", 0)
     train_run(params, run, quiet)
     tuned = (run.folder / "tuned.safetensors").read_bytes()
-    path = data_folder(TASK) / "test.parquet"
+    path = split_file(TASK, "test")
     frame = pd.read_parquet(path)
     path.unlink()
     seen = []

@@ -24,8 +24,8 @@ from versioned import (
     state,
 )
 
-from ship.artifacts import read_json, write_json
 from ship.report.classes import MEASURES
+from ship.storage import read_json, write_json
 
 pytestmark = [pytest.mark.dvc, pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("at_once")]
 RUN = "runs/vit_random/digits/vpt/0"

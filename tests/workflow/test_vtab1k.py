@@ -11,8 +11,8 @@ from originals import WRITERS, tiny
 from project import make_project
 from web import mirror
 
-from ship.artifacts import sha256
 from ship.data.sources.catalogue import SOURCES, VTAB1K
+from ship.storage import sha256
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from ship.artifacts import is_full, sha256
 from ship.errors import BadInput
+from ship.storage import is_full, sha256
 
 RATIO = 100  # images hardly shrink; an archive that grows more than this is a bomb
 ALLOWANCE = 64 * 2**20  # bytes that even the smallest archive may grow to

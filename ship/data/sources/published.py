@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ship.artifacts import is_full, make
 from ship.data.decoding import check as check_image
 from ship.data.digests import digest as digest_of
 from ship.data.inventory import fault_of
@@ -28,6 +27,7 @@ from ship.data.sources.splits import SPLITS, Item, Listing, check_number
 from ship.data.sources.strata import stratified
 from ship.errors import BadInput, unknown
 from ship.experiment.task import Task
+from ship.storage import is_full, make
 
 AHEAD = 32  # images that wait to be made and checked
 

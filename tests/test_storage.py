@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from ship.artifacts import drafted, read_json, read_tensors, replacing, sha256, write_json, write_tensors
 from ship.errors import BadInput
+from ship.storage import drafted, read_json, read_tensors, replacing, sha256, write_json, write_tensors
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -36,7 +36,7 @@ def test_tensors_come_back_with_their_description(tmp_path):
 def test_equal_tensors_are_equal_bytes_in_every_process(tmp_path):
     """The header does not depend on a process's hash seed or on the order of insertion."""
     script = (
-        "import torch, sys; from ship.artifacts import write_tensors\n"
+        "import torch, sys; from ship.storage import write_tensors\n"
         "write_tensors(sys.argv[1], {k: torch.ones(3) for k in sys.argv[2]}, {k: 1 for k in sys.argv[2]})"
     )
     for name, order in (("a", "xyzuvw"), ("b", "wvuzyx")):
@@ -56,6 +56,13 @@ def test_broken_files_are_named(tmp_path):
         read_json(tmp_path / "x")
     with pytest.raises(BadInput, match="x: expected a safetensors file"):
         read_tensors(tmp_path / "x")
+    for other in ("{}", "[]", "null"):
+        (tmp_path / "x").write_text(other)
+        with pytest.raises(BadInput, match="x: expected a file with splits, got one without"):
+            read_json(tmp_path / "x", "splits")
+    write_tensors(tmp_path / "x", {"pooled": torch.ones(1)})
+    with pytest.raises(BadInput, match="x: expected a file with blocks, got one without"):
+        read_tensors(tmp_path / "x", "pooled", "blocks")
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
