@@ -6,12 +6,12 @@ import json
 from typing import Annotated
 
 import typer
-import yaml
 
 from ship.cli.app import PARAMS, Settings, app
 from ship.experiment import presets, reference
 from ship.experiment.code import digests
 from ship.experiment.params import defaults, json_schema, parse_params, read_params
+from ship.experiment.yaml_file import parse_yaml
 from ship.storage import write_json, write_text
 
 
@@ -28,7 +28,7 @@ def init(
     from ship.methods.options import check_grid
 
     text = presets.fill(preset, settings or [])
-    params = parse_params(yaml.safe_load(text))
+    params = parse_params(parse_yaml(text, str(path)))
     check_grid(params)
     if kept := presets.put_aside(path, text):
         print(f"{path}: what was there is {kept} now; results/ are of that experiment until snakemake has run this one")

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from pydantic_core import PydanticCustomError
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # no dot, which parts keys
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+
+def _countable(value: int) -> int:
+    """`value`, if what there is so many of can be counted in 32 bits, as in tensors and files."""
+    if value >= 2**31:
+        raise ValueError(f"expected an integer below 2**31, got {value if value < 10**20 else 'a longer one'}")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]  # no dot, which parts keys
+Place = Annotated[str, Field(pattern=r"^[^\x00]+$")]  # of a file or folder
+Address = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]
+Positive = Annotated[int, Field(ge=1), AfterValidator(_countable)]
+Count = Annotated[int, Field(ge=0), AfterValidator(_countable)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Rate = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -41,7 +41,12 @@ def complaint(details: ErrorDetails) -> str:
         rule = "one or more"
     if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
         return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
-    return f"expected {rule}, got {value!r}{_yaml_hint(value)}"
+    return f"expected {rule}, got {shortened(repr(value))}{_yaml_hint(value)}"
+
+
+def shortened(text: str) -> str:
+    """The text, or its first 200 characters where it is longer."""
+    return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
 def _yaml_hint(value: object) -> str:
@@ -63,7 +68,8 @@ def wants_text(model: type[BaseModel], parts: Sequence[str]) -> bool:
         kind: Any = _model_at(model, parts[:-1]).model_fields[parts[-1]].annotation
     except (AttributeError, KeyError, IndexError, TypeError):  # no such key, which is told later
         return False
-    return kind is str or {*get_args(kind)} == {str, type(None)}
+    kinds = {get_args(part)[0] if get_origin(part) is Annotated else part for part in get_args(kind) or [kind]}
+    return kinds <= {str, type(None)}
 
 
 def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:

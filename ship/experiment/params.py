@@ -17,13 +17,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from ship.errors import BadInput, unknown
 from ship.experiment.code import Code
-from ship.experiment.fields import Name, Positive, Seed, Settings
+from ship.experiment.fields import Address, Name, Place, Positive, Seed, Settings, Sha256
 from ship.experiment.messages import first_line
 from ship.experiment.rows import Method, Train
 from ship.experiment.task import Task
 from ship.experiment.yaml_file import read_yaml
 
 Triple = tuple[float, float, float]
+Above = Annotated[float, Field(gt=0)]
+Scales = tuple[Above, Above, Above]
 Chosen = Mapping[str, Any]  # values by options.KEY or train.KEY
 NOTHING: Chosen = MappingProxyType({})
 
@@ -48,12 +50,14 @@ class Backbone(Settings):
         ),
     ]
     weights: Annotated[
-        str, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")
+        Place, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")
     ] = "pretrained"
-    sha256: Annotated[str | None, Field(description="of the file that the weights come in; others are refused")] = None
+    sha256: Annotated[Sha256 | None, Field(description="of the file that the weights come in; others are refused")] = (
+        None
+    )
     image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
-    std: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
+    std: Annotated[Scales | None, Field(description="override, of images in 0-1", strict=False)] = None
     interpolation: Annotated[Literal["bilinear", "bicubic", "nearest"] | None, Field(description="override")] = None
 
     @model_validator(mode="after")
@@ -78,7 +82,7 @@ class Compute(Settings):
         Literal["fp32", "bf16", "auto"],
         Field(description="bf16: autocast, faster where it is built in; auto: bf16 there, fp32 elsewhere"),
     ] = "fp32"
-    threads: Annotated[Positive, Field(description="CPU threads of a job")] = 2
+    threads: Annotated[int, Field(ge=1, le=1024, description="CPU threads of a job")] = 2
 
 
 class Params(Settings):
@@ -86,15 +90,15 @@ class Params(Settings):
 
     grid: Grid
     backbones: dict[Name, Backbone]
-    data_root: Annotated[str, Field(description="folder that the paths of tasks start from")]
+    data_root: Annotated[Place, Field(description="folder that the paths of tasks start from")]
     archives: Annotated[
-        str,
+        Place,
         Field(
             description="folder that archives are downloaded to, or lie in already; may be anywhere, changes no result"
         ),
     ] = "archives"
     mirrors: Annotated[
-        list[str],
+        list[Address],
         Field(
             default=[],
             description="addresses that have archives as ADDRESS/NAME, asked before the publishers; changes no result",

@@ -17,6 +17,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ship.errors import BadInput, unknown
 from ship.experiment.messages import wants_text
 from ship.experiment.params import Params, parse_params
+from ship.experiment.yaml_file import NO_YAML, parse_yaml
 
 FOLDER = Path("presets")
 
@@ -47,7 +48,8 @@ def fill(preset: str, settings: Sequence[str]) -> str:
         buffer = io.StringIO()
         editor.dump(tree, buffer)
         text = buffer.getvalue()
-    parse_params(yaml.safe_load(text), f"preset {preset}")
+    origin = f"preset {preset}"
+    parse_params(parse_yaml(text, origin), origin)
     return text
 
 
@@ -70,6 +72,12 @@ def unreached(params: Params, settings: Sequence[str]) -> list[str]:
                     own.setdefault(name, place)
         if own:
             found.append(f"train.{key} does not reach {', '.join(own)} (set by {', '.join(own.values())})")
+    for axis in ("backbones", "tasks", "methods"):
+        named = dict.fromkeys(key.split(".")[1] for key in given if key.startswith(f"{axis}."))
+        if idle := [name for name in named if name not in getattr(params.grid, axis)]:
+            found.append(
+                f"{', '.join(f'{axis}.{name}' for name in idle)}: no run has it (grid.{axis} does not name it)"
+            )
     return found
 
 
@@ -103,6 +111,8 @@ def _set(editor: YAML, tree: Any, setting: str) -> None:
     if not equals or not key:
         raise BadInput(f"setting: expected KEY=VALUE, got {setting!r}")
     *groups, last = key.split(".")
+    if not all([*groups, last]):
+        raise BadInput(f"setting: expected KEY=VALUE with a dot between the parts of KEY, got {setting!r}")
     for group in groups:
         tree = tree.setdefault(group, {})
         if not isinstance(tree, dict):
@@ -117,7 +127,7 @@ def _value(editor: YAML, parts: list[str], value: str) -> Any:
         return _text(bare)
     try:
         return _with_texts(editor.load(value), yaml.load(value, yaml.BaseLoader), parts)  # noqa: S506  # texts alone
-    except (YAMLError, yaml.YAMLError):
+    except (YAMLError, *NO_YAML):
         raise BadInput(f"setting {'.'.join(parts)}: expected YAML, got {value!r}") from None
 
 
@@ -134,6 +144,6 @@ def _text(value: str) -> str:
     """The text, in quotes where YAML, old or new, would read another value."""
     try:
         plain = yaml.safe_load(value) == value
-    except yaml.YAMLError:
+    except NO_YAML:
         plain = False
     return value if plain else DoubleQuotedScalarString(value)

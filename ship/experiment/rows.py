@@ -110,6 +110,9 @@ class Train(Settings):
         if self.warmup_epochs >= self.epochs:
             said = f"expected warmup_epochs below epochs, got {self.warmup_epochs} and {self.epochs}"
             raise Clash(said, "warmup_epochs", "epochs")
+        for key in ("warmup_lr", "floor_lr"):
+            if (rate := getattr(self, key)) > self.lr:
+                raise Clash(f"expected {key} at most lr, got {rate:g} and {self.lr:g}", key, "lr")
         return self
 
     @model_serializer(mode="wrap")
@@ -161,6 +164,9 @@ class Search(Settings):
         for key in [*self.choices, *self.ranges]:
             if not re.fullmatch(r"(options|train)\.[a-z_]+", key):
                 raise ValueError(f"expected keys as options.KEY or train.KEY, got {key!r}")
+        for key, values in self.choices.items():
+            if any(value in values[:number] for number, value in enumerate(values)):
+                raise ValueError(f"expected each of the choices of {key} once, got {values}")
         if both := sorted(self.choices.keys() & self.ranges.keys()):
             raise ValueError(f"expected {both[0]} in choices or in ranges, found it in both")
         if self.sampler == "grid" and (self.ranges or self.trials is not None):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ship.experiment.fields import Positive, Seed, Settings, Size
+from ship.experiment.fields import Address, Place, Positive, Seed, Settings, Sha256, Size
 
 PUBLISHED = ("vtab1k", "fgvc")  # sources that are described in a table
 OWN = ("folder", "csv")  # sources whose images nobody has published
@@ -23,11 +23,11 @@ class Task(Settings):
             "folder: one sub-folder per class; csv: `path,label` lines"
         ),
     ] = "builtin"
-    path: Annotated[str | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
+    path: Annotated[Place | None, Field(description="folder, CSV file or archive (zip, tar.gz), under `data_root`")] = (
         None
     )
-    url: Annotated[str | None, Field(description="archive to download; needs sha256")] = None
-    sha256: Annotated[str | None, Field(description="of the archive")] = None
+    url: Annotated[Address | None, Field(description="archive to download; needs sha256")] = None
+    sha256: Annotated[Sha256 | None, Field(description="of the archive")] = None
     group: Annotated[
         Literal["natural", "specialized", "structured", "own"] | None,
         Field(description="of VTAB; that of the published or built-in task of this name, or own, where absent"),

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Fraction, Positive, Rate, Settings
 from ship.experiment.messages import first_line
-from ship.experiment.params import Triple
+from ship.experiment.params import Scales, Triple
 from ship.experiment.yaml_file import read_yaml
 
 LATER = {"steps", "decay_steps", "whole_steps"}  # may change while a run has not come to them
@@ -56,7 +56,7 @@ class Pretrain(Settings):
     categories: Categories = Categories()
     model: Architecture = Architecture()
     mean: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
-    std: Annotated[Triple, Field(strict=False)] = (0.5, 0.5, 0.5)
+    std: Annotated[Scales, Field(strict=False)] = (0.5, 0.5, 0.5)
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     seed: Annotated[Count, Field(description="of the images, the first weights and the dropped patches")] = 0
     steps: Annotated[Positive, Field(description="in all")]

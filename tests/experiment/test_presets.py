@@ -80,6 +80,13 @@ def test_a_recipe_that_does_not_reach_a_row_is_said():
     assert presets.unreached(params, ["train.epochs=20", "methods.vpt.tasks.digits.train.epochs=20"]) == []
 
 
+def test_a_row_that_no_run_has_is_told():
+    """A setting of a row outside the grid changes nothing."""
+    raw = {**TINY, "grid": {**TINY["grid"], "methods": ["linear"]}}
+    settings = ["methods.vpt.train.lr=0.1", "methods.vpt.train.epochs=9", "methods.linear.train.lr=0.1"]
+    assert presets.unreached(parse_params(raw), settings) == ["methods.vpt: of no run (grid.methods does not name it)"]
+
+
 def test_a_folder_that_no_task_reads_is_told():
     """`data_root` is where paths of tasks start; tasks made of archives, and built-in ones, have none."""
     raw = {**TINY, "grid": {**TINY["grid"], "tasks": ["cifar"]}, "tasks": {"cifar": {"source": "vtab1k"}}}
