@@ -52,7 +52,7 @@ def sync() -> None:
     _touch()
     for task in params.grid.tasks:  # dvc.lock vouches for the settings, and nobody for what lies at a path elsewhere
         if not read_asked(task):
-            write_asked(params, task, found=False)
+            write_asked(params, task, "")
     _run(*SNAKEMAKE, "--force", "--allowed-rules", "report", "--", "report/index.html")
 
 

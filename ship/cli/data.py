@@ -70,14 +70,14 @@ def data(
 def prepare(task: TaskName, params: Settings = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     with unchanged("prepare"):
-        from ship.data.asked import write_asked
+        from ship.data.asked import contents, write_asked
         from ship.data.prepare import prepare as run
 
         read = read_params(params)
         (task,) = parts(read, task, "task")
-        row = read.tasks[task]
+        row, there = read.tasks[task], contents(read, task)
         print(*run(task, row, read.data_root, data_folder(task), _fetched(task, read)), sep="\n")
-        write_asked(read, task)
+        write_asked(read, task, there)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -54,9 +55,11 @@ def predict(
         files = list(files)  # so that the bar knows its end
     answers = classify(tuned, iter(files), Compute(device=device, threads=threads), refuse)
     hidden = True if out is None and sys.stdout.isatty() else None  # None: where there is no terminal
+    if (first := next(answers, None)) is None:  # nothing could be read, and was refused
+        raise typer.Exit(1)
     with to_csv(sys.stdout, columns) if out is None else to_file(expanded(out), columns) as put:
         total = len(files) if isinstance(files, list) else None
-        for answer in tqdm(answers, total=total, unit=" images", disable=hidden):
+        for answer in tqdm(chain([first], answers), total=total, unit=" images", disable=hidden):
             put(answer)
     if refused:
         raise typer.Exit(1)

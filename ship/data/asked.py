@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ship.artifacts import data_folder, task_file
+from ship.data.sources.spreadsheet import only_one
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput
 from ship.experiment.params import Params
@@ -18,7 +19,10 @@ LIST = 2**26  # bytes of a file that is read to tell whether it changed
 
 def wanted(params: Params, task: str, root: Path = Path()) -> dict[str, Any]:
     """What decides a task's images, by dotted keys of `params`: its settings, and what lies at its path."""
-    there = contents(params, task, root)
+    return _asked(params, task, contents(params, task, root))
+
+
+def _asked(params: Params, task: str, there: str) -> dict[str, Any]:
     return {"data_root": params.data_root, **_settings(params, task), **({_place(task): there} if there else {})}
 
 
@@ -30,15 +34,17 @@ def _settings(params: Params, task: str) -> dict[str, Any]:
 def contents(params: Params, task: str, root: Path = Path()) -> str:
     """What lies at the path of a task of one's own, in words that change with it; empty for other tasks.
 
-    Of a folder its images, by names and sizes; of a CSV file what it holds; of an archive its size. Where nothing is
-    there that can be read, what was there when the images under `root` were prepared.
+    Of a folder its images, by names and sizes, or its list; of a CSV file what it holds; of an archive its size. Where
+    nothing is there that can be read, what was there when the images under `root` were prepared.
     """
     row = params.tasks[task]
     if row.source not in OWN or row.path is None:
         return ""
     place = below(params.data_root, row.path)
     try:
-        return _images_in(place) if place.is_dir() else _file_at(place)
+        if place.is_dir():
+            return _file_at(only_one(place, row.path)) if row.source == "csv" else _images_in(place)
+        return _file_at(place)
     except (BadInput, OSError):
         return str(read_asked(task, root).get(_place(task), ""))
 
@@ -53,7 +59,7 @@ def check_asked(params: Params, task: str) -> None:
         if key in then and then[key] != value:
             raise BadInput(
                 f"{data_folder(task)}: expected images that were prepared with {key} {value}, got those of "
-                f"{then[key]} (ship prepare {task}, and then snakemake)"
+                f"{then[key]} (snakemake --cores all --forcerun prepare)"
             )
 
 
@@ -63,10 +69,12 @@ def other_contents(params: Params, task: str) -> str:
     return f"{_place(task)}: {then}, now {now}" if then not in (None, now) else ""
 
 
-def write_asked(params: Params, task: str, *, found: bool = True) -> None:
-    """Keep what the images that lie there now were asked for; what was `found` at a path, where that is known."""
-    settings = {key: value for key, value in wanted(params, task).items() if found or key != _place(task)}
-    write_json(_file(task), {"settings": settings, "images": _splits(task, Path())})
+def write_asked(params: Params, task: str, there: str) -> None:
+    """Keep what the images that lie there now were asked for, and the `contents` that they were read from; "" for none.
+
+    What lies at a path may change while it is read, so the contents are those from before.
+    """
+    write_json(_file(task), {"settings": _asked(params, task, there), "images": _splits(task, Path())})
 
 
 def read_asked(task: str, root: Path = Path()) -> dict[str, Any]:

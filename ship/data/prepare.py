@@ -19,7 +19,7 @@ import numpy as np
 from ship.data import decoding
 from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
 from ship.data.inspection import read as read_image
-from ship.data.sources import builtin
+from ship.data.sources import builtin, spreadsheet
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
@@ -35,7 +35,6 @@ NONE: Files = MappingProxyType({})
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_BYTES = 2**25  # of images in memory at once, beside GROUP_ROWS, for large photos
 STEP = 8  # images that are read at once
-LISTS = {".csv", ".tsv"}
 LONG = 20  # classes that a person reads line by line
 
 
@@ -130,10 +129,10 @@ def made(name: str, task: Task) -> Listing:
 def read(name: str, task: Task, place: Path, shown: str, check: Check) -> Listing:
     """The images of a folder or CSV file, which is called `shown` in errors."""
     if task.source == "csv":
-        file = _only_csv(place, shown) if place.is_dir() else place
+        file = spreadsheet.only_one(place, shown) if place.is_dir() else place
         return table(name, task, file, shown if file == place else f"{shown}/{file.name}", check)
     if not place.is_dir():
-        listed = place.suffix.lower() in LISTS
+        listed = place.suffix.lower() in spreadsheet.SUFFIXES
         way_out = f"tasks.{name}.source=csv reads a list" if listed else "unpack other kinds, and name their folder"
         raise BadInput(
             f"tasks.{name}.path: expected a folder or a whole archive (zip, tar, tar.gz), got {shown} ({way_out})"
@@ -173,15 +172,6 @@ def summary(listing: Listing) -> list[str]:
     if unseen := [title for title, count in zip(listing.classes, counts["test"], strict=True) if not count]:
         said.append(f"warning: test has no image of {', '.join(unseen[:20])} ({len(unseen)} of {len(listing.classes)})")
     return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
-
-
-def _only_csv(folder: Path, shown: str) -> Path:
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in LISTS and path.name[0] != ".")
-    if len(found) != 1:
-        got = f"{len(found)}: {', '.join(path.name for path in found)}".removesuffix(": ")
-        way_out = "name the file in path; unpack an archive before"
-        raise BadInput(f"{shown}: expected one CSV file at the top, got {got} ({way_out})")
-    return found[0]
 
 
 def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -> None:

@@ -173,7 +173,7 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
 def _prepared(root: Path, task: str) -> dict[str, Any]:
     """What there is to say of a task's preparation; nothing where it is not there."""
     path = root / task_file(task)
-    return read_json(path, "classes", "splits") if path.exists() else {}
+    return read_json(path, "splits") if path.exists() else {}
 
 
 def _images(told: Mapping[str, Any]) -> dict[str, int]:

@@ -55,11 +55,11 @@ def test_other_settings_than_the_images_have_are_refused(place):
         check_asked(params, "own")
     write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
     check_asked(params, "own")  # nobody knows
-    write_asked(params, "own")
+    write_asked(params, "own", contents(params, "own"))
     shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
     check_asked(params, "own")
     assert other_contents(params, "own").startswith("what is at tasks.own.path: 4 images")
-    message = r"data/own: expected images .* tasks\.own\.seed 3, got those of 0 \(ship prepare own"
+    message = r"data/own: expected images .* tasks\.own\.seed 3, got those of 0 \(snakemake .*--forcerun prepare\)"
     with pytest.raises(BadInput, match=message):
         check_asked(of(place, seed=3), "own")
 
@@ -67,7 +67,7 @@ def test_other_settings_than_the_images_have_are_refused(place):
 def test_what_was_found_elsewhere_is_not_known(place):
     """As after `dvc pull`: the settings are, of dvc.lock."""
     write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
-    write_asked(of(place), "own", found=False)
+    write_asked(of(place), "own", "")
     assert other_contents(of(place), "own") == ""
     with pytest.raises(BadInput, match="seed 3"):
         check_asked(of(place, seed=3), "own")
@@ -93,12 +93,32 @@ def test_a_file_is_told_by_what_it_holds(place):
     assert len(said) == 2
 
 
+def test_a_folder_of_a_list_is_told_by_the_list(place):
+    """Swapped labels are other labels, though the images stay."""
+    table = place / "photos/all.csv"
+    said = set()
+    for lines in ("path,label\ncat/1.png,cat\ncat/2.png,dog\n", "path,label\ncat/1.png,dog\ncat/2.png,cat\n"):
+        table.write_text(lines)
+        said.add(contents(of(place, source="csv", path="photos"), "own"))
+    assert len(said) == 2
+
+
+def test_images_that_arrive_while_others_are_read_are_told(place):
+    """What is kept is what lay there before: of later ones nobody knows whether they were seen."""
+    params = of(place)
+    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    there = contents(params, "own")
+    shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
+    write_asked(params, "own", there)
+    assert "4 images" in other_contents(params, "own")
+
+
 def test_images_that_are_gone_have_not_changed(place):
     """Once they are prepared nobody needs them: what was there then stays said, as long as the images made of it do."""
     params, about = of(place), place / "data/own/task.json"
     write_json(about, {"splits": {"test": {"sha256": "0" * 64}}})
     before = contents(params, "own")
-    write_asked(params, "own")
+    write_asked(params, "own", contents(params, "own"))
     shutil.rmtree(place / "photos")
     assert contents(params, "own") == before
     write_json(about, {"splits": {"test": {"sha256": "1" * 64}}})

@@ -117,7 +117,7 @@ class TestChanged:
         """It is in params.yaml that it has changed; the step has yet to run."""
         monkeypatch.chdir(root)
         raw = experiment.params().model_dump()
-        write_asked(experiment.params(), "digits")
+        write_asked(experiment.params(), "digits", "")
         assert said(root)[0] == "18 runs: 18 done"
         (raw[group][name] if name else raw[group])[key] = value
         assert line in said(root, raw)[0]
@@ -127,7 +127,7 @@ class TestChanged:
         monkeypatch.chdir(root)
         raw = experiment.params().model_dump()
         raw["tasks"]["digits"]["seed"] = 5
-        write_asked(parse_params(raw), "digits")
+        write_asked(parse_params(raw), "digits", "")
         write_json(root / data_folder("digits") / "task.json", {"splits": {"test": {"images": 9, "sha256": "0" * 64}}})
         assert said(root)[0] == "vit_mini/digits/*/*: stale: the images of test"
 

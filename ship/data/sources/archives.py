@@ -38,6 +38,20 @@ class Entry(NamedTuple):
     open: Callable[[], IO[bytes]]
 
 
+class Header(tarfile.TarInfo):
+    """What stands before a file in a tar. A damaged one, or none, is no end of the archive, as `tarfile` takes it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Header:
+        """Raises ReadError instead."""
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # two empty blocks: the end
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"a header that cannot be read: {error}") from None
+
+
 @contextmanager
 def unpacked(archive: Path, digest: str | None, shown: str) -> Iterator[Path]:
     """The folder with an archive's files; it goes when the block ends.
@@ -138,7 +152,7 @@ def _entries(archive: Path, shown: str) -> Iterator[Entry]:
                 if not name.endswith("/"):
                     yield Entry(name, _zip_target(bundle, info, shown), partial(bundle.open, info))
         return
-    with tarfile.open(archive) as tape:
+    with tarfile.open(archive, tarinfo=Header) as tape:
         for member in tape:
             if not member.isdir():
                 yield Entry(member.name.replace("\\", "/"), _tar_target(member, shown), partial(_content, tape, member))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ship.data.sources.splits import (
     share,
     split,
     unchecked,
+    warn_alike,
 )
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
@@ -102,6 +102,7 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
                 f"{tree.since(before)} (move it away if its images have no labels)"
             )
         items += found
+    _check_none_below(tree, items, name)
     tree.count_outside(tree.root, {*inside})
     parts = {title: part for part, title in by_part.items()}
     splits: dict[str, list[Item]] = {part: [] for part in SPLITS if part in by_part}
@@ -133,13 +134,19 @@ def apart(
 def _check_no_splits(tree: Tree, inside: Sequence[str], named: Mapping[str, str]) -> None:
     """Raises BadInput where the folders of the top level are no classes, since they have the same sub-folders.
 
-    Beside one that is `named` as a split is, any sub-folder in common says so.
+    One that is `named` as a split is, and has sub-folders itself, is no class beside others.
     """
     below = [{*tree.folders(tree.root / title)} for title in inside]
+    if odd := [title for title, folders in zip(inside, below, strict=True) if title in named and folders]:
+        others = ", ".join([title for title in inside if title not in odd][:20])
+        raise BadInput(
+            f"{tree.shown}: expected one sub-folder per class, or splits alone, got {', '.join(odd)} with sub-folders "
+            f"beside {others} (move away what is no split; or rename {odd[0]}, if it is a class)"
+        )
     if len(below) < 2 or not all(below):
         return
     same, any_of = set.intersection(*below), set.union(*below)
-    if same and (named or (len(same) > 1 and len(same) / len(any_of) >= ALIKE)):
+    if len(same) > 1 and len(same) / len(any_of) >= ALIKE:
         got = f"got {', '.join(inside[:20])}, which all have the sub-folders {', '.join(sorted(same)[:20])}"
         if all(part_of(title) for title in same):
             way_out = f"put {', '.join(sorted(same))} on top, with a folder for each class in each of them"
@@ -176,11 +183,7 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
             f"tasks.{name}.source=csv)"
         )
     check_number(classes, task, tree.shown_of(root))
-    alike: dict[str, str] = {}
-    for title in classes:
-        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
-            said = "%s: %r and %r differ in spelling alone, and are two classes"
-            _log.warning(said, tree.shown_of(root), first, title)
+    warn_alike(classes, tree.shown_of(root))
     return classes
 
 

@@ -19,6 +19,7 @@ from ship.data.sources.splits import (
     part_of,
     split,
     unchecked,
+    warn_alike,
 )
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
@@ -27,7 +28,11 @@ from ship.experiment.task import Task
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"
-GROUPS = re.compile(r"(patient|subject|person|animal|object|video|slide|site)s?([ _-]?(id|no|nr|number|name))?", re.I)
+GROUPS = re.compile(
+    r"(patient|subject|participant|person|individual|donor|animal|object|lesion|case|study|site|location|camera|slide"
+    r"|video|sequence)s?([ ._-]?(id|no|nr|number|name))?",
+    re.IGNORECASE,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -68,10 +73,13 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     except BadInput as error:
         raise BadInput(f"{error} (tasks.{name}.labels: names takes them as names)") from None
     check_number(classes, task, shown)
+    warn_alike(classes, shown)
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
     for title in filter(GROUPS.fullmatch, () if any(row.group for row in found) else unused):
         _log.warning("%s: the column %s is not used (called `group`, it keeps its images in one split)", shown, title)
+    for title in () if any(splits) else (title for title, cells in unused.items() if all(map(part_of, cells))):
+        _log.warning("%s: the column %s is not used (called `split`, it says what is tested on)", shown, title)
     passed = {"no such file": absent, f"columns: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ship.data.sources.archives import BROKEN, is_zip
+from ship.data.sources.archives import BROKEN, Header, is_zip
 from ship.data.sources.gzipped import Gzipped
 from ship.data.sources.rows import Images, Wanted
 from ship.data.sources.seeking import Computed
@@ -197,11 +197,11 @@ def _tape(file: IO[bytes], place: object) -> Iterator[tarfile.TarFile]:
     packed = file.read(2) == b"\x1f\x8b" and isinstance(place, Path)
     file.seek(0)
     if not packed:
-        with tarfile.open(fileobj=file, mode="r|*", bufsize=BLOCK) as tape:
+        with tarfile.open(fileobj=file, mode="r|*", bufsize=BLOCK, tarinfo=Header) as tape:
             yield tape
         return
     content = _Content(Gzipped(Path(file.name), step=math.inf), BUFFER)
-    with content, tarfile.open(fileobj=content, mode="r:") as tape:
+    with content, tarfile.open(fileobj=content, mode="r:", tarinfo=Header) as tape:
         yield tape
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,14 @@ Check = Callable[[Sequence[Item]], list[Item]]
 def unchecked(items: Sequence[Item]) -> list[Item]:
     """The images as they are."""
     return list(items)
+
+
+def warn_alike(classes: Sequence[str], shown: str) -> None:
+    """Tell names of classes, in the folder or list `shown`, that people may mean as one."""
+    alike: dict[str, str] = {}
+    for title in classes:
+        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
+            _log.warning("%s: %r and %r differ in spelling alone, and are two classes", shown, first, title)
 
 
 def part_of(name: str) -> str | None:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from ship.data.decoding import suffixes
 from ship.errors import BadInput, together
 
+SUFFIXES = {".csv", ".tsv"}
 SEPARATORS = (",", ";", "\t", "|")
 COLUMNS: dict[str, set[str]] = {  # and what else people call them
     "path": {
@@ -39,10 +40,11 @@ class Row(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """The rows of a file, and the names of its columns that are not used."""
+    """The rows of a file, and what stands in its columns that are not used."""
 
     rows: list[Row]
-    unused: list[str]
+    unused: dict[str, set[str]]
+    """the different cells of a column, by its name"""
 
 
 def read(file: Path, shown: str) -> Sheet:
@@ -54,7 +56,9 @@ def read(file: Path, shown: str) -> Sheet:
     if first := re.match(r"sep=(.)\r?\n", body):  # Excel's own note on the separator
         body, skipped = body[first.end() :], 1
     separator, header, columns = _header(body, shown)
-    lines = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+    lines = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
+    unused = {title: at for at, title in enumerate(header) if title and at not in columns.values()}
+    beside: dict[str, set[str]] = {title: set() for title in unused}
     found, faults = [], []
     try:
         next(lines)
@@ -67,13 +71,25 @@ def read(file: Path, shown: str) -> Sheet:
                 faults.append(f"{place}: {fault}")
             else:
                 found.append(Row(**row, place=place))
+                for title, at in unused.items():
+                    beside[title].add(cells[at].strip() if at < len(cells) else "")
     except csv.Error as error:
         raise BadInput(f"{shown}:{lines.line_num + skipped}: expected CSV, got {error}") from None
     if faults:
         raise together(faults)
     if not found:
         raise BadInput(f"{shown}: expected rows below the header, got none")
-    return Sheet(found, [title for at, title in enumerate(header) if title and at not in columns.values()])
+    return Sheet(found, beside)
+
+
+def only_one(folder: Path, shown: str) -> Path:
+    """The only CSV file at the top of a folder. Raises BadInput where there are none, or more."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    if len(found) != 1:
+        got = f"{len(found)}: {', '.join(path.name for path in found)}".removesuffix(": ")
+        way_out = "name the file in path; unpack an archive before"
+        raise BadInput(f"{shown}: expected one CSV file at the top, got {got} ({way_out})")
+    return found[0]
 
 
 def _fault(row: Mapping[str, str], cells: Sequence[str], header: Sequence[str]) -> str | None:
@@ -183,7 +199,7 @@ def _header(body: str, shown: str) -> tuple[str, list[str], dict[str, int]]:
     tried = []
     for separator in SEPARATORS:
         try:
-            cells = next(csv.reader([first], delimiter=separator), [])
+            cells = next(csv.reader([first], delimiter=separator, skipinitialspace=True), [])
         except csv.Error as error:
             raise BadInput(f"{shown}:1: expected CSV, got {error}") from None
         header = [cell.strip().casefold() for cell in cells]

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import hashlib
 import io
 import stat
@@ -185,6 +186,21 @@ def test_cut_archive_is_refused(tmp_path, kind, share):
     archive.write_bytes(archive.read_bytes()[: int(share * size)])
     with pytest.raises(BadInput, match=r"^a: expected (a whole archive|an archive)"):
         extract(archive, target(tmp_path), "a")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+@pytest.mark.parametrize("harm", ["damaged", "cut", "cut inside"])
+def test_a_tar_does_not_end_at_a_header_that_cannot_be_read(tmp_path, mode, harm):
+    """`tarfile` takes it for the end: images would be lacking without a word."""
+    archive = tar(tmp_path / "a.tar", *((f"{n}.png", REG, b"x" * 512) for n in range(4)), mode="w")
+    data = archive.read_bytes()
+    at = 2 * 1024  # of the third header
+    data = {"damaged": data[:at] + b"?" + data[at + 1 :], "cut": data[:at], "cut inside": data[: at + 100]}[harm]
+    archive.write_bytes(gzip.compress(data) if mode == "w:gz" else data)
+    with pytest.raises(BadInput, match="a: expected a whole archive"):
+        extract(archive, target(tmp_path), "a")
+    with pytest.raises(BadInput, match="expected a whole archive"):
+        [*members(archive, "a")]
 
 
 def test_wrong_checksum_of_a_file(tmp_path):

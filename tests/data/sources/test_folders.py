@@ -259,7 +259,13 @@ def test_what_is_passed_over_is_counted_by_suffix_and_reason(classes, put):
     [
         (
             ["train/cat/1.png", "train/dog/1.png", "unseen/cat/1.png"],
-            "got train, unseen, which all have the sub-folders",
+            "got train with sub-folders beside unseen",
+        ),
+        (["train/cat/1.png", "train/dog/1.png", "unlabelled/1.png"], "got train with sub-folders beside unlabelled"),
+        (["cat/1.png", "dog/1.png", "test/cat/1.png", "test/dog/1.png"], "got test with sub-folders beside cat, dog"),
+        (
+            ["train/cat/train/1.png", "train/cat/test/2.png", "train/dog/3.png", "test/cat/4.png", "test/dog/5.png"],
+            "pets/train/cat: expected images of one class, got the splits test, train",
         ),
         (
             ["cat/1.png", "more/pets/train/dog/1.png", "more/pets/valid/dog/1.png"],

@@ -202,12 +202,48 @@ def test_columns_that_are_not_used_are_told(tmp_path, put):
 
 
 @pytest.mark.parametrize(
-    ("title", "told"), [("patient", True), ("Patient_ID", True), ("video no", True), ("age", False), ("petals", False)]
+    ("title", "told"),
+    [
+        ("patient", True),
+        ("Patient_ID", True),
+        ("lesion_id", True),
+        ("subject.id", True),
+        ("video no", True),
+        ("age", False),
+        ("petals", False),
+    ],
 )
 def test_a_column_that_looks_like_groups_is_named(tmp_path, put, caplog, title, told):
     """Else images of one patient are trained on and tested, and nobody notices."""
     read(tmp_path, put, f"path,label,{title}\n" + rows("img/{n}.png,{label},7"))
     assert (f"the column {title.lower()} is not used (called `group`, it keeps its images" in caplog.text) is told
+
+
+@pytest.mark.parametrize(("cells", "told"), [(("train", "Test"), True), (("train", "7"), False), (("7", "7"), False)])
+def test_a_column_that_looks_like_splits_is_named(tmp_path, put, caplog, cells, told):
+    """Else what others test on is trained on."""
+    read(
+        tmp_path,
+        put,
+        "path,label,subset\n"
+        + "".join(rows("img/{n}.png,{label}," + cell) for cell in cells[:1])
+        + rows("more/{n}.png,{label}," + cells[1]),
+        paths=[f"{folder}/{n}.png" for folder in ("img", "more") for n in range(10)],
+    )
+    assert ("the column subset is not used (called `split`, it says what is tested on)" in caplog.text) is told
+
+
+def test_labels_that_differ_in_spelling_alone_are_told(tmp_path, put, caplog):
+    """As where two people have typed them."""
+    body = "path,label\n" + "".join(f"img/{n}.png,{('cat', 'Cat', 'dog')[n % 3]}\n" for n in range(10))
+    read(tmp_path, put, body)
+    assert "'Cat' and 'cat' differ in spelling alone, and are two classes" in caplog.text
+
+
+def test_a_space_behind_a_comma_is_none_of_the_cell(tmp_path, put):
+    """Nor are the quotes behind it."""
+    body = "path, label\n" + "".join(f'img/{n}.png, "{("cat", "dog")[n % 2]}"\n' for n in range(10))
+    assert read(tmp_path, put, body).classes == ["cat", "dog"]
 
 
 @pytest.mark.parametrize("there", ["NFC", "NFD"])
