@@ -37,7 +37,6 @@ class Source(NamedTuple):
     family: Literal["vtab1k", "fgvc"]
     read: Callable[[Files], Content]
     archives: tuple[str, ...]
-    reader: str
     key: str
     label: str
     stored: Stored
