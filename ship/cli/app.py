@@ -33,9 +33,9 @@ def _name(*axes: str) -> Any:
     return typer.Argument(metavar=form.upper(), help=f"as params.yaml names them: {form}", autocompletion=complete)
 
 
-Settings = Annotated[Path, typer.Option("--params", help="file with the experiment")]
+ParamsFile = Annotated[Path, typer.Option("--params", help="file with the experiment")]
 BackboneName = Annotated[str, _name("backbone")]
 TaskName = Annotated[str, _name("task")]
 BackboneTask = Annotated[str, _name("backbone", "task")]
-Row = Annotated[str, _name("backbone", "task", "method")]
+BackboneTaskMethod = Annotated[str, _name("backbone", "task", "method")]
 RunName = Annotated[str, _name("backbone", "task", "method", "seed")]

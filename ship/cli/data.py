@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ship.artifacts import data_folder
-from ship.cli.app import PARAMS, Settings, TaskName, app
+from ship.cli.app import PARAMS, ParamsFile, TaskName, app
 from ship.cli.progress import downloading
 from ship.errors import unknown
 from ship.experiment.code import unchanged
@@ -21,7 +21,7 @@ from ship.storage import expanded
 @app.command()
 def download(
     archive: Annotated[str, typer.Argument(help="a name that `ship data` shows")],
-    params: Settings = PARAMS,
+    file: ParamsFile = PARAMS,
     record: Annotated[Path | None, typer.Option(help="JSON file that then says what was found")] = None,
 ) -> None:
     """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
@@ -29,12 +29,14 @@ def download(
     from ship.data.inventory import needed, served
     from ship.data.sources.catalogue import ARCHIVES
 
-    read = read_params(params)
-    folder = Path(read.archives)
-    known = served({**ARCHIVES, **needed(read.tasks)}.values(), read.mirrors)
+    params = read_params(file)
+    folder = Path(params.archives)
+    known = served({**ARCHIVES, **needed(params.tasks)}.values(), params.mirrors)
     if archive not in known:
         raise unknown("archive", archive, known)
-    others = needed({task: read.tasks[task] for task in read.grid.tasks}) if record else {}  # the workflow wants all
+    others = (
+        needed({task: params.tasks[task] for task in params.grid.tasks}) if record else {}
+    )  # the workflow wants all
     check_disk([known[name] for name in sorted({*others, archive})], folder)
     with downloading(archive) as tell:
         path = fetch(known[archive], folder, tell)
@@ -45,7 +47,7 @@ def download(
 
 @app.command()
 def data(
-    params: Settings = PARAMS,
+    file: ParamsFile = PARAMS,
     everything: Annotated[bool, typer.Option("--all", help="every data set that there is a name for")] = False,
     machine: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
@@ -54,30 +56,30 @@ def data(
     from ship.data.inventory import needs, served
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
 
-    read = read_params(params)
-    folder = Path(read.archives)
-    needing = {task: needs(task, read.tasks[task]) for task in read.grid.tasks}
+    params = read_params(file)
+    folder = Path(params.archives)
+    needing = {task: needs(task, params.tasks[task]) for task in params.grid.tasks}
     if everything:
         named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
-        needing = {**{task: needs(task, row) for task, row in read.tasks.items()}, **named}
-    found = status.states({task: [*served(some, read.mirrors).values()] for task, some in needing.items()}, folder)
+        needing = {**{task: needs(task, row) for task, row in params.tasks.items()}, **named}
+    found = status.states({task: [*served(some, params.mirrors).values()] for task, some in needing.items()}, folder)
     print(json.dumps(status.as_json(found, folder), indent=2) if machine else status.table(found, folder))
     if any(one.state in ("wrong", "by hand") for one in found):
         raise typer.Exit(1)
 
 
 @app.command()
-def prepare(task: TaskName, params: Settings = PARAMS) -> None:
+def prepare(task: TaskName, file: ParamsFile = PARAMS) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     with unchanged("prepare"):
         from ship.data.asked import contents, write_asked
         from ship.data.prepare import prepare as run
 
-        read = read_params(params)
-        (task,) = parts(read, task, "task")
-        row, there = read.tasks[task], contents(read, task)
-        print(*run(task, row, read.data_root, data_folder(task), _fetched(task, read)), sep="\n")
-        write_asked(read, task, there)
+        params = read_params(file)
+        (task,) = parts(params, task, "task")
+        row, there = params.tasks[task], contents(params, task)
+        print(*run(task, row, params.data_root, data_folder(task), _fetched(task, params)), sep="\n")
+        write_asked(params, task, there)
 
 
 @app.command()

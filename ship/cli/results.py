@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from ship.cli.app import PARAMS, Settings, app
+from ship.cli.app import PARAMS, ParamsFile, app
 from ship.errors import BadInput
 from ship.experiment.params import read_params
 
 
 @app.command()
-def aggregate(params: Settings = PARAMS) -> None:
+def aggregate(file: ParamsFile = PARAMS) -> None:
     """Put the results of all runs into one table, metrics.json and the plots' data."""
     from ship.report.aggregate import aggregate as run
 
-    run(read_params(params))
+    run(read_params(file))
 
 
 @app.command()
 def table(
-    params: Settings = PARAMS,
+    file: ParamsFile = PARAMS,
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
     """Print the table of methods and tasks, from what `aggregate` left. Refuses that of other runs."""
@@ -30,19 +30,19 @@ def table(
     from ship.report.aggregate import TABLE, by_backbone, of_these_runs, read_table
     from ship.report.status import check_done
 
-    read = read_params(params)
-    check_done(read)
-    if not of_these_runs(read):
+    params = read_params(file)
+    check_done(params)
+    if not of_these_runs(params):
         raise BadInput(f"{TABLE}: expected the results of the runs here, found none or others' (ship aggregate)")
     width = shutil.get_terminal_size((text.WIDTH, 1)).columns
     for number, (name, rows) in enumerate(by_backbone(read_table(TABLE)).items()):
-        print(("\n" if number else "") + text.caption(name, read), end="\n\n")
+        print(("\n" if number else "") + text.caption(name, params), end="\n\n")
         print(text.markdown_table(rows) if markdown else text.text_table(rows, width), end="")
 
 
 @app.command()
 def report(
-    params: Settings = PARAMS,
+    file: ParamsFile = PARAMS,
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
     """Make the page report/index.html of results/, which are computed again where they are of other runs."""
@@ -52,12 +52,12 @@ def report(
     from ship.report.partial import write_partial
     from ship.report.status import check_done
 
-    read = read_params(params)
+    params = read_params(file)
     if partial:
-        print(f"what is there, and why the rest is not: {write_partial(read)}")
+        print(f"what is there, and why the rest is not: {write_partial(params)}")
     else:
-        check_done(read)
-        if not of_these_runs(read):  # as after `git checkout results`, which Snakemake takes for a change of an input
-            again(read)
+        check_done(params)
+        if not of_these_runs(params):  # as after `git checkout results`, which Snakemake takes for a change of an input
+            again(params)
             print("results/ were not of these runs: made again")
-        write_page(read)
+        write_page(params)
