@@ -26,7 +26,7 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 LIBRARIES = ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")  # that decide bits
 
 
-class Compute(NamedTuple):
+class Runtime(NamedTuple):
     """What `set_up` chose."""
 
     device: torch.device
@@ -36,7 +36,7 @@ class Compute(NamedTuple):
     """fp32 or bf16"""
 
 
-def set_up(settings: params.Compute) -> Compute:
+def set_up(settings: params.Compute) -> Runtime:
     """Make torch deterministic, as `settings` say. Raises BadInput where CUDA is asked for and absent."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise BadInput("compute.device: expected a CUDA device, which 'cuda' asks for, got none (use auto or cpu)")
@@ -61,7 +61,7 @@ def set_up(settings: params.Compute) -> Compute:
             lacks,
         )
     autocast = torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
-    return Compute(device, autocast, settings.threads, precision)
+    return Runtime(device, autocast, settings.threads, precision)
 
 
 def keep_memory() -> None:
@@ -151,15 +151,15 @@ class Recording:
             self.found = self.function(*self.parts)
 
 
-def environment(compute: Compute) -> dict[str, str]:
+def environment(runtime: Runtime) -> dict[str, str]:
     """What the bits depend on beside commit and settings: versions and kind of processor. No host, no time."""
-    cuda = compute.device.type == "cuda"
+    cuda = runtime.device.type == "cuda"
     tiles = " AMX" if torch.cpu._is_amx_tile_supported() else ""  # bf16 products are others there
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         **{name: version(name) for name in LIBRARIES},
         "device": torch.cuda.get_device_name() if cuda else f"cpu {torch.backends.cpu.get_cpu_capability()}{tiles}",
-        "precision": compute.precision,
+        "precision": runtime.precision,
         "cuda": str(torch.version.cuda) if cuda else "none",
     }

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ship.compute import Compute as Chosen
-from ship.compute import set_up
+from ship.compute import Runtime, set_up
 from ship.data.decoding import Reading
 from ship.data.images import decode, normaliser
 from ship.data.sources.tree import Tree
@@ -94,12 +93,12 @@ def classify(model: Model, paths: Iterable[Path], settings: Compute, refuse: Tel
 
 
 def _answers(
-    model: Model, made: Preprocessing, waiting: Iterator[Path], compute: Chosen, refuse: Tell
+    model: Model, made: Preprocessing, waiting: Iterator[Path], runtime: Runtime, refuse: Tell
 ) -> Iterator[Answer]:
-    forward = readied(model.to(compute.device).method, compute.autocast)
-    normalise = normaliser(made.mean, made.std, compute.device)
-    with ThreadPoolExecutor(compute.threads) as pool:
-        while batch := list(islice(waiting, batch_size(compute.device))):
+    forward = readied(model.to(runtime.device).method, runtime.autocast)
+    normalise = normaliser(made.mean, made.std, runtime.device)
+    with ThreadPoolExecutor(runtime.threads) as pool:
+        while batch := list(islice(waiting, batch_size(runtime.device))):
             good: list[tuple[Path, np.ndarray]] = []
             for path, pixels in zip(
                 batch, pool.map(lambda path: _pixels(path, made, model.reading), batch), strict=True
@@ -110,7 +109,7 @@ def _answers(
                     good.append((path, pixels))
             if good:
                 images = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-                logits = answer(forward, normalise(images), compute.autocast)
+                logits = answer(forward, normalise(images), runtime.autocast)
                 yield from map(Answer, (path for path, _ in good), logits.softmax(dim=1).cpu())
 
 

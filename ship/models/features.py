@@ -21,17 +21,17 @@ BATCH = 64
 
 def measure_features(params: Params, backbone: str, task: str) -> None:
     """Write the features of the task's training images (train, then val), (L, n, D) and (n, D)."""
-    compute = set_up(params.compute)
+    runtime = set_up(params.compute)
     vit, preprocessing = backbones.load(backbone_file(backbone))
-    freeze(vit).to(compute.device)
+    freeze(vit).to(runtime.device)
     size, interpolation = preprocessing.image_size, preprocessing.interpolation
     splits = split_file(task, "train"), split_file(task, "val")
-    batches = stream(*splits, size=size, interpolation=interpolation, batch_size=BATCH, threads=compute.threads)
-    normalise = normaliser(preprocessing.mean, preprocessing.std, compute.device)
+    batches = stream(*splits, size=size, interpolation=interpolation, batch_size=BATCH, threads=runtime.threads)
+    normalise = normaliser(preprocessing.mean, preprocessing.std, runtime.device)
     count, done = len(read_labels(*splits)), 0
     blocks, pooled = torch.empty(len(vit.blocks), count, vit.embed_dim), torch.empty(count, vit.embed_dim)
     for _, images, _ in batches:
-        with compute.autocast:
+        with runtime.autocast:
             tokens, read = features(vit, normalise(images))
         blocks[:, done : done + len(images)] = tokens
         pooled[done : done + len(images)] = read

@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.artifacts import backbone_file, features_file, hierarchy_file, measured_of, split_file, task_file
-from ship.compute import Compute
+from ship.compute import Runtime
 from ship.data.images import batches, normaliser, read_pixels, stream
 from ship.data.reading import read_labels
 from ship.errors import BadInput
@@ -88,7 +88,7 @@ class Prepared(NamedTuple):
     classes: list[str]
 
 
-def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullcontext) -> Prepared:
+def prepare(setup: Setup, origin: Origin, runtime: Runtime, part: Timed = nullcontext) -> Prepared:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe = setup.recipe
     check_recipe(setup.method, recipe, setup.method)
@@ -98,7 +98,7 @@ def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullco
     splits = [split_file(setup.task, split) for split in setup.splits]
     labels = torch.from_numpy(read_labels(*splits))
     with part("model"):
-        model = _fresh(setup, origin, vit, labels, len(classes)).to(compute.device)
+        model = _fresh(setup, origin, vit, labels, len(classes)).to(runtime.device)
     size, mean, std, interpolation = preprocessing
     normalise: Callable[[Tensor], Tensor]
     if model.trains_on == "pooled":
@@ -107,19 +107,19 @@ def prepare(setup: Setup, origin: Origin, compute: Compute, part: Timed = nullco
     else:
         with part("images"):
             files = tuple((path, origin.files[path]) for path in splits)
-            examples = _decoded(files, size, interpolation, compute.threads)
-        forward, normalise = model, normaliser(mean, std, compute.device)
+            examples = _decoded(files, size, interpolation, runtime.threads)
+        forward, normalise = model, normaliser(mean, std, runtime.device)
     # on the device from the start, so that no step waits for a copy, unless they would fill it
-    place = compute.device if examples.nbytes <= ON_DEVICE else examples.device
+    place = runtime.device if examples.nbytes <= ON_DEVICE else examples.device
     examples, labels = examples.to(place), labels.to(place)
     augment = augmentation(recipe.augment, size, interpolation)
 
     def epoch_batches(epoch: int) -> Iterator[Batch]:
-        order = batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=compute.device)
+        order = batches(examples, labels, recipe.batch_size, seed=setup.seed, epoch=epoch, device=runtime.device)
         for inputs, *others in order:
             yield Batch(normalise(augment(inputs)), *others)
 
-    weights = balanced(labels, len(classes)).to(compute.device) if recipe.class_weights == "balanced" else None
+    weights = balanced(labels, len(classes)).to(runtime.device) if recipe.class_weights == "balanced" else None
     objective = Objective(recipe, len(labels), len(classes), weights)
     steps = steps_an_epoch(recipe, len(labels))
     return Prepared(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
@@ -152,7 +152,7 @@ def _decoded(files: tuple[tuple[Path, str], ...], size: int, interpolation: str,
 def fit(
     setup: Setup,
     prepared: Prepared,
-    compute: Compute,
+    runtime: Runtime,
     path: Path,
     show: Callable[[Epoch], None],
     watch: Callable[[], float] | None = None,
@@ -162,9 +162,9 @@ def fit(
     What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
     """
     model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
-    mark = identity([*setup, watch is not None], prepared.origin, compute)
+    mark = identity([*setup, watch is not None], prepared.origin, runtime)
     keeper = Keeper(path, model, optimiser, mark, kept=prepared.objective.kept)
-    progress, autocast = keeper.resume(), _autocast(model, compute)
+    progress, autocast = keeper.resume(), _autocast(model, runtime)
     records = epochs(
         model,
         prepared.forward,
@@ -186,9 +186,9 @@ def fit(
     return progress
 
 
-def _autocast(model: Any, compute: Compute) -> torch.autocast:
+def _autocast(model: Any, runtime: Runtime) -> torch.autocast:
     """The run's own; of a probe none, since its features are in float32, and rounding them costs more than it saves."""
-    return torch.autocast(compute.device.type, enabled=False) if model.trains_on == "pooled" else compute.autocast
+    return torch.autocast(runtime.device.type, enabled=False) if model.trains_on == "pooled" else runtime.autocast
 
 
 def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
@@ -203,30 +203,30 @@ def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
     return tensors
 
 
-def predictions(prepared: Prepared, path: Path, compute: Compute) -> tuple[Predictions, list[str]]:
+def predictions(prepared: Prepared, path: Path, runtime: Runtime) -> tuple[Predictions, list[str]]:
     """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
     keys: list[str] = []
     size, mean, std, interpolation = prepared.preprocessing
-    normalise = normaliser(mean, std, compute.device)
+    normalise = normaliser(mean, std, runtime.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
-        batch = batch_size(compute.device)
+        batch = batch_size(runtime.device)
         for names, images, labels in stream(
-            path, size=size, interpolation=interpolation, batch_size=batch, threads=compute.threads
+            path, size=size, interpolation=interpolation, batch_size=batch, threads=runtime.threads
         ):
             keys.extend(names)
-            yield normalise(images), labels.to(compute.device)
+            yield normalise(images), labels.to(runtime.device)
 
-    with rounded(prepared.model, compute.autocast):
-        return predict(readied(prepared.model, compute.autocast), pairs(), compute.autocast), keys
+    with rounded(prepared.model, runtime.autocast):
+        return predict(readied(prepared.model, runtime.autocast), pairs(), runtime.autocast), keys
 
 
-def validate(setup: Setup, prepared: Prepared, compute: Compute) -> Predictions:
+def validate(setup: Setup, prepared: Prepared, runtime: Runtime) -> Predictions:
     """What the model says of the images of val; a probe, of what is known of them without a pass through the ViT."""
     if prepared.model.trains_on != "pooled":
-        return predictions(prepared, split_file(setup.task, TRAINING[1]), compute)[0]
+        return predictions(prepared, split_file(setup.task, TRAINING[1]), runtime)[0]
     labels = torch.from_numpy(read_labels(split_file(setup.task, TRAINING[1])))
     features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
-    batches = [(features["pooled"][-len(labels) :].to(compute.device), labels.to(compute.device))]
+    batches = [(features["pooled"][-len(labels) :].to(runtime.device), labels.to(runtime.device))]
     prepared.model.eval()
-    return predict(prepared.model.on_pooled, batches, _autocast(prepared.model, compute))
+    return predict(prepared.model.on_pooled, batches, _autocast(prepared.model, runtime))

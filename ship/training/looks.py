@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ship.artifacts import MISTAKES
-from ship.compute import Compute
+from ship.compute import Runtime
 from ship.data.images import normaliser, read_rows
 from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
@@ -18,14 +18,14 @@ from ship.methods.base import Method, Probe
 from ship.training.fit import Prepared
 
 
-def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Path, compute: Compute) -> dict[str, Any]:
+def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Path, runtime: Runtime) -> dict[str, Any]:
     """The content of looks.json, from predictions for the images of `split`, which have these `keys`."""
     rows = surest_mistakes(found)
     if not rows:
         return {"images": []}
     size, mean, std, interpolation = prepared.preprocessing
-    images = read_rows(split, rows, size=size, interpolation=interpolation, threads=compute.threads)
-    seen = look(prepared.model, normaliser(mean, std, compute.device)(images))
+    images = read_rows(split, rows, size=size, interpolation=interpolation, threads=runtime.threads)
+    seen = look(prepared.model, normaliser(mean, std, runtime.device)(images))
     return looks_json(seen, prepared.model, [keys[row] for row in rows])
 
 

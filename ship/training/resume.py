@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ship.compute import Compute, environment
+from ship.compute import Runtime, environment
 from ship.errors import BadInput
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.storage import read_tensors, sweep, write_tensors
@@ -42,10 +42,10 @@ class Origin(NamedTuple):
     """digest of every module that it reaches, as `Code.modules` gives them; nothing where nobody asks"""
 
 
-def identity(settings: Sequence[object], origin: Origin, compute: Compute) -> str:
+def identity(settings: Sequence[object], origin: Origin, runtime: Runtime) -> str:
     """Digest of everything that decides the bits of a fit: settings, input files, code, how it is computed."""
     what = [sorted(part.items()) for part in origin]
-    how = [compute.threads, environment(compute)]
+    how = [runtime.threads, environment(runtime)]
     return hashlib.sha256(repr([settings, what, how]).encode()).hexdigest()
 
 

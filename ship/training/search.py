@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ship.artifacts import split_file
-from ship.compute import Compute, set_up
+from ship.compute import Runtime, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput, Unfit
@@ -73,11 +73,11 @@ def search_settings(
         raise BadInput(f"params.yaml: methods.{method}.search: expected what is to be chosen, found none")
     seal(split_file(task, "test"))
     check_row(params, method, task)
-    compute, folder = set_up(params.compute), search_folder(backbone, task, method)
+    runtime, folder = set_up(params.compute), search_folder(backbone, task, method)
     base = _setup(params, backbone, task, method, search, {})
     sampler = {} if search.sampler == "grid" else {"optuna": version("optuna")}
     origin = origin_of(backbone, task, code)
-    mark = identity([base, search, sampler], origin, compute)
+    mark = identity([base, search, sampler], origin, runtime)
     with alone(folder):
         trials = _left(folder / TRIALS, mark)
         for number in range(len(trials), search.total):
@@ -85,7 +85,7 @@ def search_settings(
             known = next((trial for trial in trials if trial.settings == settings), None)
             setup = _setup(params, backbone, task, method, search, settings)
             tell = partial(show, number, setup.recipe.epochs)
-            trials.append(known or _try(setup, settings, origin, compute, folder / RESUME, tell))
+            trials.append(known or _try(setup, settings, origin, runtime, folder / RESUME, tell))
             write_json(folder / TRIALS, {"identity": mark, "trials": trials})
         best = choose(trials, f"params.yaml: methods.{method}.search")
         about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
@@ -138,13 +138,13 @@ def _setup(params: Params, backbone: str, task: str, method: str, search: Search
 
 
 def _try(
-    setup: Setup, settings: Chosen, origin: Origin, compute: Compute, path: Path, show: Callable[[Epoch], None]
+    setup: Setup, settings: Chosen, origin: Origin, runtime: Runtime, path: Path, show: Callable[[Epoch], None]
 ) -> Trial:
     """Fit to the end, then read val once; going on from what a killed search left in `path`."""
     try:
-        prepared = prepare(setup, origin, compute)
-        fit(setup, prepared, compute, path, show)
-        found = validate(setup, prepared, compute)
+        prepared = prepare(setup, origin, runtime)
+        fit(setup, prepared, runtime, path, show)
+        found = validate(setup, prepared, runtime)
         trial = Trial(dict(settings), found.accuracy, found.loss)
     except Unfit as error:
         _log.info("%s", error)

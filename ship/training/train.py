@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ship.artifacts import Run, backbone_file, hierarchy_file, split_file, task_file
-from ship.compute import Compute, environment, set_up
+from ship.compute import Runtime, environment, set_up
 from ship.data.columns import numbers, words
 from ship.data.reading import read_told
 from ship.experiment.length import for_images, steps_an_epoch
@@ -70,35 +70,35 @@ def train_run(
             f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
             f"(train.steps={ENOUGH_STEPS} or more trains longer)"
         )
-    compute, test = set_up(params.compute), split_file(run.task, "test")
+    runtime, test = set_up(params.compute), split_file(run.task, "test")
     method = params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
     with part("digests"):
         origin = origin_of(run.backbone, run.task, code)
-    prepared = prepare(setup, origin, compute, part)
+    prepared = prepare(setup, origin, runtime, part)
 
     def peek() -> float:
-        return predictions(prepared, test, compute)[0].accuracy
+        return predictions(prepared, test, runtime)[0].accuracy
 
     watch = peek if params.protocol == "best-test-epoch" else None
     with part("training"):
-        progress = fit(setup, prepared, compute, run.folder / RESUME, partial(show, recipe.epochs), watch)
+        progress = fit(setup, prepared, runtime, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
-        found, keys = predictions(prepared, test, compute)
+        found, keys = predictions(prepared, test, runtime)
     check_same_images(origin, run.task)
     with part("looks"):
-        outcome = Outcome(setup, prepared, progress, found, keys, looks(prepared, found, keys, test, compute))
+        outcome = Outcome(setup, prepared, progress, found, keys, looks(prepared, found, keys, test, runtime))
     with part("writing"):
-        _write(params, run, outcome, compute)
+        _write(params, run, outcome, runtime)
         clear(run.folder, RESUME)
 
 
-def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None:
+def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None:
     """The run's five files. Nothing in them holds a time, a host or a path of this machine."""
     prepared = outcome.prepared
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(prepared.model)
-    more = {"precision": compute.precision, "classes": prepared.classes, "frozen": frozen(prepared.model)}
+    more = {"precision": runtime.precision, "classes": prepared.classes, "frozen": frozen(prepared.model)}
     write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, **more})
     lines = [",".join(Epoch._fields), *(",".join(f"{part:.9g}" for part in epoch) for epoch in outcome.progress.log)]
     write_text(run.folder / "log.csv", "".join(f"{line}\n" for line in lines))
@@ -106,7 +106,7 @@ def _write(params: Params, run: Run, outcome: Outcome, compute: Compute) -> None
     write_json(run.folder / "looks.json", outcome.looks)
     write_json(
         run.folder / "run.json",
-        {**settings, "result": result, "environment": environment(compute), "code": dict(prepared.origin.code)},
+        {**settings, "result": result, "environment": environment(runtime), "code": dict(prepared.origin.code)},
     )
 
 
