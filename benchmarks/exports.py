@@ -44,7 +44,7 @@ FORMATS = ("program", "onnx")
 class Files(NamedTuple):
     """A network's files, as what they compute and how large they are."""
 
-    runs: dict[str, formats.Run]
+    runs: dict[str, formats.Forward]
     bytes: dict[str, int]
 
 
@@ -136,7 +136,7 @@ def compared(files: Files, model: Model, images: Tensor, made: Preprocessing) ->
 
 
 @torch.no_grad()
-def seconds(run: formats.Run, images: Tensor) -> float:
+def seconds(run: formats.Forward, images: Tensor) -> float:
     """Of a core, for one batch."""
     start = time.process_time()
     run(images)

@@ -98,10 +98,10 @@ def read(run: Path, count: int, threads: int) -> Subject:
     return subject
 
 
-def compared(file: str, run: formats.Run, images: Tensor, logits: Tensor) -> Checked:
+def compared(file: str, forward: formats.Forward, images: Tensor, logits: Tensor) -> Checked:
     """How what `file` computes compares with `logits` (n, C) on `images`. Raises BadInput where it is another model."""
     with torch.no_grad():
-        found = torch.cat([run(batch) for batch in images.split(BATCH)])
+        found = torch.cat([forward(batch) for batch in images.split(BATCH)])
     difference, bound = (found - logits).abs().max().item(), CLOSE * max(1.0, logits.abs().max().item())
     same = found.argmax(dim=1) == logits.argmax(dim=1)
     if not difference <= bound:
@@ -118,8 +118,8 @@ def _write(
     model, made, checks = subject.model, subject.preprocessing, []
     whole = network(model, made)
 
-    def check(file: str, run: formats.Run) -> None:
-        checks.append(one := compared(file, run, subject.images, subject.logits))
+    def check(file: str, forward: formats.Forward) -> None:
+        checks.append(one := compared(file, forward, subject.images, subject.logits))
         tell(f"{file}: logits within {one.largest_difference:.1e}, {one.same_classes} of {one.images} classes the same")
 
     weights = _write_weights(subject, whole, draft)

@@ -24,7 +24,7 @@ from ship.storage import replacing, write_json
 
 PROGRAM, ONNX = "program.pt2", "model.onnx"
 EXTRA = ("onnx", "onnxruntime", "onnxscript")
-Run = Callable[[Tensor], Tensor]  # from uint8 images (B, 3, S, S) to logits (B, C)
+Forward = Callable[[Tensor], Tensor]  # from uint8 images (B, 3, S, S) to logits (B, C)
 
 
 def check_extra() -> None:
@@ -43,15 +43,15 @@ def trace(network: Network, size: int) -> torch.export.ExportedProgram:
         return torch.export.export(network, (images,), dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
 
 
-def write_program(program: torch.export.ExportedProgram, path: Path) -> Run:
+def write_program(program: torch.export.ExportedProgram, path: Path) -> Forward:
     """Write the program; what the file computes."""
     with _quiet():
         torch.export.save(program, path)
-        run: Run = torch.export.load(path).module()
-    return run
+        forward: Forward = torch.export.load(path).module()
+    return forward
 
 
-def write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> Run:
+def write_onnx(program: torch.export.ExportedProgram, path: Path, about: dict[str, Any]) -> Forward:
     """Write the program as ONNX, `images` to `logits`, with `about` as its metadata; what the file computes."""
     import onnxruntime
 
