@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from ship.experiment.fields import Positive, Rate
 from ship.methods.base import Method, Output, linear_head
 from ship.models.linear import Linear, multiply
-from ship.models.noise import quiet
+from ship.models.noise import block_noise
 from ship.models.vit import (
     add,
     add_attention,
@@ -51,7 +51,7 @@ class Pfeiffer(Method):
     def __init__(self, vit: VisionTransformer, num_classes: int, *, bottleneck: Positive = 64) -> None:
         super().__init__()
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.after_mlp = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.GELU()) for _ in vit.blocks)
         self.head = linear_head(vit.num_features, num_classes)
 
@@ -93,7 +93,7 @@ class AdaptFormer(Method):
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.scale = scale
         self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, bottleneck, nn.ReLU()) for _ in vit.blocks)
         self.head = linear_head(vit.num_features, num_classes)
@@ -122,7 +122,7 @@ class AdapterPlus(Method):
         self.vit = freeze(vit)
         if biases:
             tune_biases(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.adapters = nn.ModuleList(_bottleneck(vit.embed_dim, rank, nn.GELU()) for _ in vit.blocks)
         for layer in self.adapters.modules():
             if isinstance(layer, nn.Linear):

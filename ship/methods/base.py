@@ -14,7 +14,8 @@ It declares, each with one word in the class:
 It does, in `__init__(self, vit, num_classes, *, ...)`:
     `self.vit = freeze(vit)` first, then add tensors: what requires a gradient afterwards is trained, counted and saved,
     and so are buffers that do not lie in `self.vit`. `self.head` gives the C logits.
-    If it takes noise, `self.noise = quiet(vit)`: what it adds in block i, and that alone, goes through `self.noise[i]`.
+    If it takes noise, `self.noise = block_noise(vit)`: what it adds in block i, and that alone, goes through
+    `self.noise[i]`.
     Raise BadInput for options that do not go together, or not with the ViT.
 
 It may rely on:

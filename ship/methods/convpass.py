@@ -21,7 +21,7 @@ from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head
 from ship.models.attention import attend
 from ship.models.linear import Linear
-from ship.models.noise import quiet
+from ship.models.noise import block_noise
 from ship.models.vit import add_attention, add_mlp, embed, freeze, pool, project_qkv
 
 
@@ -41,7 +41,7 @@ class Convpass(Method):
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.scale = scale
         grid = vit.patch_embed.grid_size
         self.beside_attention, self.beside_mlp = (

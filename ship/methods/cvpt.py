@@ -20,7 +20,7 @@ from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, uniform
 from ship.models.attention import attend
 from ship.models.linear import multiply
-from ship.models.noise import Noise, quiet
+from ship.models.noise import Noise, block_noise
 from ship.models.vit import (
     add_attention,
     add_mlp,
@@ -57,7 +57,7 @@ class CVPT(Method):
         if position not in range(1, 6):
             raise BadInput(f"cvpt: position: expected 1, 2, 3, 4 or 5, got {position}")
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.position = position
         depth, width = len(vit.blocks), vit.embed_dim
         self.prompts = uniform(depth, prompt_length, width, bound=glorot(width * (prompt_length + depth)))

@@ -23,7 +23,7 @@ from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
 from ship.models.linear import multiply
-from ship.models.noise import Noise, quiet
+from ship.models.noise import Noise, block_noise
 from ship.models.vit import encode, freeze, require_two_layers
 
 
@@ -76,7 +76,7 @@ class FacT(Method):
         ends = list(accumulate(_matrices(layer, vit.embed_dim) for layer in layers))
         self.factors = form(vit.embed_dim, ends[-1], rank)
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         for i, ((owner, name), layer) in enumerate(zip(_places(vit), layers, strict=True)):
             which, noise = slice(ends[i - 1] if i else 0, ends[i]), self.noise[i * len(vit.blocks) // len(layers)]
             setattr(owner, name, Factored(layer, self.factors, which, scale, dropout, noise))

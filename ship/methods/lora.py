@@ -24,7 +24,7 @@ from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, with_head
 from ship.models.linear import Linear
-from ship.models.noise import Noise, quiet
+from ship.models.noise import Noise, block_noise
 from ship.models.vit import encode, freeze
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Injected(Method):
 
         super().__init__()
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         for block, noise in zip(vit.blocks, self.noise, strict=True):
             block.attn.qkv = Apart(block.attn.qkv, noise)
         get_peft_model(vit, settings)  # changes vit in place; VeRA cannot be injected otherwise

@@ -19,7 +19,7 @@ from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head, merge
 from ship.models.linear import Linear
-from ship.models.noise import Noise, quiet
+from ship.models.noise import Noise, block_noise
 from ship.models.vit import encode, freeze, require_two_layers
 
 
@@ -46,7 +46,7 @@ class RepAdapter(Method):
             )
         require_two_layers(vit, "repadapter")
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         for block, noise in zip(vit.blocks, self.noise, strict=True):
             for owner, name in _in_block(block):
                 setattr(owner, name, Adapted(getattr(owner, name), bottleneck, groups, scale, dropout, noise))

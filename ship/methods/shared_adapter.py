@@ -25,7 +25,7 @@ from ship.experiment.fields import Count
 from ship.methods.base import Method, Output, linear_head
 from ship.models.hierarchy import first_blocks
 from ship.models.linear import multiply
-from ship.models.noise import quiet
+from ship.models.noise import block_noise
 from ship.models.vit import add, embed, freeze, pass_block, pool, read_after, tune_biases
 
 Grouping = Literal["hierarchy", "uniform", "random"]
@@ -75,7 +75,7 @@ class SharedAdapter(Method):
         self.vit = freeze(vit)
         if biases:
             tune_biases(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.register_buffer("affinity", affinity)
         drawn = {part: nn.init.trunc_normal_(torch.empty(own, width), std=0.03) for part, own in ranks.items()}
         self.down = nn.ParameterDict(drawn)

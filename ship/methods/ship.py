@@ -25,7 +25,7 @@ from ship.methods.base import KV, Folded, Method, Output, glorot, linear_head, u
 from ship.methods.prompts import Prompts, joined, keys_values, where_any, whole
 from ship.models.attention import QKV, attend
 from ship.models.hierarchy import first_blocks
-from ship.models.noise import quiet
+from ship.models.noise import block_noise
 from ship.models.vit import (
     ALL,
     class_attention,
@@ -81,7 +81,7 @@ class SHIP(Method):
         if gated and not decoupled:
             raise BadInput("ship: gated: expected decoupled attention, which it weighs, got decoupled false")
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.image_weight, self.prompt_weight, self.decoupled = image_weight, prompt_weight, decoupled
         self.prototype_weight, self.matching_weight = prototype_weight, matching_weight
         self.matching_tokens = matching_tokens

@@ -17,7 +17,7 @@ from ship.experiment.fields import Fraction, Positive
 from ship.methods.base import Folded, Method, Output, glorot, linear_head, uniform
 from ship.methods.prompts import joined
 from ship.models.attention import QKV, attend
-from ship.models.noise import quiet
+from ship.models.noise import block_noise
 from ship.models.vit import embed, finish_block, freeze, pool, project_kv, project_qkv, read_after
 
 
@@ -37,7 +37,7 @@ class VPT(Method):
     ) -> None:
         super().__init__()
         self.vit = freeze(vit)
-        self.noise = quiet(vit)
+        self.noise = block_noise(vit)
         self.deep = deep
         patch_height, patch_width = vit.patch_embed.patch_size
         bound = glorot(3 * patch_height * patch_width + vit.embed_dim)

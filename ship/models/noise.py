@@ -52,7 +52,7 @@ class SharedDepth(DropPath):  # type: ignore[misc]  # timm's layers have no type
         return z * kept.repeat(self.views, 1, 1)
 
 
-def quiet(vit: VisionTransformer) -> Sequence[Noise]:
+def block_noise(vit: VisionTransformer) -> Sequence[Noise]:
     """The noise of every block, with no deviation yet: a module, whose mode is that of the model it is in."""
     noises: Any = nn.ModuleList(Noise() for _ in vit.blocks)  # a sequence, to whose elements torch gives no type
     return noises
@@ -74,7 +74,7 @@ def share_depth(vit: VisionTransformer) -> None:
                 setattr(block, name, SharedDepth(old.drop_prob, old.scale_by_keep))
 
 
-def show(model: nn.Module, views: int) -> None:
+def set_views(model: nn.Module, views: int) -> None:
     """Tell the stochastic depth of `model` how many views of each image the next batch has."""
     for module in model.modules():
         if isinstance(module, SharedDepth):

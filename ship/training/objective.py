@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ship.experiment.rows import Train
 from ship.methods.base import Output
-from ship.models.noise import show
+from ship.models.noise import set_views
 
 
 class Batch(NamedTuple):
@@ -62,7 +62,7 @@ class Objective:
             count = max(1, len(labels) // 2) if kind == "lazy" else len(labels)
             inputs, labels = inputs[:count].repeat(2, *[1] * (inputs.ndim - 1)), labels[:count]
         if kind:
-            show(model, 2 if twice else 1)
+            set_views(model, 2 if twice else 1)
         logits, penalty = forward(inputs)
         views = logits.float().split(len(labels))
         loss = cross_entropy(views[0], labels, self.weights, smoothing)

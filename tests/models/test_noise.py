@@ -5,12 +5,12 @@ import torch
 from timm.layers.drop import DropPath
 from timm.models.vision_transformer import VisionTransformer
 
-from ship.models.noise import Noise, SharedDepth, perturb, quiet, share_depth, show
+from ship.models.noise import Noise, SharedDepth, block_noise, perturb, set_views, share_depth
 
 
 def test_the_deviation_falls_from_block_1_on_and_is_0_in_block_0(tiny_vit):
     """As in the paper's program, without its head: s, s (L - 2) / (L - 1), ..., s / (L - 1)."""
-    noises = quiet(tiny_vit)
+    noises = block_noise(tiny_vit)
     perturb(noises, 0.6)
     assert [noise.deviation for noise in noises] == pytest.approx([0.0, 0.6, 0.4, 0.2])
 
@@ -46,7 +46,7 @@ def test_views_of_an_image_share_their_stochastic_depth():
     depth = vit.blocks[2].drop_path1
     assert isinstance(depth, SharedDepth)
     assert not isinstance(vit.blocks[0].drop_path1, DropPath)  # of rate 0
-    show(vit, 2)
+    set_views(vit, 2)
     first, second = depth(torch.ones(64, 2, 4)).chunk(2)
     assert torch.equal(first, second)
     assert set(first.unique().tolist()) == {0.0, 2.0}
