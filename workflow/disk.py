@@ -4,7 +4,7 @@ from itertools import product
 from pathlib import Path
 
 from ship.artifacts import Run, backbone_file, task_file
-from ship.data.inventory import files_in, is_likely, lacking, needed
+from ship.data.inventory import is_likely, lacking, needed, sizes_in
 from ship.experiment.params import Params
 
 IMAGES = 10**9  # bytes of a task's images and features: VTAB-1k's have some hundred millions, few have more
@@ -18,7 +18,7 @@ CACHE = 2  # DVC's cache holds all but archives once more
 def wanted(params: Params, jobs: int) -> dict[str, int]:
     """Bytes by what they are of; `jobs` is how many runs are unfinished at once."""
     grid, folder = params.grid, Path(params.archives)
-    files = files_in(folder)
+    sizes = sizes_in(folder)
     archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
     images = sum(IMAGES for task in grid.tasks if not (task_file(task)).exists())
     runs = [
@@ -27,7 +27,7 @@ def wanted(params: Params, jobs: int) -> dict[str, int]:
         if not (run.folder / "tuned.safetensors").exists()
     ]
     return {
-        "archives": sum(lacking(archive, folder) for archive in archives if not is_likely(archive, folder, files)),
+        "archives": sum(lacking(archive, folder) for archive in archives if not is_likely(archive, folder, sizes)),
         "images": CACHE * images,
         "runs": CACHE * sum(runs) + RESUME * sum(sorted(runs)[-jobs:]),
     }

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ship.data.digests import digest, note_digest
 from ship.data.draft import Draft, amount, check_room
-from ship.data.inventory import aside, by_hand, check_of, files_in, find, is_likely, lacking
+from ship.data.inventory import aside, by_hand, check_of, find, is_likely, lacking, sizes_in
 from ship.data.sources.catalogue import Archive
 from ship.data.transfer import Interrupted, Tell, Useless, receive
 from ship.errors import BadInput
@@ -81,8 +81,8 @@ def usable(archive: Archive, folder: Path) -> Path | None:
 
 def check_disk(archives: Iterable[Archive], folder: Path) -> None:
     """Raises BadInput unless there is room for everything that is yet to be downloaded."""
-    files = files_in(folder)
-    coming = [archive for archive in archives if archive.urls and not is_likely(archive, folder, files)]
+    sizes = sizes_in(folder)
+    coming = [archive for archive in archives if archive.urls and not is_likely(archive, folder, sizes)]
     need = sum(lacking(archive, folder) for archive in coming)
     check_room(folder, need, f"downloads ({', '.join(archive.name for archive in coming)})")
 

@@ -14,7 +14,7 @@ from ship.data.sources.catalogue import ARCHIVES, SOURCES, Archive
 from ship.experiment.task import PUBLISHED, Task
 
 DEEP = 2  # folders below the top that are looked into
-Files = Mapping[Path, int]  # with their sizes in bytes
+Sizes = Mapping[Path, int]  # of files, in bytes
 
 
 class Found(NamedTuple):
@@ -31,13 +31,13 @@ def check_of(archive: Archive) -> tuple[Kind, str] | None:
     return ("md5", archive.md5.lower()) if archive.md5 is not None else None
 
 
-def find(archive: Archive, folder: Path, files: Files | None = None) -> Found:
+def find(archive: Archive, folder: Path, sizes: Sizes | None = None) -> Found:
     """The archive in `folder` or up to two folders below: by size and digest under any name, else by its name.
 
-    `files` are those of `files_in(folder)`, for who asks for many archives.
+    `sizes` are those of `sizes_in(folder)`, for who asks for many archives.
     """
     faults: list[str] = []
-    for path in _candidates(archive, folder, files):
+    for path in _candidates(archive, folder, sizes):
         fault = fault_of(archive, path)
         if fault is None:
             return Found(path, tuple(faults))
@@ -95,9 +95,9 @@ def addressed(url: str, sha256: str) -> Archive:
     return Archive(f"{sha256[:12].lower()}-{re.sub('[^A-Za-z0-9._-]+', '_', last)[-100:]}", (url,), None, sha256)
 
 
-def is_likely(archive: Archive, folder: Path, files: Files) -> bool:
+def is_likely(archive: Archive, folder: Path, sizes: Sizes) -> bool:
     """Whether there is a file that may be the archive: one of its size, or of its name where no size is known."""
-    return any(archive.size in (None, path.stat().st_size) for path in _candidates(archive, folder, files))
+    return any(archive.size in (None, path.stat().st_size) for path in _candidates(archive, folder, sizes))
 
 
 def lacking(archive: Archive, folder: Path) -> int:
@@ -118,19 +118,19 @@ def by_hand(archives: Iterable[Archive], folder: Path) -> str:
     return "\n".join(f"{', '.join(places)}: {way}" for way, places in ways.items())
 
 
-def _candidates(archive: Archive, folder: Path, files: Files | None = None) -> Iterator[Path]:
+def _candidates(archive: Archive, folder: Path, sizes: Sizes | None = None) -> Iterator[Path]:
     """Files that may be the archive: under its name at the top, then of its size, then of its name anywhere."""
     top = folder / archive.name
     if top.is_file():
         yield top
-    others = {path: size for path, size in (files_in(folder) if files is None else files).items() if path != top}
+    others = {path: size for path, size in (sizes_in(folder) if sizes is None else sizes).items() if path != top}
     alike = [path for path, size in others.items() if size == archive.size] if check_of(archive) is not None else []
     yield from alike
     yield from (path for path in others if path.name == archive.name and path not in alike)
 
 
-def files_in(folder: Path) -> Files:
-    """Files to look at, sorted, with their sizes: hidden ones and what was set aside are not among them."""
+def sizes_in(folder: Path) -> Sizes:
+    """Sizes of the files to look at, sorted by path: hidden ones and what was set aside are not among them."""
     found = []
     for place, inside, names in os.walk(folder):
         depth = len(Path(place).relative_to(folder).parts)

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,13 +24,13 @@ from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
 from ship.data.sources.lists import table, vtab
 from ship.data.sources.published import published
+from ship.data.sources.rows import Files
 from ship.data.sources.splits import Check, Item, Listing, split
 from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, written
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, PUBLISHED, Task
 from ship.storage import below, expanded, replacing, sweep, write_json
 
-Files = Mapping[str, Path]
 NONE: Files = MappingProxyType({})
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_BYTES = 2**25  # of images in memory at once, beside GROUP_ROWS, for large photos

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ship.data.draft import amount, free_disk
-from ship.data.inventory import Files, aside, by_hand, files_in, find, lacking
+from ship.data.inventory import Sizes, aside, by_hand, find, lacking, sizes_in
 from ship.data.sources.catalogue import Archive
 
 States = Literal["found", "to download", "by hand", "wrong"]
@@ -30,8 +30,8 @@ def states(needs: Mapping[str, Sequence[Archive]], folder: Path) -> list[State]:
     for task, archives in needs.items():
         for archive in archives:
             users.setdefault(archive, []).append(task)
-    files = files_in(folder)
-    return [_state(archive, tuple(tasks), folder, files) for archive, tasks in users.items()]
+    sizes = sizes_in(folder)
+    return [_state(archive, tuple(tasks), folder, sizes) for archive, tasks in users.items()]
 
 
 def table(found: Sequence[State], folder: Path) -> str:
@@ -68,8 +68,8 @@ def as_json(found: Sequence[State], folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), "free": free_disk(folder), "needed": _needed(found), "archives": archives}
 
 
-def _state(archive: Archive, tasks: tuple[str, ...], folder: Path, files: Files) -> State:
-    found = find(archive, folder, files)
+def _state(archive: Archive, tasks: tuple[str, ...], folder: Path, sizes: Sizes) -> State:
+    found = find(archive, folder, sizes)
     state: States = "found" if found.path else "to download" if archive.urls else "by hand"
     if found.path is None and ((folder / archive.name).exists() or aside(archive, folder)):
         state = "wrong"
