@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -46,11 +45,6 @@ OTHERS = (  # what lies under an image's name instead, by the first bytes
     (rb".{4}ftyp(hei|hev|mif1|msf1)", "HEIC, which needs the package pillow-heif"),
     (rb"\s*<(!doctype html|html)", "a web page"),
 )
-
-
-def reading_keys(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
-    """How a prepared split has its images read, by its file's `metadata`: the keys of Reading that are not plain."""
-    return dict(json.loads((metadata or {}).get(b"reading", b"{}")))
 
 
 class Seen(NamedTuple):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ship.data.decoding import PLAIN, Reading, rgb
 from ship.data.pixels import Kept
-from ship.data.reading import broken, numbers, open_split, read_encoded, reading_of
+from ship.data.reading import broken, open_split, read_encoded, reading_of, whole_numbers
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput
 
@@ -125,7 +125,7 @@ def _pieces(path: Path, file: pq.ParquetFile, size: int, interpolation: str, thr
                 table = file.read_row_group(group, None if known is None else ["key", "label"])
             except (pa.ArrowInvalid, OSError) as error:
                 raise broken(path, error) from None
-            labels = torch.from_numpy(numbers(table["label"]))
+            labels = torch.from_numpy(whole_numbers(table["label"]))
             if known is None:
                 try:
                     images = pixels(table["image"].to_pylist(), size, interpolation, threads, reading)

@@ -15,16 +15,6 @@ from ship.errors import BadInput, together
 from ship.experiment.task import OWN, Task
 
 
-def reading_of(task: Task) -> Reading:
-    """How the task's images are read."""
-    return Reading(**{key: getattr(task, key) for key in Reading._fields})
-
-
-def unlike_plain(reading: Reading) -> dict[str, Any]:
-    """What is not as everywhere in how images are read."""
-    return {key: value for key, value in reading._asdict().items() if value != getattr(PLAIN, key)}
-
-
 class Look(NamedTuple):
     """What is known of an image whose bytes are forgotten again."""
 
@@ -42,7 +32,7 @@ class Inspection:
 
     def __init__(self, name: str, task: Task, pool: Executor) -> None:
         self.name, self.task, self.pool = name, task, pool
-        self.reading = reading_of(task)
+        self.reading = Reading(**{key: getattr(task, key) for key in Reading._fields})
         self.odd: Counter[str] = Counter()
         self.broken: list[str] = []
         self.copies = 0
@@ -68,7 +58,8 @@ class Inspection:
     def about(self) -> dict[str, Any]:
         """What task.json says of it: nothing, where all images are whole and read as everywhere."""
         said: dict[str, Any] = {"broken": len(self.broken)} if self.broken else {}
-        return said | ({"reading": reading} if (reading := unlike_plain(self.reading)) else {})
+        reading = {key: value for key, value in self.reading._asdict().items() if value != getattr(PLAIN, key)}
+        return said | ({"reading": reading} if reading else {})
 
     def lines(self) -> list[str]:
         """What a person should know, a line each."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ship.data import decoding
-from ship.data.inspection import Inspection, reading_of, titled, unlike_plain
+from ship.data.inspection import Inspection, titled
 from ship.data.inspection import read as read_image
 from ship.data.sources import builtin, spreadsheet
 from ship.data.sources.archives import is_archive, unpacked
@@ -180,7 +180,7 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
     about |= {"classes": listing.classes, "splits": {}}
     seen: dict[bytes, tuple[str, Item]] = {}
     twins: list[str] = []
-    reading = unlike_plain(reading_of(task))
+    reading = listing.about.get("reading")
     schema = SCHEMA.with_metadata({"reading": json.dumps(reading, sort_keys=True)}) if reading else SCHEMA
     with ExitStack() as drafts:
         # entered first, so that it is renamed last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.data.decoding import Reading, reading_keys
+from ship.data.decoding import Reading
 from ship.errors import BadInput
 
 
@@ -43,11 +44,11 @@ def read_labels(*paths: Path) -> np.ndarray:
     found = []
     for path in paths:
         with open_split(path) as file:
-            found.append(numbers(file.read(["label"])["label"]))
+            found.append(whole_numbers(file.read(["label"])["label"]))
     return np.concatenate(found)
 
 
-def numbers(column: pa.ChunkedArray) -> np.ndarray:
+def whole_numbers(column: pa.ChunkedArray) -> np.ndarray:
     """A column of whole numbers, (n,) int64; `to_numpy` would import pandas, which takes a third of a second."""
     return np.array(column.to_pylist(), dtype=np.int64)
 
@@ -55,12 +56,16 @@ def numbers(column: pa.ChunkedArray) -> np.ndarray:
 def read_told(path: Path) -> dict[str, Any]:
     """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
     with open_split(path) as file:
-        return reading_keys(file.schema_arrow.metadata)
+        return _told(file)
 
 
 def reading_of(file: pq.ParquetFile) -> Reading:
     """How the images of an open split are to be read."""
-    return Reading(**reading_keys(file.schema_arrow.metadata))
+    return Reading(**_told(file))
+
+
+def _told(file: pq.ParquetFile) -> dict[str, Any]:
+    return dict(json.loads((file.schema_arrow.metadata or {}).get(b"reading", b"{}")))
 
 
 def read_encoded(path: Path, rows: Sequence[int]) -> tuple[list[bytes], Reading]:
