@@ -75,7 +75,7 @@ def check_same_images(origin: Origin, task: str) -> None:
         raise BadInput(f"{path.parent}: expected the images that training began with, got others (train it again)")
 
 
-class Prepared(NamedTuple):
+class Assembled(NamedTuple):
     """All that a fit needs, read and built."""
 
     origin: Origin
@@ -88,7 +88,7 @@ class Prepared(NamedTuple):
     classes: list[str]
 
 
-def prepare(setup: Setup, origin: Origin, runtime: Runtime, part: Timed = nullcontext) -> Prepared:
+def assemble(setup: Setup, origin: Origin, runtime: Runtime, part: Timed = nullcontext) -> Assembled:
     """The model with its fresh tuned parameters, and the training images that it sees."""
     recipe = setup.recipe
     check_recipe(setup.method, recipe, setup.method)
@@ -122,7 +122,7 @@ def prepare(setup: Setup, origin: Origin, runtime: Runtime, part: Timed = nullco
     weights = balanced(labels, len(classes)).to(runtime.device) if recipe.class_weights == "balanced" else None
     objective = Objective(recipe, len(labels), len(classes), weights)
     steps = steps_an_epoch(recipe, len(labels))
-    return Prepared(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
+    return Assembled(origin, model, forward, epoch_batches, objective, steps, preprocessing, classes)
 
 
 def _fresh(setup: Setup, origin: Origin, vit: VisionTransformer, labels: Tensor, classes: int) -> Any:
@@ -151,7 +151,7 @@ def _decoded(files: tuple[tuple[Path, str], ...], size: int, interpolation: str,
 
 def fit(
     setup: Setup,
-    prepared: Prepared,
+    assembled: Assembled,
     runtime: Runtime,
     path: Path,
     show: Callable[[Epoch], None],
@@ -161,18 +161,18 @@ def fit(
 
     What `watch` says of the model after each epoch is kept beside the records; it decides nothing.
     """
-    model, optimiser = prepared.model, make_optimiser(prepared.model, setup.recipe)
-    mark = identity([*setup, watch is not None], prepared.origin, runtime)
-    keeper = Keeper(path, model, optimiser, mark, kept=prepared.objective.kept)
+    model, optimiser = assembled.model, make_optimiser(assembled.model, setup.recipe)
+    mark = identity([*setup, watch is not None], assembled.origin, runtime)
+    keeper = Keeper(path, model, optimiser, mark, kept=assembled.objective.kept)
     progress, autocast = keeper.resume(), _autocast(model, runtime)
     records = epochs(
         model,
-        prepared.forward,
-        prepared.batches,
+        assembled.forward,
+        assembled.batches,
         optimiser,
-        prepared.objective,
+        assembled.objective,
         seed=setup.seed,
-        steps=prepared.steps,
+        steps=assembled.steps,
         autocast=autocast,
         first_epoch=len(progress.log),
     )
@@ -203,10 +203,10 @@ def _measured(path: Path, setup: Setup, origin: Origin) -> dict[str, Tensor]:
     return tensors
 
 
-def predictions(prepared: Prepared, path: Path, runtime: Runtime) -> tuple[Predictions, list[str]]:
+def predictions(assembled: Assembled, path: Path, runtime: Runtime) -> tuple[Predictions, list[str]]:
     """What the model says of the images in the parquet file `path`, in one pass, and their keys."""
     keys: list[str] = []
-    size, mean, std, interpolation = prepared.preprocessing
+    size, mean, std, interpolation = assembled.preprocessing
     normalise = normaliser(mean, std, runtime.device)
 
     def pairs() -> Iterator[tuple[Tensor, Tensor]]:
@@ -217,16 +217,16 @@ def predictions(prepared: Prepared, path: Path, runtime: Runtime) -> tuple[Predi
             keys.extend(names)
             yield normalise(images), labels.to(runtime.device)
 
-    with rounded(prepared.model, runtime.autocast):
-        return predict(readied(prepared.model, runtime.autocast), pairs(), runtime.autocast), keys
+    with rounded(assembled.model, runtime.autocast):
+        return predict(readied(assembled.model, runtime.autocast), pairs(), runtime.autocast), keys
 
 
-def validate(setup: Setup, prepared: Prepared, runtime: Runtime) -> Predictions:
+def validate(setup: Setup, assembled: Assembled, runtime: Runtime) -> Predictions:
     """What the model says of the images of val; a probe, of what is known of them without a pass through the ViT."""
-    if prepared.model.trains_on != "pooled":
-        return predictions(prepared, split_file(setup.task, TRAINING[1]), runtime)[0]
+    if assembled.model.trains_on != "pooled":
+        return predictions(assembled, split_file(setup.task, TRAINING[1]), runtime)[0]
     labels = torch.from_numpy(read_labels(split_file(setup.task, TRAINING[1])))
-    features = _measured(features_file(setup.backbone, setup.task), setup, prepared.origin)
+    features = _measured(features_file(setup.backbone, setup.task), setup, assembled.origin)
     batches = [(features["pooled"][-len(labels) :].to(runtime.device), labels.to(runtime.device))]
-    prepared.model.eval()
-    return predict(prepared.model.on_pooled, batches, _autocast(prepared.model, runtime))
+    assembled.model.eval()
+    return predict(assembled.model.on_pooled, batches, _autocast(assembled.model, runtime))

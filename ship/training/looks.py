@@ -15,18 +15,20 @@ from ship.data.images import normaliser, read_rows
 from ship.inference.attention import Looks, look
 from ship.inference.predict import Predictions
 from ship.methods.base import Method, Probe
-from ship.training.fit import Prepared
+from ship.training.fit import Assembled
 
 
-def looks(prepared: Prepared, found: Predictions, keys: Sequence[str], split: Path, runtime: Runtime) -> dict[str, Any]:
+def looks(
+    assembled: Assembled, found: Predictions, keys: Sequence[str], split: Path, runtime: Runtime
+) -> dict[str, Any]:
     """The content of looks.json, from predictions for the images of `split`, which have these `keys`."""
     rows = surest_mistakes(found)
     if not rows:
         return {"images": []}
-    size, mean, std, interpolation = prepared.preprocessing
+    size, mean, std, interpolation = assembled.preprocessing
     images = read_rows(split, rows, size=size, interpolation=interpolation, threads=runtime.threads)
-    seen = look(prepared.model, normaliser(mean, std, runtime.device)(images))
-    return looks_json(seen, prepared.model, [keys[row] for row in rows])
+    seen = look(assembled.model, normaliser(mean, std, runtime.device)(images))
+    return looks_json(seen, assembled.model, [keys[row] for row in rows])
 
 
 def surest_mistakes(found: Predictions) -> list[int]:

@@ -28,7 +28,7 @@ from ship.experiment.settings import write_chosen
 from ship.locks import alone
 from ship.methods.options import check_row
 from ship.storage import read_json, write_json
-from ship.training.fit import Setup, fit, images_of, origin_of, prepare, validate
+from ship.training.fit import Setup, assemble, fit, images_of, origin_of, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
 
@@ -142,9 +142,9 @@ def _try(
 ) -> Trial:
     """Fit to the end, then read val once; going on from what a killed search left in `path`."""
     try:
-        prepared = prepare(setup, origin, runtime)
-        fit(setup, prepared, runtime, path, show)
-        found = validate(setup, prepared, runtime)
+        assembled = assemble(setup, origin, runtime)
+        fit(setup, assembled, runtime, path, show)
+        found = validate(setup, assembled, runtime)
         trial = Trial(dict(settings), found.accuracy, found.loss)
     except Unfit as error:
         _log.info("%s", error)

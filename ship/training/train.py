@@ -26,7 +26,17 @@ from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
 from ship.storage import read_json, read_tensors, replacing, write_json, write_tensors, write_text
-from ship.training.fit import Prepared, Setup, Timed, check_same_images, fit, images_of, origin_of, predictions, prepare
+from ship.training.fit import (
+    Assembled,
+    Setup,
+    Timed,
+    assemble,
+    check_same_images,
+    fit,
+    images_of,
+    origin_of,
+    predictions,
+)
 from ship.training.looks import looks
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Progress, clear
@@ -40,7 +50,7 @@ class Outcome(NamedTuple):
     """A run that is trained and has predicted the test split."""
 
     setup: Setup
-    prepared: Prepared
+    assembled: Assembled
     progress: Progress
     found: Predictions
     keys: list[str]
@@ -75,19 +85,19 @@ def train_run(
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
     with part("digests"):
         origin = origin_of(run.backbone, run.task, code)
-    prepared = prepare(setup, origin, runtime, part)
+    assembled = assemble(setup, origin, runtime, part)
 
     def peek() -> float:
-        return predictions(prepared, test, runtime)[0].accuracy
+        return predictions(assembled, test, runtime)[0].accuracy
 
     watch = peek if params.protocol == "best-test-epoch" else None
     with part("training"):
-        progress = fit(setup, prepared, runtime, run.folder / RESUME, partial(show, recipe.epochs), watch)
+        progress = fit(setup, assembled, runtime, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
-        found, keys = predictions(prepared, test, runtime)
+        found, keys = predictions(assembled, test, runtime)
     check_same_images(origin, run.task)
     with part("looks"):
-        outcome = Outcome(setup, prepared, progress, found, keys, looks(prepared, found, keys, test, runtime))
+        outcome = Outcome(setup, assembled, progress, found, keys, looks(assembled, found, keys, test, runtime))
     with part("writing"):
         _write(params, run, outcome, runtime)
         clear(run.folder, RESUME)
@@ -95,10 +105,10 @@ def train_run(
 
 def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None:
     """The run's five files. Nothing in them holds a time, a host or a path of this machine."""
-    prepared = outcome.prepared
+    assembled = outcome.assembled
     settings, result = _settings(params, run, outcome), _result(outcome)
-    tuned = tuned_state(prepared.model)
-    more = {"precision": runtime.precision, "classes": prepared.classes, "frozen": frozen(prepared.model)}
+    tuned = tuned_state(assembled.model)
+    more = {"precision": runtime.precision, "classes": assembled.classes, "frozen": frozen(assembled.model)}
     write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, **more})
     lines = [",".join(Epoch._fields), *(",".join(f"{part:.9g}" for part in epoch) for epoch in outcome.progress.log)]
     write_text(run.folder / "log.csv", "".join(f"{line}\n" for line in lines))
@@ -106,7 +116,7 @@ def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None
     write_json(run.folder / "looks.json", outcome.looks)
     write_json(
         run.folder / "run.json",
-        {**settings, "result": result, "environment": environment(runtime), "code": dict(prepared.origin.code)},
+        {**settings, "result": result, "environment": environment(runtime), "code": dict(assembled.origin.code)},
     )
 
 
@@ -121,14 +131,14 @@ def _write_predictions(path: Path, outcome: Outcome) -> None:
         "probability": numbers(found.probabilities.numpy()),
         "probabilities": pa.FixedSizeListArray.from_arrays(every, found.every.shape[1]),
     }
-    table = pa.table(columns, metadata={"classes": json.dumps(outcome.prepared.classes)})
+    table = pa.table(columns, metadata={"classes": json.dumps(outcome.assembled.classes)})
     with replacing(path) as draft:
         pq.write_table(table, draft)
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
-    setup, preprocessing = outcome.setup, outcome.prepared.preprocessing._asdict()
+    setup, preprocessing = outcome.setup, outcome.assembled.preprocessing._asdict()
     named = params.backbones[run.backbone].model_dump(include={"name", "weights"})
     task = read_json(task_file(run.task), "splits")
     told = read_told(split_file(run.task, "train"))
@@ -140,15 +150,15 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
         "train": setup.recipe.model_dump(),
         "hierarchy": {key: hierarchy[key] for key in ("prototypes", "seed")},
         "compute": params.compute.model_dump(),
-        "backbone": {**named, **preprocessing, "sha256": outcome.prepared.origin.files[backbone_file(run.backbone)]},
+        "backbone": {**named, **preprocessing, "sha256": outcome.assembled.origin.files[backbone_file(run.backbone)]},
         "data": {split: task["splits"][split]["sha256"] for split in task["splits"]},
         **({"reading": told} if told else {}),
     }
 
 
 def _result(outcome: Outcome) -> dict[str, Any]:
-    _, prepared, progress, found, *_ = outcome
-    tuned, last = tuned_parameters(prepared.model), progress.log[-1]
+    _, assembled, progress, found, *_ = outcome
+    tuned, last = tuned_parameters(assembled.model), progress.log[-1]
     head = sum(tensor.numel() for name, tensor in tuned.items() if name.startswith("head."))
     total = sum(tensor.numel() for tensor in tuned.values())
     leaky = {"best_test_epoch_accuracy": max(progress.watched)} if progress.watched else {}

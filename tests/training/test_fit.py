@@ -11,7 +11,7 @@ from ship.errors import BadInput
 from ship.experiment.rows import Train
 from ship.models.noise import SharedDepth
 from ship.training import fit
-from ship.training.fit import Setup, check_same_images, origin_of, prepare
+from ship.training.fit import Setup, assemble, check_same_images, origin_of
 
 RECIPE = Train(drop_path=0.3, noise=0.5, consistency="two-pass", class_weights="balanced")
 
@@ -36,9 +36,9 @@ def params(tmp_path, monkeypatch):
 def test_depth_and_class_weights_reach_a_run(params):
     """Those of the recipe."""
     setup = Setup(BACKBONE, "digits", "vpt", {"prompt_length": 2}, RECIPE, 0)
-    prepared = prepare(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
-    assert prepared.model.vit.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
-    assert prepared.objective.weights is not None
+    assembled = assemble(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
+    assert assembled.model.vit.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
+    assert assembled.objective.weights is not None
 
 
 def test_images_that_are_prepared_again_meanwhile_are_refused(params):

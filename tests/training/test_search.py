@@ -23,7 +23,7 @@ from ship.experiment.rows import Search, Train
 from ship.experiment.settings import read_settings, write_settings
 from ship.storage import read_json
 from ship.training import search
-from ship.training.fit import Setup, images_of, origin_of, predictions, prepare, validate
+from ship.training.fit import Setup, assemble, images_of, origin_of, predictions, validate
 from ship.training.search import Trial, choose, propose
 from ship.training.train import train_run
 
@@ -69,9 +69,9 @@ def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatc
     params = measured(tmp_path, monkeypatch, TASK)
     compute = set_up(params.compute)
     setup = Setup(BACKBONE, TASK, "linear", {}, params.train, 0, TRAINING[:1])
-    prepared = prepare(setup, origin_of(BACKBONE, TASK, {}), compute)
-    expected, _ = predictions(prepared, split_file(TASK, "val"), compute)
-    found = validate(setup, prepared, compute)
+    assembled = assemble(setup, origin_of(BACKBONE, TASK, {}), compute)
+    expected, _ = predictions(assembled, split_file(TASK, "val"), compute)
+    found = validate(setup, assembled, compute)
     assert found.labels.equal(expected.labels)
     torch.testing.assert_close(found.every, expected.every)
     torch.testing.assert_close(found.losses, expected.losses)
@@ -86,7 +86,7 @@ def test_trials_share_their_images(tmp_path, monkeypatch):
     setup = Setup(BACKBONE, TASK, "vpt", {"prompt_length": 1}, params.train, 0, TRAINING[:1])
     origin = origin_of(BACKBONE, TASK, {})
     for _ in range(2):
-        prepare(setup, origin, compute)
+        assemble(setup, origin, compute)
     assert len(decoded) == images_of(TASK, TRAINING[:1])
 
 

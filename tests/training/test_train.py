@@ -32,7 +32,7 @@ from ship.experiment.params import parse_params
 from ship.experiment.rows import Train
 from ship.methods.options import check_recipe, check_row
 from ship.storage import read_tensors, replacing
-from ship.training.fit import Setup, origin_of, prepare
+from ship.training.fit import Setup, assemble, origin_of
 from ship.training.ridge import fit_ridge
 from ship.training.train import train_run
 
@@ -318,7 +318,7 @@ def test_a_ridge_head_starts_on_the_images_that_are_trained_on(tmp_path, monkeyp
     """All of a run, those of train in a trial of a search."""
     compute = set_up(prepare_all(tmp_path, monkeypatch).compute)
     setup = Setup(BACKBONE, TASK, method, {}, Train(head="ridge"), 0, splits)
-    model = prepare(setup, origin_of(BACKBONE, TASK, {}), compute).model
+    model = assemble(setup, origin_of(BACKBONE, TASK, {}), compute).model
     files = [data_folder(TASK) / f"{split}.parquet" for split in splits]
     labels = torch.from_numpy(read_labels(*files))
     pooled = read_tensors(features_file(BACKBONE, TASK))[0]["pooled"][: len(labels)]
