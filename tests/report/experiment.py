@@ -84,7 +84,8 @@ def write_images(path: Path, random: np.random.Generator, side: int = 8) -> None
 def write_inputs(root: Path, settings: Params) -> None:
     """What the runs are of: tasks, empty weights and features."""
     for backbone, task in product(settings.grid.backbones, settings.grid.tasks):
-        write_json(root / task_file(task), {"splits": {"test": {"images": IMAGES, "sha256": "cd" * 32}}})
+        splits = {"test": {"images": IMAGES, "sha256": "cd" * 32}}
+        write_json(root / task_file(task), {"classes": CLASSES, "splits": splits})
         for file in (backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task)):
             write_text(root / file, "")
 

@@ -190,7 +190,7 @@ def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
 def test_files_that_are_not_used_are_told(fresh, tmp_path):
     """By suffix and reason, as `prepare` counts them; of a task that uses all, nothing."""
     path = fresh.root / data_folder("digits") / "task.json"
-    write_json(path, {"splits": {}, "broken": 2, "passed_over": {".txt: no image": 3}})
+    write_json(path, {"classes": [], "splits": {}, "broken": 2, "passed_over": {".txt: no image": 3}})
     aggregate(fresh.params, fresh.root)
     write_page(fresh.params, fresh.root, tmp_path / "index.html")
     said = "Of digits, these files are not used: 2 images that cannot be read, 3 .txt: no image. "
