@@ -150,7 +150,7 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
         "options": params.options_of(run.method, run.task),
         "train": params.train_of(run.method, run.task).model_dump(),
     }
-    write_json(root / settings_file(*run[:3]), {**settings, "search": None})
+    write_json(root / settings_file(*run.row), {**settings, "search": None})
     counts = {
         "test_images": len(hard),
         "tuned_parameters": 10**5 * (rank + 1),

@@ -65,6 +65,11 @@ class Run(NamedTuple):
         return "/".join(map(str, self))
 
     @property
+    def row(self) -> tuple[str, str, str]:
+        """Backbone, task and row of the comparison, which all seeds have: what settings belong to."""
+        return self.backbone, self.task, self.method
+
+    @property
     def folder(self) -> Path:
         """tuned.safetensors, log.csv, predictions.parquet, looks.json, run.json"""
         return Path("runs", str(self))

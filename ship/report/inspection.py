@@ -42,12 +42,12 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
     """
     parts = []
     room = ROOM // ((MISTAKES + PICKS) * table["task"].nunique())
-    firsts = {run[:3]: run for run in reversed(shown)}
+    firsts = {run.row: run for run in reversed(shown)}
     for task, rows in table.groupby("task", sort=False):
         ordered = rows.sort_values("accuracy", ascending=False, kind="stable")
         best = ordered.iloc[0]
         place = {axis: str(best[axis]) for axis in ("backbone", "task", "method")}
-        runs = [run for run in shown if run[:3] == tuple(place.values())]
+        runs = [run for run in shown if run.row == tuple(place.values())]
         if runs and all((root / run.folder / "predictions.parquet").exists() for run in runs):
             own = classes[(classes[list(place)] == pd.Series(place)).all(axis=1)].to_dict("records")
             measures = {measure: float(best[measure]) for measure in ("accuracy", *MEASURES)}

@@ -28,7 +28,7 @@ def why(run: Run, root: Path = Path()) -> Reason | None:
         backbone_file(run.backbone): logs / "backbone" / f"{run.backbone}.log",
         features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
         hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",
-        settings_file(*run[:3]): logs / "search" / run.backbone / run.task / f"{run.method}.log",
+        settings_file(*run.row): logs / "search" / run.backbone / run.task / f"{run.method}.log",
         run.folder / "run.json": logs / "train" / f"{run}.log",
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)

@@ -64,7 +64,8 @@ class Now:
 
     def recipe(self, row: tuple[str, str, str]) -> dict[str, Any]:
         """That of its settings, with as many epochs as it has on the task's images, where they are there."""
-        recipe, images = Train(**self.settings(row)["train"]), images_in(self.splits[row[1]])
+        _, task, _ = row
+        recipe, images = Train(**self.settings(row)["train"]), images_in(self.splits[task])
         return (for_images(recipe, images) if images else recipe).model_dump()
 
     def about(self, run: Run) -> dict[str, Any]:
@@ -77,8 +78,8 @@ class Now:
             measured["prototypes"] = min(measured["prototypes"], images)
         return {
             "method": method,
-            "options": self.settings(run[:3])["options"],
-            "train": self.recipe(run[:3]),
+            "options": self.settings(run.row)["options"],
+            "train": self.recipe(run.row),
             "protocol": self.params.protocol,
             "compute": self.params.compute.model_dump(),
             "hierarchy": measured,
@@ -93,7 +94,7 @@ def changes(now: Now, run: Run) -> Changes:
     try:
         then = read_about(now.root, run)
         wanted = now.about(run)
-        before, search = now.settings(run[:3]).get("search", ({}, {}))
+        before, search = now.settings(run.row).get("search", ({}, {}))
     except BadInput as error:
         return {"settings": (None, str(error))}
     had = {key: then.get(key) or {} for key in wanted}

@@ -108,7 +108,7 @@ def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:
     """
     axes = _axes(runs)
     if math.prod(map(len, axes)) != len(runs):
-        rows = _groups(runs, lambda run: run[:3]).values()
+        rows = _groups(runs, lambda run: run.row).values()
         return [name for row in rows for name in names(row, every)]
     parts = ("*" if len(some) == len(of) else f"{{{','.join(some)}}}" for some, of in zip(axes, every, strict=True))
     return ["/".join(part if len(some) > 1 else next(iter(some)) for part, some in zip(parts, axes, strict=True))]

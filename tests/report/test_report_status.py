@@ -76,7 +76,7 @@ class TestChanged:
         for run in expected_runs(params := parse_params(raw)):
             if run.method == "vpt":
                 trials = [{"settings": {"train.lr": 0.02}, "accuracy": 0.5}]
-                write_chosen(params, *run[:3], trials, best=0, about={})
+                write_chosen(params, *run.row, trials, best=0, about={})
                 about = read_json(root / run.folder / "run.json")
                 write_json(root / run.folder / "run.json", about | {"train": about["train"] | {"lr": 0.02}})
         assert said(root, raw) == ["18 runs: 18 done"]
@@ -253,7 +253,7 @@ class TestFailed:
 
     def test_a_search(self, root):
         """Without settings there is no run."""
-        (root / settings_file(*RUN[:3])).unlink()
+        (root / settings_file(*RUN.row)).unlink()
         log(root, "search/vit_mini/digits/ship", "ship: params.yaml: methods.ship.search: expected a trial\n")
         assert "vit_mini/digits/ship/*: failed: ship: params.yaml: methods.ship.search" in said(root)[0]
 
