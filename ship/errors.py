@@ -32,3 +32,8 @@ def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return BadInput(f"{what}: expected {f'one of {shown}' if names else 'none'}, got {name!r}{hint}")
+
+
+def not_installed(package: str) -> BadInput:
+    """An error for a `package` that only the archives of VTAB-1k and FGVC need."""
+    return BadInput(f"{package}: expected the package, found none (pip install 'ship-tuning[vtab]')")

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ship.data.sources.archives import BROKEN
-from ship.data.sources.gzipped import Gzipped, lacking
+from ship.data.sources.gzipped import Gzipped
 from ship.data.sources.packed import broken
-from ship.errors import BadInput
+from ship.errors import BadInput, not_installed
 
 Array = NDArray[Any]
 Rows = Iterator[tuple[int, Array]]
@@ -39,7 +39,7 @@ def hdf5(path: Path, name: str) -> Iterator[Any]:
     try:
         import h5py
     except ModuleNotFoundError:
-        raise lacking("h5py") from None
+        raise not_installed("h5py") from None
     try:
         with _plain(path) as file, h5py.File(file, "r", rdcc_nbytes=2 * BLOCK) as bundle:
             if name not in bundle:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ship.data.sources.seeking import Computed
-from ship.errors import BadInput
+from ship.errors import not_installed
 
 STEP = 8 * 2**20  # bytes of content between two places to go on from; each holds some 40 KB in memory
 BLOCK = 2**18  # compressed bytes that are read at once
@@ -26,7 +26,7 @@ class Gzipped(Computed):
         try:
             from zlib_ng import zlib_ng
         except ModuleNotFoundError:
-            raise lacking("zlib-ng") from None
+            raise not_installed("zlib-ng") from None
         self._zlib: Any = zlib_ng  # whose types lack `copy`
         self._file = path.open("rb")
         self._size, self._step = size, STEP if step is None else step
@@ -86,8 +86,3 @@ class Gzipped(Computed):
             if not (data or self._piece or self._unpacker.eof):
                 raise EOFError("the compressed file ends before its end-of-stream mark")
         return True
-
-
-def lacking(package: str) -> BadInput:
-    """An error for a package that is not installed."""
-    return BadInput(f"{package}: expected the package, found none (pip install 'ship-tuning[vtab]')")

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ship.data.decoding import rgb
-from ship.data.sources.gzipped import lacking
-from ship.errors import BadInput
+from ship.errors import BadInput, not_installed
 
 Pixels = NDArray[np.uint8]
 SUN_PIXELS = 120_000
@@ -27,7 +26,7 @@ def opencv() -> Any:
     try:
         import cv2
     except ModuleNotFoundError:
-        raise lacking("opencv") from None
+        raise not_installed("opencv") from None
     return cv2
 
 
