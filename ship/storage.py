@@ -31,8 +31,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Raises BadInput where the disk is full, nobody may write there, or a folder has the name.
     """
     path = Path(path)
-    if path.is_dir():
-        raise BadInput(f"{path}: expected a file, got a folder")
+    refuse_folder(path)
     make(path.parent)
     draft = path.with_name(f".{path.name}.{_writer(os.getpid())}")
     try:
@@ -49,6 +48,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # a name that is too long, or a folder where nothing goes
             draft.unlink()
+
+
+def refuse_folder(path: Path) -> None:
+    """Raise BadInput where a folder has the name of a file that is to be written: early, of what takes hours."""
+    if path.is_dir():
+        raise BadInput(f"{path}: expected a file, got a folder")
 
 
 @contextmanager

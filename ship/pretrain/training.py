@@ -25,7 +25,7 @@ from ship.pretrain.images.scenes import INK, PLACE
 from ship.pretrain.images.stream import Painted, painted
 from ship.pretrain.settings import Pretrain, learning_rate, past
 from ship.pretrain.student import Student, groups, losses
-from ship.storage import read_tensors, write_tensors
+from ship.storage import read_tensors, refuse_folder, write_tensors
 
 
 class Record(NamedTuple):
@@ -62,8 +62,7 @@ def pretrain(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInput("device: expected a GPU, which 'cuda' asks for, found none (cpu)")
-    if out.is_dir():
-        raise BadInput(f"{out}: expected a file, got a folder")
+    refuse_folder(out)
     kept = out.with_name(f"{out.name}.resume")
     made = formulas(**settings.categories.model_dump())
     run = _start(settings, made.categories, device)
