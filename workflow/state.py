@@ -5,7 +5,6 @@ sync    after `dvc pull`, `checkout`, `repro` or `exp apply`: what dvc.lock vouc
 """
 
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,10 @@ from pathlib import Path
 import yaml
 
 from ship.data.asked import other_contents, read_asked, write_asked
+from ship.errors import BadInput
 from ship.experiment.code import Code, differing
 from ship.experiment.params import Params, read_params
+from ship.storage import read_json
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
 FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
@@ -25,7 +26,10 @@ def main(arguments: list[str]) -> None:
     steps = {"record": record, "sync": sync}
     if len(arguments) != 1 or arguments[0] not in steps:
         sys.exit(f"state.py: expected one of {', '.join(steps)}, got {' '.join(arguments) or 'nothing'}")
-    steps[arguments[0]]()
+    try:
+        steps[arguments[0]]()
+    except BadInput as error:
+        sys.exit(f"state.py: {error}")
 
 
 def record() -> None:
@@ -87,7 +91,7 @@ def other_code() -> list[str]:
     params, now = read_params(), Code()
     found = []
     for path in sorted(Path("runs").rglob("run.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path, "run", "code")
         row = params.methods[about["run"].split("/")[2]]
         if odd := differing(about["code"], now.modules("train", row.method)):
             found.append(f"{path} ({', '.join(odd)})")

@@ -30,6 +30,11 @@ def digest(path: Path, kind: Kind) -> str:
     return known[kind]
 
 
+def once(path: Path) -> str:
+    """The sha256 of a file's content; a process reads it once for as long as the file does not change."""
+    return _computed(path, "sha256", tuple(_stamp(path)))
+
+
 @cache  # where nothing can be noted beside it, a process reads the file once all the same
 def _computed(path: Path, kind: Kind, state: tuple[int, ...]) -> str:
     """Of the file as it is in that state."""

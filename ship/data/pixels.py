@@ -21,8 +21,9 @@ import PIL
 import torch
 from torch import Tensor
 
+from ship.data.digests import once
 from ship.errors import BadInput
-from ship.storage import replacing, sha256, sweep
+from ship.storage import replacing, sweep
 
 _log = logging.getLogger(__name__)
 
@@ -42,8 +43,10 @@ class Kept:
         if self.path is None:
             return None
         try:
+            if self.path.stat().st_size != math.prod(self.shape):  # a copy that was cut
+                return None
             mapped = np.memmap(self.path, np.uint8, "c", shape=self.shape)  # c: a change does not reach the file
-        except OSError:  # not there, or others' own
+        except (OSError, ValueError):  # not there, or others' own; nothing in it
             return None
         return torch.from_numpy(mapped)
 
@@ -54,7 +57,7 @@ class Kept:
         They are not where they are already, where the disk has little room, where nobody may write, or where the split
         is none of a project.
         """
-        if self.path is None or self.path.exists() or not self._fits(self.path.parent.parent):
+        if self.path is None or self.known() is not None or not self._fits(self.path.parent.parent):
             yield nothing
             return
         draft = _Draft(self.path)
@@ -115,15 +118,8 @@ def _place(split: Path, shape: Shape, interpolation: str) -> Path | None:
     project = split.parent.parent.parent
     if split.parent.parent.name != "data":
         return None
-    state = split.stat()
-    made_of = [_digest(split, state.st_size, state.st_mtime_ns), shape, interpolation, PIL.__version__, _decoders()]
+    made_of = [once(split), shape, interpolation, PIL.__version__, _decoders()]
     return project / "pixels" / hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]
-
-
-@cache  # a run that looks at test after every epoch reads it no more often
-def _digest(split: Path, _size: int, _changed: int) -> str:
-    """Of the file as it is with that size, changed at that time."""
-    return sha256(split)
 
 
 @cache

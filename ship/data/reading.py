@@ -12,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ship.artifacts import split_file, task_file
 from ship.data.decoding import Reading
+from ship.data.digests import once
 from ship.errors import BadInput
+from ship.storage import read_json
 
 
 def open_split(path: Path) -> pq.ParquetFile:
@@ -30,6 +33,16 @@ def open_split(path: Path) -> pq.ParquetFile:
 def broken(path: Path, error: Exception) -> BadInput:
     """That a split cannot be read as it lies there."""
     return BadInput(f"{path}: expected a whole parquet file, got {' '.join(str(error).split())} (ship prepare)")
+
+
+def verified(task: str, split: str) -> str:
+    """The sha256 of a prepared split. Raises BadInput where task.json tells of another: its images are of who knows."""
+    path, told = split_file(task, split), read_json(task_file(task), "splits")["splits"]
+    if not path.exists():
+        raise BadInput(f"{path}: expected a prepared split, found none (ship prepare {task})")
+    if (digest := once(path)) != told.get(split, {}).get("sha256"):
+        raise BadInput(f"{path}: expected what {task_file(task)} tells of, got other bytes (ship prepare {task})")
+    return digest
 
 
 def read_keys(path: Path) -> list[str]:

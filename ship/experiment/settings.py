@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,14 +47,12 @@ def read_settings(params: Params, backbone: str, task: str, method: str, root: P
     """What was written of a row on a task. Raises BadInput where nothing was, or of another row than `params` have."""
     path = root / settings_file(backbone, task, method)
     found = read_json(path)
-    try:
+    with _written(path):
         search = found["search"]
         chosen = best_trial(search)["settings"] if search else NOTHING
         searched = {"definition": search["definition"]} if search else {}
         expected = {**_settings(params, task, method, chosen), **_definition(params, method)}
         same = {"options": found["options"], "train": found["train"], **searched} == expected
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(f"{path}: expected what ship search writes, got {type(error).__name__}: {error}") from None
     if not same:
         raise BadInput(
             f"{path}: expected the settings that params.yaml has for {method}, got others "
@@ -75,8 +74,19 @@ def wanted_settings(params: Params, backbone: str, task: str, method: str, root:
         raise BadInput(
             f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})"
         )
-    of = found["definition"], search.model_dump()
-    return {**_settings(params, task, method, best_trial(found)["settings"]), "search": of}
+    with _written(path):
+        of = found["definition"], search.model_dump()
+        return {**_settings(params, task, method, best_trial(found)["settings"]), "search": of}
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Raises BadInput where what is read of the file is not what was written."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        got = f"{type(error).__name__}: {error}"
+        raise BadInput(f"{path}: expected what ship search writes, got {got} (delete it, and snakemake)") from None
 
 
 def best_trial(search: Mapping[str, Any]) -> dict[str, Any]:

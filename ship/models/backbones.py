@@ -67,6 +67,10 @@ def fetch(name: str, settings: Backbone, out: Path) -> None:
         if (override := getattr(settings, field)) is not None:
             about[field] = override
     model = _architecture(about, settings.name)
+    if rest := about["image_size"] % (patch := model.patch_embed.patch_size[0]):
+        size, near = about["image_size"], about["image_size"] - rest
+        got = f"got {size} ({near} or {near + patch})"
+        raise BadInput(f"{key}.image_size: expected a multiple of the patches' {patch} px, {got}")
     if settings.image_size is None and (tokens := model.patch_embed.num_patches) > MANY:
         _log.warning(
             f"backbone {settings.name}: images of {about['image_size']} px are {tokens} tokens a block, against 196 of "
@@ -85,9 +89,13 @@ def fetch(name: str, settings: Backbone, out: Path) -> None:
 def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preprocessing]:
     """The ViT of a file that `fetch` wrote, in evaluation mode; stochastic depth is 0 ... `drop_path` over blocks."""
     state, about = read_tensors(path)
-    vit = _architecture(about, about["name"], drop_path)
-    vit.load_state_dict(state)
-    return vit.eval(), Preprocessing.of(about)
+    try:
+        vit = _architecture(about, about["name"], drop_path)
+        vit.load_state_dict(state)
+        return vit.eval(), Preprocessing.of(about)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        got = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise BadInput(f"{path}: expected what ship backbone writes, got {got} (ship backbone {path.stem})") from None
 
 
 def _architecture(about: dict[str, Any], name: str, drop_path: float = 0.0) -> VisionTransformer:

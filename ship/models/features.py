@@ -9,8 +9,9 @@ from torch import Tensor
 from ship.artifacts import backbone_file, features_file, measured_of, split_file
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
-from ship.data.reading import read_labels
+from ship.data.reading import read_labels, verified
 from ship.errors import BadInput
+from ship.experiment.length import TRAINING
 from ship.experiment.params import Params
 from ship.models import backbones
 from ship.models.vit import embed, freeze, pass_block, pool, read_after
@@ -25,7 +26,9 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     vit, preprocessing = backbones.load(backbone_file(backbone))
     freeze(vit).to(runtime.device)
     size, interpolation = preprocessing.image_size, preprocessing.interpolation
-    splits = split_file(task, "train"), split_file(task, "val")
+    for split in TRAINING:
+        verified(task, split)
+    splits = [split_file(task, split) for split in TRAINING]
     batches = stream(*splits, size=size, interpolation=interpolation, batch_size=BATCH, threads=runtime.threads)
     normalise = normaliser(preprocessing.mean, preprocessing.std, runtime.device)
     count, done = len(read_labels(*splits)), 0

@@ -188,8 +188,8 @@ def _curve(root: Path, run: Run) -> Frame:
     """What training was like, a row an epoch. Raises BadInput where its file is broken."""
     path = root / run.folder / "log.csv"
     try:
-        return pd.read_csv(path).assign(**run._asdict())
-    except ValueError as error:
+        return pd.read_csv(path)[["epoch", "loss", "accuracy", "lr"]].assign(**run._asdict())
+    except (ValueError, KeyError) as error:
         raise BadInput(f"{path}: expected a row an epoch, got: {error} (ship train {run})") from None
 
 

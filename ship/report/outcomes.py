@@ -70,9 +70,14 @@ def read_outcomes(root: Path, run: Run) -> Outcomes:
     try:
         table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
     except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected what a run predicted, got: {error} (ship train {run})") from None
+        got = " ".join(str(error).split())
+        raise BadInput(f"{path}: expected what a run predicted, got: {got} (ship train {run})") from None
     names = (table.schema.metadata or {}).get(b"classes")
     if names is None:
         raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")
     labels, predicted, confidences = (table[name].to_numpy() for name in ("label", "prediction", "probability"))
-    return Outcomes(table["key"].to_pylist(), labels, predicted, confidences, json.loads(names))
+    classes: list[str] = json.loads(names)
+    both = labels, predicted
+    if not all(part.dtype.kind in "iu" and 0 <= part.min() <= part.max() < len(classes) for part in both):
+        raise BadInput(f"{path}: expected labels of its {len(classes)} classes, got others (ship train {run})")
+    return Outcomes(table["key"].to_pylist(), labels, predicted, confidences, classes)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ship.artifacts import backbone_file, features_file, hierarchy_file, measured_of, split_file, task_file
 from ship.compute import Runtime
 from ship.data.images import batches, normaliser, read_pixels, stream
-from ship.data.reading import read_labels
+from ship.data.reading import read_labels, verified
 from ship.errors import BadInput
 from ship.experiment.length import TRAINING, images_in, steps_an_epoch
 from ship.experiment.rows import Train
@@ -63,9 +63,9 @@ def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
 
 def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
     """What the fits on a task are made of, each file read once."""
-    data = [*(split_file(task, split) for split in TRAINING), task_file(task)]
-    measured = [file(backbone, task) for file in (features_file, hierarchy_file)]
-    return Origin({path: sha256(path) for path in [*data, backbone_file(backbone), *measured]}, code)
+    splits = {split_file(task, split): verified(task, split) for split in TRAINING}
+    others = (task_file(task), backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task))
+    return Origin({**splits, **{path: sha256(path) for path in others}}, code)
 
 
 def check_same_images(origin: Origin, task: str) -> None:

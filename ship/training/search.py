@@ -157,7 +157,11 @@ def _left(path: Path, mark: str) -> list[Trial]:
     """The trials that a killed search with the same settings, inputs and code had finished."""
     if not path.exists():
         return []
-    found = read_json(path, "identity", "trials")
+    try:
+        found = read_json(path, "identity", "trials")
+    except BadInput as error:
+        _log.info("%s: starting anew", error)
+        return []
     if found["identity"] != mark:
         _log.info("%s: left by a search with other settings, inputs or code: starting anew", path)
         return []

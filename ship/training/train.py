@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from ship.artifacts import Run, backbone_file, hierarchy_file, split_file, task_file
 from ship.compute import Runtime, environment, set_up
 from ship.data.columns import numbers, words
-from ship.data.reading import read_told
+from ship.data.reading import read_told, verified
 from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
 from ship.experiment.settings import read_settings
@@ -87,14 +87,15 @@ def train_run(
         origin = origin_of(run.backbone, run.task, code)
     assembled = assemble(setup, origin, runtime, part)
 
-    def peek() -> float:
-        return predictions(assembled, test, runtime)[0].accuracy
+    def tested() -> tuple[Predictions, list[str]]:
+        verified(run.task, "test")
+        return predictions(assembled, test, runtime)
 
-    watch = peek if params.protocol == "best-test-epoch" else None
+    watch = (lambda: tested()[0].accuracy) if params.protocol == "best-test-epoch" else None
     with part("training"):
         progress = fit(setup, assembled, runtime, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
-        found, keys = predictions(assembled, test, runtime)
+        found, keys = tested()
     check_same_images(origin, run.task)
     with part("looks"):
         outcome = Outcome(setup, assembled, progress, found, keys, looks(assembled, found, keys, test, runtime))

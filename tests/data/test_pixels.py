@@ -99,6 +99,17 @@ def test_a_full_disk_or_another_file_is_read_all_the_same(splits, decoded, monke
     assert not (tmp_path.parent / "pixels").exists()
 
 
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_file_that_was_cut_is_made_again(splits, decoded, left):
+    """As a copy to a disk that was full leaves it."""
+    first = read_pixels(splits[0], **SIZE)
+    (file,) = kept(splits)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    assert torch.equal(read_pixels(splits[0], **SIZE), first)
+    assert (sum(decoded), file.read_bytes() == whole) == (120, True)
+
+
 def test_where_nothing_can_be_kept_it_is_decoded(splits, decoded):
     """A folder that cannot be made hinders nobody."""
     (splits[0].parents[2] / "pixels").write_text("no folder")

@@ -84,7 +84,9 @@ def test_a_row_that_no_run_has_is_told():
     """A setting of a row outside the grid changes nothing."""
     raw = {**TINY, "grid": {**TINY["grid"], "methods": ["linear"]}}
     settings = ["methods.vpt.train.lr=0.1", "methods.vpt.train.epochs=9", "methods.linear.train.lr=0.1"]
-    assert presets.unreached(parse_params(raw), settings) == ["methods.vpt: of no run (grid.methods does not name it)"]
+    assert presets.unreached(parse_params(raw), settings) == [
+        "methods.vpt: no run has it (grid.methods does not name it)"
+    ]
 
 
 def test_a_folder_that_no_task_reads_is_told():

@@ -90,6 +90,10 @@ def test_stochastic_depth_is_linear_over_blocks(tmp_path):
             "backbones.own.name: expected weights of test_vit.no_such_tag that timm can fetch",
         ),
         ({"name": "vit_base_patch16_clip_224.openai", "image_size": 32}, "expected timm's quickgelu variant"),
+        (
+            {"name": "vit_mini", "image_size": 30},
+            "backbones.own.image_size: expected a multiple of the patches' 4 px, got 30 .28 or 32.",
+        ),
         ({"weights": "w.pth"}, "backbones.own.weights: expected pretrained, random or a file, got 'w.pth'"),
     ],
 )
@@ -115,6 +119,17 @@ def test_broken_weights_are_refused(tmp_path):
     ):
         with pytest.raises(BadInput, match=message):
             fetched(tmp_path, weights=str(tmp_path / name), **extra)
+
+
+@pytest.mark.parametrize("about", [{}, {"name": "x"}, {"name": "x", "model": "test_vit", "image_size": 64}])
+def test_a_file_that_is_no_backbone_is_refused_in_a_line(tmp_path, about):
+    """Features in its place, or half a description."""
+    write_tensors(tmp_path / "vit_x.safetensors", {"pooled": torch.ones(2, 3)}, about)
+    with pytest.raises(
+        BadInput, match=r"vit_x\.safetensors: expected what ship backbone writes, got .*vit_x\)"
+    ) as error:
+        load(tmp_path / "vit_x.safetensors")
+    assert "\n" not in str(error.value)
 
 
 def test_pretrained_weights_are_those_of_the_digest(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import json
 
 import experiment
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -143,6 +144,29 @@ def test_predictions_of_an_older_version_are_refused(fresh):
     path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
     pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)
     with pytest.raises(BadInput, match=r"predictions.parquet: expected the names of the classes .*ship/1\)"):
+        aggregate(fresh.params, fresh.root)
+
+
+@pytest.mark.parametrize("column", ["label", "prediction"])
+@pytest.mark.parametrize("value", [99, -1, None, "cat"])
+def test_predictions_of_other_classes_are_refused(fresh, column, value):
+    """Whoever wrote them."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
+    table = pq.read_table(path)
+    at = table.column_names.index(column)
+    pq.write_table(table.set_column(at, column, pa.array([value] * len(table))), path)
+    with pytest.raises(
+        BadInput, match=r"predictions.parquet: expected labels of its \d+ classes, got others \(ship train"
+    ):
+        aggregate(fresh.params, fresh.root)
+
+
+@pytest.mark.parametrize("text", ["{}", "", "epoch,loss\n1,2\n"])
+def test_a_log_of_other_columns_is_refused(fresh, text):
+    """Else the curves of the run would be lacking."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "log.csv"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"log\.csv: expected a row an epoch, got: .*ship/1\)"):
         aggregate(fresh.params, fresh.root)
 
 

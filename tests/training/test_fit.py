@@ -1,14 +1,17 @@
 """What a fit is given: all that its recipe asks for reaches the model and the objective."""
 
+import shutil
+
 import pytest
 import torch
 from project import BACKBONE, measured
 from timm.models.vision_transformer import VisionTransformer
 
-from ship.artifacts import data_folder
+from ship.artifacts import data_folder, split_file
 from ship.compute import set_up
 from ship.errors import BadInput
 from ship.experiment.rows import Train
+from ship.models.features import measure_features
 from ship.models.noise import SharedDepth
 from ship.training import fit
 from ship.training.fit import Setup, assemble, check_same_images, origin_of
@@ -51,8 +54,18 @@ def test_images_that_are_prepared_again_meanwhile_are_refused(params):
         check_same_images(origin, "digits")
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_images_that_task_json_does_not_tell_of_are_refused(params, split):
+    """Else a run would train on what it is tested on, and say nothing."""
+    shutil.copy(split_file("digits", "test"), split_file("digits", split))
+    with pytest.raises(BadInput, match=rf"digits/{split}\.parquet: expected what data/digits/task\.json tells of"):
+        origin_of(BACKBONE, "digits", {})
+    with pytest.raises(BadInput, match=rf"digits/{split}\.parquet: expected what data/digits/task\.json tells of"):
+        measure_features(params, BACKBONE, "digits")
+
+
 def test_what_is_absent_is_named(params):
     """By file, in a line."""
     (data_folder("digits") / "train.parquet").unlink()
-    with pytest.raises(BadInput, match=r"digits/train\.parquet: expected what an earlier step leaves, found none"):
+    with pytest.raises(BadInput, match=r"digits/train\.parquet: expected a prepared split, found none"):
         origin_of(BACKBONE, "digits", {})

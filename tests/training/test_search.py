@@ -20,7 +20,7 @@ from ship.experiment.code import Code
 from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search, Train
-from ship.experiment.settings import read_settings, write_settings
+from ship.experiment.settings import read_settings, wanted_settings, write_settings
 from ship.storage import read_json
 from ship.training import search
 from ship.training.fit import Setup, assemble, images_of, origin_of, predictions, validate
@@ -314,6 +314,13 @@ def test_settings_of_another_experiment_are_refused(tmp_path, monkeypatch):
     settings_file(BACKBONE, TASK, "linear").write_text('{"options": {}, "train": {}}')
     with pytest.raises(BadInput, match=r"linear\.json: expected what ship search writes, got KeyError"):
         read_settings(params, BACKBONE, TASK, "linear")
+    for search_of in ('"x"', "7", '{"trials": [], "chosen": 0, "definition": {}}', '{"trials": [7], "chosen": 0}'):
+        settings_file(BACKBONE, TASK, "linear").write_text(f'{{"options": {{}}, "train": {{}}, "search": {search_of}}}')
+        for read in (read_settings, wanted_settings):
+            with pytest.raises(
+                BadInput, match=r"linear\.json: expected what ship search writes, got \w+: .*snakemake\)"
+            ):
+                read(params, BACKBONE, TASK, "linear")
 
 
 @pytest.mark.parametrize(

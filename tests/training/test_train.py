@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 
@@ -23,7 +24,7 @@ from project import (
     settle,
 )
 
-from ship.artifacts import Run, data_folder, features_file, hierarchy_file, split_file
+from ship.artifacts import Run, data_folder, features_file, hierarchy_file, split_file, task_file
 from ship.compute import set_up
 from ship.data.reading import read_labels
 from ship.errors import BadInput
@@ -31,7 +32,7 @@ from ship.experiment.code import Code
 from ship.experiment.params import parse_params
 from ship.experiment.rows import Train
 from ship.methods.options import check_recipe, check_row
-from ship.storage import read_tensors, replacing
+from ship.storage import read_json, read_tensors, replacing, sha256, write_json
 from ship.training.fit import Setup, assemble, origin_of
 from ship.training.ridge import fit_ridge
 from ship.training.train import train_run
@@ -241,12 +242,23 @@ def test_what_was_measured_of_another_backbone_or_other_images_is_refused(tmp_pa
         train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
 
 
+def test_other_test_images_than_task_json_tells_of_are_refused(tmp_path, monkeypatch):
+    """By hand, a file may be copied to the place of another."""
+    params = prepare_all(tmp_path, monkeypatch)
+    shutil.copy(split_file(TASK, "val"), split_file(TASK, "test"))
+    with pytest.raises(
+        BadInput, match=r"test\.parquet: expected what data/digits/task\.json tells of, got other bytes"
+    ):
+        train_run(params, Run(BACKBONE, TASK, "linear", 0), quiet)
+    assert contents(tmp_path, "runs/**/run.json") == {}
+
+
 def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
     """Without a test split a run trains to its end and fails only then; with other test labels it tunes the same."""
     params = prepare_all(tmp_path, monkeypatch)
     run = Run(BACKBONE, TASK, "vpt", 0)
     train_run(params, run, quiet)
-    tuned = (run.folder / "tuned.safetensors").read_bytes()
+    tuned, _ = read_tensors(run.folder / "tuned.safetensors")
     path = split_file(TASK, "test")
     frame = pd.read_parquet(path)
     path.unlink()
@@ -255,8 +267,12 @@ def test_training_never_reads_the_test_split(tmp_path, monkeypatch):
         train_run(params, run, lambda *of: seen.append(of))
     assert [(epochs, record.epoch) for epochs, record in seen] == [(3, 0), (3, 1), (3, 2)]
     frame.assign(label=(frame.label + 1) % 10).to_parquet(path)
+    about = read_json(task_file(TASK))
+    about["splits"]["test"]["sha256"] = sha256(path)
+    write_json(task_file(TASK), about)
     train_run(params, run, quiet)
-    assert tuned == (run.folder / "tuned.safetensors").read_bytes()
+    again, _ = read_tensors(run.folder / "tuned.safetensors")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in tuned.items())
 
 
 def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatch):
