@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, ValidationError, model_validator
 
 from ship.errors import BadInput
 from ship.experiment.fields import Clash, Positive, Settings
-from ship.experiment.messages import first_line
+from ship.experiment.messages import complaints
 from ship.experiment.yaml_file import read_yaml
 
 SITE = Path("profiles/slurm/site.yaml")
@@ -58,4 +58,4 @@ def read_site() -> dict[str, Any]:
     try:
         return Site.model_validate(read_yaml(SITE)).model_dump()
     except ValidationError as error:
-        raise BadInput(f"{SITE}: {first_line(error, Site)}") from None
+        raise BadInput(f"{SITE}: {complaints(error, Site)}") from None

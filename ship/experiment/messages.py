@@ -13,22 +13,27 @@ from pydantic_core import ErrorDetails
 from ship.errors import unknown
 
 
-def first_line(
+def complaints(
     error: ValidationError, model: type[BaseModel], place: str = "", places: Mapping[str, str] = MappingProxyType({})
 ) -> str:
-    """The first complaint of `model`, whose keys stand under `place`, or those of `places` elsewhere."""
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"] if part != "[key]"]  # of a name itself
+    """All complaints of `model`, whose keys stand under `place`, or those of `places` elsewhere."""
+    said = [_of_key(details, model, place, places) for details in error.errors()]
+    return "; ".join(dict.fromkeys(said))
+
+
+def _of_key(details: ErrorDetails, model: type[BaseModel], place: str, places: Mapping[str, str]) -> str:
+    """One of them, with its key."""
+    parts = [str(part) for part in details["loc"] if part != "[key]"]  # of a name itself
     key = ".".join(part for part in [place, *parts] if part)
-    if first["type"] == "value_error":  # our own sentence, which may name its key itself
-        own = first["ctx"]["error"]
+    if details["type"] == "value_error":  # our own sentence, which may name its key itself
+        own = details["ctx"]["error"]
         mend = " or ".join(places.get(name, f"{key}.{name}") for name in getattr(own, "keys", ()))
         return ": ".join(part for part in [key, str(own)] if part) + (f" (set {mend})" if mend else "")
-    if first["type"] == "extra_forbidden":
+    if details["type"] == "extra_forbidden":
         return str(unknown(key, parts[-1], _model_at(model, parts[:-1]).model_fields))
-    if first["type"] == "missing":
+    if details["type"] == "missing":
         return f"{key}: expected a value, found none"
-    return f"{key}: {complaint(first)}"
+    return f"{key}: {complaint(details)}"
 
 
 def complaint(details: ErrorDetails) -> str:

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from ship.errors import BadInput, unknown
 from ship.experiment.code import Code
 from ship.experiment.fields import Address, Name, Place, Positive, Seed, Settings, Sha256
-from ship.experiment.messages import first_line
+from ship.experiment.messages import complaints
 from ship.experiment.rows import Method, Train
 from ship.experiment.task import Task
 from ship.experiment.yaml_file import read_yaml
@@ -174,7 +174,7 @@ class Params(Settings):
             return Train(**{**self.train.model_dump(), **row.train, **own, **found})
         except ValidationError as error:
             place = f"methods.{method}" + (".search" if found else f".tasks.{task}" if own else "") + ".train"
-            raise ValueError(first_line(error, Train, place, self.train_places(method, task, chosen))) from None
+            raise ValueError(complaints(error, Train, place, self.train_places(method, task, chosen))) from None
 
     def train_places(self, method: str, task: str | None = None, chosen: Chosen = NOTHING) -> dict[str, str]:
         """Where each key of that recipe is said."""
@@ -220,7 +220,7 @@ def parse_params(raw: dict[str, Any], origin: str = "params.yaml") -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise BadInput(f"{origin}: {first_line(error, Params)}") from None
+        raise BadInput(f"{origin}: {complaints(error, Params)}") from None
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -16,17 +17,21 @@ from ship.experiment.params import Chosen, Params
 from ship.experiment.rows import MANY_COMBINATIONS, Train
 from ship.methods import METHODS, method_class
 
+NOWHERE: Mapping[str, str] = MappingProxyType({})
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def check_row(params: Params, name: str, task: str) -> None:
     """Raise BadInput unless a row's method takes its settings on `task`, and every option that its search may try."""
     row, place = params.methods[name], f"params.yaml: methods.{name}"
-    check_options(row.method, params.options_of(name, task), place)
+    own, tries = (row.tasks[task].options if task in row.tasks else ()), (row.search.places if row.search else {})
+    places = {key: f"{place}.tasks.{task}.options.{key}" for key in own}
+    check_options(row.method, params.options_of(name, task), place, places)
     check_recipe(row.method, params.train_of(name, task), place)
     for key, values in row.search.candidates.items() if row.search else ():
+        option, said = key.removeprefix("options."), f"{place}.search.{tries[key]}.{key}"
         for value in values if key.startswith("options.") else ():
-            check_options(row.method, {key.removeprefix("options."): value}, f"{place}.search")
+            check_options(row.method, {option: value}, place, {option: said})
     if row.search and (tried := row.search.combinations("train.")) and len(tried) < MANY_COMBINATIONS:
         _check_some(params, name, task, tried, f"{place}.search")
 
@@ -43,26 +48,35 @@ def check_grid(params: Params) -> None:
         raise BadInput("; ".join(faults.values()))
 
 
-def check_options(method: str, options: Mapping[str, Any], place: str) -> None:
+def check_options(method: str, options: Mapping[str, Any], place: str, places: Mapping[str, str] = NOWHERE) -> None:
     """Raise BadInput unless `method` is one of METHODS and takes every one of `options`; `place` names the key.
+
+    Those of `places` are said elsewhere.
 
     The types of the constructor's keyword arguments are the schema.
     """
     if method not in METHODS:
         raise unknown(f"{place}.method", method, METHODS)
-    check_arguments(method, options, f"{place}.options")
+    check_arguments(method, options, f"{place}.options", places)
 
 
-def check_arguments(method: str, options: Mapping[str, Any], place: str) -> None:
-    """Raise BadInput unless `method`, one of METHODS, takes every one of `options`, which stand under `place`."""
-    known = _options(method_class(method))
+def check_arguments(method: str, options: Mapping[str, Any], place: str, places: Mapping[str, str] = NOWHERE) -> None:
+    """Raise BadInput, with all faults, unless `method`, one of METHODS, takes every one of `options`.
+
+    They stand under `place`, or those of `places` elsewhere.
+    """
+    known, faults = _options(method_class(method)), []
     for name, value in options.items():
+        key = places.get(name, f"{place}.{name}")
         if name not in known:
-            raise unknown(f"{place}.{name}", name, known)
+            faults.append(str(unknown(key, name, known)))
+            continue
         try:
             TypeAdapter(known[name], config=STRICT).validate_python(value)
         except ValidationError as error:
-            raise BadInput(f"{place}.{name}: {complaint(error.errors()[0])}") from None
+            faults.append(f"{key}: {complaint(error.errors()[0])}")
+    if faults:
+        raise BadInput("; ".join(faults))
 
 
 def check_recipe(method: str, recipe: Train, place: str) -> None:

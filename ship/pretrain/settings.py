@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from ship.errors import BadInput
 from ship.experiment.fields import Count, Fraction, Positive, Rate, Settings
-from ship.experiment.messages import first_line
+from ship.experiment.messages import complaints
 from ship.experiment.params import Scales, Triple
 from ship.experiment.yaml_file import read_yaml
 
@@ -89,7 +89,7 @@ def load(path: str | Path) -> Pretrain:
     try:
         return Pretrain.model_validate(read_yaml(Path(path)))
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_line(error, Pretrain)}") from None
+        raise BadInput(f"{path}: {complaints(error, Pretrain)}") from None
 
 
 def learning_rate(settings: Pretrain, step: int) -> float:

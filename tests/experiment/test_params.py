@@ -139,6 +139,21 @@ BAD = [
 ]
 
 
+def test_all_faults_are_told_at_once():
+    """A user goes round once."""
+    raw = changed("train", {"epochs": -8, "batch_size": 0, "epoch": 3})
+    raw["compute"] = {"device": "gpu"}
+    with pytest.raises(BadInput) as error:
+        parse_params(raw)
+    parts = str(error.value).removeprefix("params.yaml: ").split("; ")
+    assert [part.split(":")[0] for part in parts] == [
+        "train.epochs",
+        "train.batch_size",
+        "train.epoch",
+        "compute.device",
+    ]
+
+
 def changed(key, value):
     """The good experiment with one key set."""
     raw = copy.deepcopy(GOOD)

@@ -338,6 +338,10 @@ def test_options_are_checked_by_the_constructor():
         check_options("ship", {"prompt_length": -1}, "methods.x")
     with pytest.raises(BadInput, match="methods.x.options.threshold: expected a finite number, got nan"):
         check_options("ship", {"threshold": float("nan")}, "methods.x")
+    with pytest.raises(
+        BadInput, match=r"^methods.x.options.deep: expected .*; methods.x.tasks.t.options.promt: expected"
+    ):
+        check_options("vpt", {"deep": 1, "promt": 5}, "methods.x", {"promt": "methods.x.tasks.t.options.promt"})
 
 
 @pytest.mark.parametrize("preset", EXPERIMENTS, ids=lambda path: path.stem)

@@ -326,8 +326,8 @@ def test_settings_of_another_experiment_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"options.prompt_len": [1]}, r"methods\.vpt\.search\.options\.prompt_len: expected one"),
-        ({"options.prompt_length": [1, "x"]}, r"search\.options\.prompt_length: expected .* got 'x'"),
+        ({"options.prompt_len": [1]}, r"methods\.vpt\.search\.choices\.options\.prompt_len: expected one"),
+        ({"options.prompt_length": [1, "x"]}, r"search\.choices\.options\.prompt_length: expected .* got 'x'"),
     ],
 )
 def test_options_that_the_method_does_not_take_are_named(tmp_path, monkeypatch, choices, message):
