@@ -34,9 +34,8 @@ def download(
     known = served({**ARCHIVES, **needed(params.tasks)}.values(), params.mirrors)
     if archive not in known:
         raise unknown("archive", archive, known)
-    others = (
-        needed({task: params.tasks[task] for task in params.grid.tasks}) if record else {}
-    )  # the workflow wants all
+    wanted = {task: params.tasks[task] for task in params.grid.tasks}  # by the workflow: all
+    others = needed(wanted) if record else {}
     check_disk([known[name] for name in sorted({*others, archive})], folder)
     with downloading(archive) as tell:
         path = fetch(known[archive], folder, tell)

@@ -195,6 +195,9 @@ def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd:
     if image.mode == "I" or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.int64)
     elif wide and reading.bits < 16:
+        if image.format != "PNG":
+            rule = f"a PNG beside bits {reading.bits}, where an image in colour has 16 bits a channel"
+            raise BadInput(f"expected {rule}, got {image.format} (save it as PNG)")
         values = png.colours(data).astype(np.int64)
     else:
         if wide and 0 < max(high for _, high in _extrema(image)[:3]) < 2**5:

@@ -42,12 +42,12 @@ def without_notes(data: bytes) -> bytes:
 
 
 def sixteen_bits(image: Image.Image) -> bool:
-    """Whether an opened image, not loaded yet, is a PNG of 16 bits a channel in colour or with alpha."""
-    return image.format == "PNG" and any(";16B" in str(tile[3]) and image.mode != "I;16" for tile in image.tile)
+    """Whether an opened image, not loaded yet, has 16 bits a channel in colour or with alpha: PIL takes the upper 8."""
+    return not image.mode.startswith("I") and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def colours(data: bytes) -> NDArray[np.uint16]:
-    """All 16 bits of the colours of such a PNG, (H, W, 3); its alpha is dropped.
+    """All 16 bits of the colours of such an image that is a PNG, (H, W, 3); its alpha is dropped.
 
     PIL has unpackers for the upper byte of each channel alone. Taking the file for one in the other order of bytes
     gives the lower one.

@@ -36,7 +36,7 @@ def broken(path: Path, error: Exception) -> BadInput:
 
 
 def verified(task: str, split: str) -> str:
-    """The sha256 of a prepared split. Raises BadInput where task.json tells of another: its images are of who knows."""
+    """The sha256 of a prepared split. Raises BadInput where task.json tells of another: nobody knows what it holds."""
     path, told = split_file(task, split), read_json(task_file(task), "splits")["splits"]
     if not path.exists():
         raise BadInput(f"{path}: expected a prepared split, found none (ship prepare {task})")

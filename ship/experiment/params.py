@@ -52,9 +52,7 @@ class Backbone(Settings):
     weights: Annotated[
         Place, Field(description="pretrained, random (in a row whose name says so), or a .safetensors or .npz file")
     ] = "pretrained"
-    sha256: Annotated[Sha256 | None, Field(description="of the file that the weights come in; others are refused")] = (
-        None
-    )
+    sha256: Annotated[Sha256 | None, Field(description="of the file of the weights; others are refused")] = None
     image_size: Annotated[Positive | None, Field(description="override, pixels")] = None
     mean: Annotated[Triple | None, Field(description="override, of images in 0-1", strict=False)] = None
     std: Annotated[Scales | None, Field(description="override, of images in 0-1", strict=False)] = None

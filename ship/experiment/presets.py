@@ -74,10 +74,8 @@ def unreached(params: Params, settings: Sequence[str]) -> list[str]:
             found.append(f"train.{key} does not reach {', '.join(own)} (set by {', '.join(own.values())})")
     for axis in ("backbones", "tasks", "methods"):
         named = dict.fromkeys(key.split(".")[1] for key in given if key.startswith(f"{axis}."))
-        if idle := [name for name in named if name not in getattr(params.grid, axis)]:
-            found.append(
-                f"{', '.join(f'{axis}.{name}' for name in idle)}: no run has it (grid.{axis} does not name it)"
-            )
+        if idle := [f"{axis}.{name}" for name in named if name not in getattr(params.grid, axis)]:
+            found.append(f"{', '.join(idle)}: no run has it (grid.{axis} does not name it)")
     return found
 
 

@@ -12,13 +12,8 @@ from ship.errors import BadInput
 
 MERGE = "tag:yaml.org,2002:merge"
 NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-NO_YAML = (
-    yaml.YAMLError,
-    ValueError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-)  # the others of impossible dates, tags
+# what PyYAML raises, also of dates that are none, of tags that do not fit, and of thousands of brackets
+NO_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -218,3 +218,17 @@ def refuses(read, data):
     except BadInput as error:
         return str(error)
     return None
+
+
+@pytest.mark.parametrize("compression", [1, 5])  # none, LZW
+def test_colour_of_16_bits_is_read_of_png_alone(compression):
+    """PIL takes the upper byte of other formats: 12 bits of a microscope's TIFF would be nearly black."""
+    cv2 = pytest.importorskip("cv2")
+    values = np.full((8, 8, 3), 2**12 - 1, np.uint16)
+    tiff = cv2.imencode(".tiff", values, [cv2.IMWRITE_TIFF_COMPRESSION, compression])[1].tobytes()
+    whole = cv2.imencode(".png", values)[1].tobytes()
+    assert see(tiff).odd == see(whole).odd == {"dark"}
+    twelve = Reading(bits=12)
+    assert np.asarray(see(whole, reading=twelve).image).min() == 255
+    with pytest.raises(BadInput, match=r"cells: expected a PNG beside bits 12, .*, got TIFF \(save it as PNG\)"):
+        see(tiff, "cells", twelve)
