@@ -224,7 +224,10 @@ def test_init_refuses_a_setting_that_is_none(tmp_path):
     ("setting", "messages"),
     [
         ("methods.ship.options.prompt_lenght=3", ["methods.ship.options.prompt_lenght: expected one of"]),
-        ("methods.ship.tasks.tissue.options.prompt_length=few", ["methods.ship.options.prompt_length: expected"]),
+        (
+            "methods.ship.tasks.tissue.options.prompt_length=few",
+            ["methods.ship.tasks.tissue.options.prompt_length: expected"],
+        ),
     ],
 )
 def test_init_refuses_what_no_method_takes(tmp_path, setting, messages):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -73,8 +73,8 @@ def wants_text(model: type[BaseModel], parts: Sequence[str]) -> bool:
         kind: Any = _model_at(model, parts[:-1]).model_fields[parts[-1]].annotation
     except (AttributeError, KeyError, IndexError, TypeError):  # no such key, which is told later
         return False
-    kinds = {get_args(part)[0] if get_origin(part) is Annotated else part for part in get_args(kind) or [kind]}
-    return kinds <= {str, type(None)}
+    either = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    return {get_args(part)[0] if get_origin(part) is Annotated else part for part in either} <= {str, type(None)}
 
 
 def _model_at(model: type[BaseModel], parts: Sequence[str]) -> type[BaseModel]:

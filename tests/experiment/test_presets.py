@@ -209,6 +209,13 @@ def test_text_is_taken_as_it_is_spelt(value):
         assert value in (read["tasks"]["mine"]["path"], read["data_root"])
 
 
+def test_a_list_of_texts_is_a_list():
+    """As every list."""
+    text = presets.fill("small", ["grid.tasks=[digits]", "mirrors=[http://127.0.0.1:80/x, https://y/z]"])
+    read = yaml.safe_load(text)
+    assert (read["grid"]["tasks"], read["mirrors"]) == (["digits"], ["http://127.0.0.1:80/x", "https://y/z"])
+
+
 def test_text_in_a_group_is_taken_as_it_is_spelt():
     """A date or a number is a name there."""
     for value in ("2024-05-01", "007", "on", "1.50"):

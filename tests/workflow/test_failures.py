@@ -105,7 +105,7 @@ def test_a_bad_image(block):
 def test_a_bad_option(block):
     """Before anything is computed on that task; the key is named."""
     line = line_of(block, "vit_random/textures/*/0")
-    assert line.startswith("failed: ship: params.yaml: methods.linear.options.rank: ")
+    assert line.startswith("failed: ship: params.yaml: methods.linear.tasks.textures.options.rank: ")
     assert line.endswith(" (logs/features/vit_random/textures.log)")
 
 
