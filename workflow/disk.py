@@ -20,7 +20,7 @@ def wanted(params: Params, jobs: int) -> dict[str, int]:
     grid, folder = params.grid, Path(params.archives)
     sizes = sizes_in(folder)
     archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
-    images = sum(IMAGES for task in grid.tasks if not (task_file(task)).exists())
+    images = sum(IMAGES for task in grid.tasks if not task_file(task).exists())
     runs = [
         tuned(params, run)
         for run in map(Run._make, product(grid.backbones, grid.tasks, grid.methods, grid.seeds))

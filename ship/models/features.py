@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ship.artifacts import backbone_file, features_file, measured_of, split_file
 from ship.compute import set_up
+from ship.data.digests import once
 from ship.data.images import normaliser, stream
 from ship.data.reading import read_labels, verified
 from ship.errors import BadInput
@@ -46,7 +47,7 @@ def measure_features(params: Params, backbone: str, task: str) -> None:
     write_tensors(
         features_file(backbone, task),
         {"blocks": blocks, "pooled": pooled},
-        {"backbone": backbone, "task": task, "of": measured_of(backbone, task)},
+        {"backbone": backbone, "task": task, "of": measured_of(backbone, task, once)},
     )
 
 
