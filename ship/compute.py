@@ -23,7 +23,7 @@ from ship.experiment import params
 _log = logging.getLogger(__name__)
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-LIBRARIES = ("numpy", "peft", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")  # that decide bits
+LIBRARIES = ("numpy", "pillow", "pyarrow", "scikit-learn", "timm", "torchvision")  # that decide bits
 
 
 class Runtime(NamedTuple):

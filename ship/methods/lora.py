@@ -1,52 +1,147 @@
-"""LoRA and its relatives on the frozen attention's projections, by Hugging Face `peft`.
+"""LoRA and its relatives: queries and values change by products of two thin matrices.
 
-LoRA (Hu et al., ICLR 2022): W + (alpha / R) B A for queries and values. DoRA (Liu et al., ICML 2024): the same with a
-tuned magnitude of each output. VeRA (Kopiczko et al., ICLR 2024): W + diag(b) B diag(d) A for queries and values, where
-A and B are random, frozen and the same for all; they follow from a fixed seed and are not saved.
-OFT (Qiu et al., NeurIPS 2023): W R for queries, keys, values and output, R block-diagonal and orthogonal by Cayley's
-transform (I + Q)(I - Q)^-1 of skew-symmetric blocks Q, exact as in the paper and not `peft`'s default series. The paper
-says how many blocks there are, here it is how wide they are; its constrained form (COFT) is left out.
+LoRA (Hu et al., ICLR 2022): W + (alpha / R) B A. DoRA (Liu et al., ICML 2024): the rows of that, brought to lengths
+that are tuned; what they are divided by is a constant on the way back. VeRA (Kopiczko et al., ICLR 2024): W + diag(b) B
+diag(d) A, where A and B are random, frozen and the same for all; they follow from a fixed seed and are not saved.
 
-timm keeps the query, key and value projections in one layer; it is taken apart first, so that each has its own update,
-as in the papers.
+LoRA's A starts uniform within 1 / sqrt(D) and its B as 0, DoRA's lengths as those of W, VeRA's b as 0 and its d as
+`initial`; so all start as the backbone. VeRA's A and B are uniform within sqrt(6 / their inputs). Hugging Face `peft`
+has the same; `tests/methods/test_lora.py` compares.
+
+timm has queries, keys and values in one layer. Its product stays one, and what changes is added to its parts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Method, Output, linear_head, with_head
-from ship.models.linear import Linear
+from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
+from ship.models.linear import multiply
 from ship.models.noise import Noise, block_noise
 from ship.models.vit import encode, freeze
 
-if TYPE_CHECKING:
-    from peft import PeftConfig  # takes seconds, which other methods need not spend
+
+class LowRankLayer(nn.Module):
+    """A frozen layer to queries, keys and values, whose queries and values change by products of two matrices."""
+
+    def __init__(self, qkv: nn.Linear, noise: Noise, dropout: float) -> None:
+        super().__init__()
+        self.frozen, self.noise, self.dropout = qkv, noise, nn.Dropout(dropout)
+
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """A (2, R, D) and B (2, D, R): of queries and of values."""
+        raise NotImplementedError
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Of tokens h (B, N, D), (B, N, 3 D), with noise on what has changed."""
+        return self.noise.beyond(self._changed(h, self.frozen.bias), partial(self.frozen, h))
+
+    @torch.no_grad()
+    def folded(self) -> nn.Linear:
+        """The layer alone, with the change in its weight."""
+        self.frozen.weight.copy_(self._weight())
+        return self.frozen
+
+    def _changed(self, h: Tensor, bias: Tensor | None) -> Tensor:
+        a, b = self.matrices()
+        low = multiply(self.dropout(h), a.flatten(0, 1))
+        changed: Tensor = _Sum.apply(h.to(low.dtype), self.frozen.weight, bias, low, b.to(low.dtype))
+        return changed
+
+    def _weight(self) -> Tensor:
+        """The changed weight, (3 D, D)."""
+        a, b = self.matrices()
+        q, v = b @ a
+        return self.frozen.weight + torch.cat([q, torch.zeros_like(q), v])
 
 
-class Injected(Method):
-    """logits = head(pool(vit(images))) with projections that `peft` has wrapped as `settings` say."""
+class LoRALayer(LowRankLayer):
+    """Tuned: A (2, R, D) and B (2, D, R)."""
 
-    def __init__(self, vit: VisionTransformer, num_classes: int, settings: PeftConfig) -> None:
-        from peft import get_peft_model
-        from peft.tuners.tuners_utils import BaseTunerLayer
+    def __init__(self, qkv: nn.Linear, noise: Noise, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(qkv, noise, dropout)
+        self.scale = scale
+        self.a = uniform(2, rank, qkv.in_features, bound=qkv.in_features**-0.5)
+        self.b = nn.Parameter(torch.zeros(2, qkv.in_features, rank))
 
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """A and (alpha / R) B."""
+        return self.a, self.scale * self.b
+
+
+class DoRALayer(LoRALayer):
+    """Tuned besides: the lengths of the rows of queries and values, (2 D,)."""
+
+    def __init__(self, qkv: nn.Linear, noise: Noise, rank: int, scale: float, dropout: float) -> None:
+        super().__init__(qkv, noise, rank, scale, dropout)
+        q, _, v = qkv.weight.detach().norm(dim=1).chunk(3)
+        self.length = nn.Parameter(torch.cat([q, v]))
+
+    def _changed(self, h: Tensor, bias: Tensor | None) -> Tensor:
+        whole = super()._changed(h, None)
+        whole = whole * self._stretch(super()._weight()).to(whole.dtype)
+        return whole if bias is None else whole + bias.to(whole.dtype)
+
+    def _weight(self) -> Tensor:
+        weight = super()._weight()
+        return self._stretch(weight)[:, None] * weight
+
+    def _stretch(self, weight: Tensor) -> Tensor:
+        """What each row of a weight (3 D, D) is to be multiplied with, (3 D,)."""
+        q, k, v = weight.detach().norm(dim=1).chunk(3)
+        to_q, to_v = self.length.chunk(2)
+        return torch.cat([to_q / q, torch.ones_like(k), to_v / v])
+
+
+class Fixed(nn.Module):
+    """VeRA's A (R, D) and B (D, R), which all layers have in common."""
+
+    a: Tensor
+    b: Tensor
+
+    def __init__(self, width: int, rank: int) -> None:
+        super().__init__()
+        draw = torch.Generator().manual_seed(0)
+        for name, outputs, inputs in (("a", rank, width), ("b", width, rank)):
+            matrix = torch.empty(outputs, inputs, device="cpu")
+            self.register_buffer(name, matrix.uniform_(-glorot(inputs), glorot(inputs), generator=draw))
+
+
+class VeRALayer(LowRankLayer):
+    """Tuned: the diagonals d (2 R,) and b (2 D,)."""
+
+    def __init__(self, qkv: nn.Linear, noise: Noise, fixed: Fixed, initial: float, dropout: float) -> None:
+        super().__init__(qkv, noise, dropout)
+        self.fixed = fixed
+        self.d = nn.Parameter(torch.full((2 * len(fixed.a),), initial))
+        self.b = nn.Parameter(torch.zeros(2 * len(fixed.b)))
+
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """The common A and B, by the scales of this layer."""
+        d, b = self.d.unflatten(0, (2, -1, 1)), self.b.unflatten(0, (2, -1, 1))
+        return d * self.fixed.a, b * self.fixed.b
+
+
+class LowRank(Method):
+    """logits = head(pool(vit(images))) with queries and values that change as `update` has them."""
+
+    takes_noise = True
+
+    def __init__(
+        self, vit: VisionTransformer, num_classes: int, update: Callable[[nn.Linear, Noise], LowRankLayer]
+    ) -> None:
         super().__init__()
         self.vit = freeze(vit)
         self.noise = block_noise(vit)
         for block, noise in zip(vit.blocks, self.noise, strict=True):
-            block.attn.qkv = Apart(block.attn.qkv, noise)
-        get_peft_model(vit, settings)  # changes vit in place; VeRA cannot be injected otherwise
-        for layer in vit.modules():
-            if isinstance(layer, BaseTunerLayer):
-                layer.cast_input_dtype_enabled = False  # autocast casts: without this, tokens to float32 and back
+            block.attn.qkv = update(block.attn.qkv, noise)
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
@@ -54,19 +149,12 @@ class Injected(Method):
         return Output(self.head(encode(self.vit, images)))
 
     def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with the updates in its weights: `merged()(images)` are the logits (B, C)."""
-        vit = with_head(self.vit, self.head)
-        for block in vit.blocks:
-            block.attn.qkv = block.attn.qkv.together()
-            block.attn.proj = _merged(block.attn.proj)
-        del vit.peft_config
-        return vit
+        """A plain ViT of timm with the changes in its weights: `merged()(images)` are the logits (B, C)."""
+        return merge(self.vit, lambda vit: [(block.attn, "qkv") for block in vit.blocks], self.head)
 
 
-class LoRA(Injected):
-    """Tuned: 4 D R L for rank R, 2 D L more for DoRA's magnitudes, and the head."""
-
-    takes_noise = True
+class LoRA(LowRank):
+    """Tuned: 4 D R L for rank R, 2 D L more for DoRA's lengths, and the head."""
 
     def __init__(
         self,
@@ -78,19 +166,13 @@ class LoRA(Injected):
         dropout: Fraction = 0.0,
         dora: bool = False,
     ) -> None:
-        from peft import LoraConfig
-
-        settings = LoraConfig(
-            r=rank, lora_alpha=alpha, lora_dropout=dropout, use_dora=dora, target_modules=["qkv.q", "qkv.v"]
-        )
-        super().__init__(vit, num_classes, settings)
-        self.reads_weights = dora  # a magnitude is that of the weight with its update
+        kind = DoRALayer if dora else LoRALayer
+        super().__init__(vit, num_classes, partial(kind, rank=rank, scale=alpha / rank, dropout=dropout))
+        self.reads_weights = dora  # the length of a row is that of the weight with its update
 
 
-class VeRA(Injected):
+class VeRA(LowRank):
     """Tuned: 2 L (R + D) for rank R, and the head."""
-
-    takes_noise = True
 
     def __init__(
         self,
@@ -101,80 +183,37 @@ class VeRA(Injected):
         initial: Rate = 0.1,
         dropout: Fraction = 0.0,
     ) -> None:
-        from peft import VeraConfig
-
-        settings = VeraConfig(
-            r=rank, d_initial=initial, vera_dropout=dropout, projection_prng_key=0, target_modules=["qkv.q", "qkv.v"]
-        )
-        super().__init__(vit, num_classes, settings)
+        fixed = Fixed(vit.embed_dim, rank)
+        super().__init__(vit, num_classes, partial(VeRALayer, fixed=fixed, initial=initial, dropout=dropout))
 
 
-class OFT(Injected):
-    """Tuned: 2 L D (S - 1) for blocks of size S, and the head."""
+class _Sum(torch.autograd.Function):
+    """x W^T + bias of x (..., D), to whose queries and values `low` (..., 2 R) times B (2, D, R) is added in place."""
 
-    recordable = False  # it solves equations, and the solver asks whether it could
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(weight.to(x.dtype), low, b)
+        whole = multiply(x, weight, bias)
+        for part, own, matrix in zip(_changing(whole), _rows(low).chunk(2, -1), b, strict=True):
+            part.addmm_(own, matrix.t())
+        return whole
 
-    def __init__(self, vit: VisionTransformer, num_classes: int, *, block_size: Positive = 8) -> None:
-        from peft import OFTConfig
-
-        if block_size < 2 or vit.embed_dim % block_size:
-            raise BadInput(
-                f"oft: block_size: expected a divisor of the width {vit.embed_dim} and at least 2, got {block_size}"
-            )
-        targets = ["qkv.q", "qkv.k", "qkv.v", "attn.proj"]
-        settings = OFTConfig(oft_block_size=block_size, use_cayley_neumann=False, target_modules=targets)
-        super().__init__(vit, num_classes, settings)
-
-
-class Apart(nn.Module):
-    """Queries, keys and values (..., 3 D) of tokens (..., D), each by a layer of its own."""
-
-    def __init__(self, qkv: nn.Linear, noise: Noise) -> None:
-        super().__init__()
-        self.q, self.k, self.v = (_rows(qkv, part) for part in range(3))
-        self.noise = noise
-
-    def forward(self, h: Tensor) -> Tensor:
-        """The three side by side, as timm's one layer gives them, with noise on their updates."""
-        return torch.cat([self._changed(part, h) for part in (self.q, self.k, self.v)], dim=-1)
-
-    def _changed(self, part: nn.Module, h: Tensor) -> Tensor:
-        """What a part gives, with noise on its update where it has one."""
-        return part(h) if isinstance(part, nn.Linear) else self.noise.beyond(part(h), partial(_base(part), h))
-
-    @torch.no_grad()
-    def together(self) -> nn.Linear:
-        """One layer again, with the updates in its weight."""
-        parts = [_merged(part) for part in (self.q, self.k, self.v)]
-        first = parts[0]
-        like = {"device": first.weight.device, "dtype": first.weight.dtype}
-        whole = nn.Linear(first.in_features, 3 * first.out_features, first.bias is not None, **like)
-        for rows, part in zip(whole.weight.chunk(3), parts, strict=True):
-            rows.copy_(part.weight)
-        if first.bias is not None:
-            for rows, part in zip(whole.bias.chunk(3), parts, strict=True):
-                rows.copy_(part.bias)
-        return whole.requires_grad_(False)
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        weight, low, b = ctx.saved_tensors
+        to_x = multiply(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        parts = _changing(gradient)
+        to_low = torch.cat([part @ matrix for part, matrix in zip(parts, b, strict=True)], dim=-1)
+        to_b = torch.stack([part.t() @ own for part, own in zip(parts, _rows(low).chunk(2, -1), strict=True)])
+        return to_x, None, None, to_low.view_as(low), to_b
 
 
-def _merged(part: Any) -> nn.Linear:
-    """The plain layer of a part, with the update in its weight where `peft` gave it one."""
-    if isinstance(part, nn.Linear):
-        return part
-    part.merge()
-    return _base(part)
+def _changing(whole: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and values (M, D) of what timm's one layer gives, (..., 3 D): views."""
+    q, _, v = _rows(whole).chunk(3, -1)
+    return q, v
 
 
-def _base(part: Any) -> nn.Linear:
-    """The frozen layer of a part."""
-    return part if isinstance(part, nn.Linear) else part.get_base_layer()
-
-
-def _rows(qkv: nn.Linear, part: int) -> nn.Linear:
-    """The frozen layer of one part of three; its tensors are views."""
-    width = qkv.out_features // 3
-    own = Linear(qkv.in_features, width, bias=qkv.bias is not None, device="meta")
-    own.weight = nn.Parameter(qkv.weight[part * width : (part + 1) * width], requires_grad=False)
-    if qkv.bias is not None:
-        own.bias = nn.Parameter(qkv.bias[part * width : (part + 1) * width], requires_grad=False)
-    return own
+def _rows(tokens: Tensor) -> Tensor:
+    """Tokens (..., D) as rows (M, D)."""
+    return tokens.flatten(0, -2)

@@ -23,7 +23,7 @@ def test_a_merged_model_looks_where_the_method_does(tiny_vit):
     """LoRA's attention is that of the plain ViT with its updates in the weights, and not that of the backbone."""
     images, model = torch.randn(3, 3, 16, 16), LoRA(tiny_vit, 5, rank=2)
     for name, tensor in model.named_parameters():
-        if "lora_B" in name:
+        if name.endswith("qkv.b"):
             torch.nn.init.normal_(tensor)
     found, frozen = look(model, images), look(Linear(VisionTransformer(**SHAPE), 5), images)
     whole = of_timm(model.merged().double(), images.double(), -1)

@@ -155,7 +155,7 @@ def test_other_models_are_refused(tiny_vit):
     """Swin, a string, another precision, the changed ViT within a model."""
     swin = timm.create_model("swin_tiny_patch4_window7_224")
     inner = wrapped(tiny_vit, "lora").method.vit
-    for vit, got in ((swin, "SwinTransformer"), ("vit_tiny", "str"), (inner, "projections of type Apart")):
+    for vit, got in ((swin, "SwinTransformer"), ("vit_tiny", "str"), (inner, "projections of type LoRALayer")):
         with pytest.raises(BadInput, match=f"wrap: expected a plain pre-norm ViT of timm, got {got}"):
             ship.wrap(vit, "linear", num_classes=5)
     with pytest.raises(BadInput, match="wrap: expected a ViT of torch.float32 .*, got torch.bfloat16"):

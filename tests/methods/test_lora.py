@@ -1,13 +1,174 @@
-"""LoRA and its relatives change the projections that they name, by their formulas."""
+"""LoRA and its relatives change queries and values by their formulas, as Hugging Face `peft` computes them."""
 
 import copy
+import math
 
 import pytest
 import torch
+from peft import LoraConfig, VeraConfig, get_peft_model
+from torch import nn
 
-from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
-from ship.methods.lora import OFT, LoRA, VeRA
+from ship.methods.lora import DoRALayer, Fixed, LoRA, LoRALayer, VeRA, VeRALayer, _Sum
+from ship.models.noise import Noise
+
+WIDTH, RANK = 24, 4
+
+
+class Apart(nn.Module):
+    """Queries, keys and values (..., 3 D) by a layer each, which `peft` can wrap."""
+
+    def __init__(self, qkv):
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH).double() for _ in range(3))
+        with torch.no_grad():
+            for part, weight, bias in zip(
+                (self.q, self.k, self.v), qkv.weight.chunk(3), qkv.bias.chunk(3), strict=True
+            ):
+                part.weight.copy_(weight)
+                part.bias.copy_(bias)
+
+    def forward(self, h):
+        return torch.cat([self.q(h), self.k(h), self.v(h)], dim=-1)
+
+
+def by_peft(qkv, settings):
+    """Its model of the same frozen layer, with the layers of queries and of values."""
+    model = Apart(qkv)
+    get_peft_model(model, settings)
+    return model, (model.q, model.v)
+
+
+def lora_of_peft(qkv, own, **options):
+    settings = LoraConfig(r=RANK, lora_alpha=6.0, target_modules=["q", "v"], **options)
+    model, parts = by_peft(qkv, settings)
+    pairs = []
+    for number, part in enumerate(parts):
+        pairs += [(part.lora_A["default"].weight, own.a, number), (part.lora_B["default"].weight, own.b, number)]
+        if options:
+            lengths = part.lora_magnitude_vector["default"].weight
+            torch.testing.assert_close(lengths.double(), own.length.chunk(2)[number].detach())  # as both start
+            pairs.append((lengths, own.length.unflatten(0, (2, -1)), number))
+    return model, pairs
+
+
+def vera_of_peft(qkv, own):
+    settings = VeraConfig(r=RANK, projection_prng_key=0, target_modules=["q", "v"])
+    model, parts = by_peft(qkv, settings)
+    pairs = []
+    for number, part in enumerate(parts):
+        torch.testing.assert_close(part.vera_A["default"].double(), own.fixed.a)
+        torch.testing.assert_close(part.vera_B["default"].double(), own.fixed.b)
+        pairs += [(part.vera_lambda_d["default"], own.d.unflatten(0, (2, -1)), number)]
+        pairs += [(part.vera_lambda_b["default"], own.b.unflatten(0, (2, -1)), number)]
+    return model, pairs
+
+
+CASES = {
+    "lora": (lambda qkv: LoRALayer(qkv, Noise(), RANK, 6.0 / RANK, 0.0), lora_of_peft),
+    "dora": (
+        lambda qkv: DoRALayer(qkv, Noise(), RANK, 6.0 / RANK, 0.0),
+        lambda qkv, own: lora_of_peft(qkv, own, use_dora=True),
+    ),
+    "vera": (lambda qkv: VeRALayer(qkv, Noise(), Fixed(WIDTH, RANK), 0.1, 0.0), vera_of_peft),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_outputs_and_gradients_are_those_of_peft(case):
+    """In float64, with the same random numbers in every tuned tensor."""
+    ours, theirs = CASES[case]
+    qkv = nn.Linear(WIDTH, 3 * WIDTH).double().requires_grad_(False)
+    own = ours(qkv).double()
+    model, pairs = theirs(qkv, own)
+    model.double()
+    with torch.no_grad():
+        for tuned in own.parameters():
+            if tuned.requires_grad:
+                tuned.add_(torch.randn_like(tuned))
+        for other, tuned, number in pairs:
+            other.data = tuned[number].clone()
+    tokens = torch.randn(2, 5, WIDTH, dtype=torch.float64, requires_grad=True)
+    found, expected = own(tokens), model(tokens)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(found)
+    (here,) = torch.autograd.grad((found * weight).sum(), tokens, retain_graph=True)
+    (there,) = torch.autograd.grad((expected * weight).sum(), tokens, retain_graph=True)
+    torch.testing.assert_close(here, there)
+    (found * weight).sum().backward()
+    (expected * weight).sum().backward()
+    gradients = {id(tuned): tuned.grad for tuned in own.parameters()}
+    for other, tuned, number in pairs:
+        base = tuned if tuned._base is None else tuned._base
+        torch.testing.assert_close(other.grad, gradients[id(base)].view_as(tuned)[number])
+
+
+def test_the_way_back_is_that_of_the_sum():
+    """`_Sum` by finite differences, and the keys and the frozen tensors have no gradient."""
+    x, low = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(2, 3, 4, dtype=torch.float64)
+    weight, bias = torch.randn(12, 4, dtype=torch.float64), torch.randn(12, dtype=torch.float64)
+    b = torch.randn(2, 4, 2, dtype=torch.float64)
+    for tensor in (x, low, b):
+        tensor.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, low, b: _Sum.apply(x, weight, bias, low, b), (x, low, b))
+
+
+@pytest.mark.parametrize("dora", [False, True])
+def test_dropout_acts_on_what_the_matrices_read(tiny_vit, dora):
+    """In training alone; the frozen layer reads all tokens."""
+    model = LoRA(tiny_vit, 3, rank=2, dropout=0.5, dora=dora)
+    layer, tokens = model.vit.blocks[0].attn.qkv, torch.randn(2, 5, WIDTH)
+    assert torch.equal(layer.train()(tokens), layer.train()(tokens))  # B is 0
+    nn.init.normal_(layer.b)
+    assert not torch.equal(layer(tokens), layer(tokens))
+    keys = layer(tokens).chunk(3, -1)[1]
+    torch.testing.assert_close(keys, layer.frozen(tokens).chunk(3, -1)[1])
+    torch.testing.assert_close(layer.eval()(tokens), copy.deepcopy(layer).folded()(tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_the_update_is_the_scaled_product(tiny_vit):
+    """W + alpha / rank B A for queries and values; keys stay."""
+    before = copy.deepcopy(tiny_vit)
+    model = randomised(LoRA(tiny_vit, 3, rank=2, alpha=6.0))
+    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
+        q, k, v = (new.attn.qkv.weight - old.attn.qkv.weight).chunk(3)
+        for number, change in enumerate((q, v)):
+            torch.testing.assert_close(
+                change, 3 * own.attn.qkv.b[number] @ own.attn.qkv.a[number], rtol=1e-4, atol=1e-5
+            )
+        assert not k.any()
+
+
+def test_rows_of_dora_have_the_lengths_that_are_tuned(tiny_vit):
+    """Queries and values; keys stay."""
+    before = copy.deepcopy(tiny_vit)
+    model = randomised(LoRA(tiny_vit, 3, rank=2, dora=True))
+    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
+        q, k, v = new.attn.qkv.weight.chunk(3)
+        lengths = torch.cat([q.norm(dim=1), v.norm(dim=1)])
+        torch.testing.assert_close(lengths, own.attn.qkv.length.abs(), rtol=1e-4, atol=1e-5)
+        assert torch.equal(k, old.attn.qkv.weight.chunk(3)[1])
+
+
+def test_lora_starts_within_its_bound(tiny_vit):
+    """A is uniform within 1 / sqrt(D)."""
+    a = torch.stack([block.attn.qkv.a for block in LoRA(tiny_vit, 3, rank=20).vit.blocks])
+    assert a.abs().max() <= 1 / math.sqrt(WIDTH)
+    assert a.std().item() == pytest.approx(1 / math.sqrt(3 * WIDTH), rel=0.05)
+
+
+def test_the_matrices_of_vera_stay_what_they_are(tiny_vit):
+    """A checkpoint has the scales alone: with other matrices it would mean another model."""
+    first, *others = (block.attn.qkv.fixed for block in VeRA(tiny_vit, 3, rank=5).vit.blocks)
+    torch.testing.assert_close(first.a[0, :3], torch.tensor([-0.0037434, 0.2682218, -0.4115226]))
+    torch.testing.assert_close(first.b[0, :3], torch.tensor([0.4298837, 0.0656173, -0.5344992]))
+    assert all(other is first for other in others)
+
+
+def test_the_backbone_is_not_copied(tiny_vit):
+    """The frozen layer is the backbone's own."""
+    qkv = tiny_vit.blocks[0].attn.qkv
+    assert LoRA(tiny_vit, 3).vit.blocks[0].attn.qkv.frozen is qkv
 
 
 def randomised(model):
@@ -16,89 +177,3 @@ def randomised(model):
         for parameter in tuned_parameters(model).values():
             parameter.normal_()
     return model.eval()
-
-
-def test_the_update_is_the_scaled_product(tiny_vit):
-    """W + alpha / rank B A for queries and values; keys stay."""
-    before = copy.deepcopy(tiny_vit)
-    model = randomised(LoRA(tiny_vit, 3, rank=2, alpha=6.0))
-    merged = model.merged()
-    for old, own, new in zip(before.blocks, model.vit.blocks, merged.blocks, strict=True):
-        q, k, v = (new.attn.qkv.weight - old.attn.qkv.weight).chunk(3)
-        for part, change in ((own.attn.qkv.q, q), (own.attn.qkv.v, v)):
-            torch.testing.assert_close(change, 3 * part.lora_B["default"].weight @ part.lora_A["default"].weight)
-        assert not k.any()
-
-
-@pytest.mark.parametrize("kind", [LoRA, VeRA, OFT])
-def test_tokens_are_not_cast_to_float32_and_back(tiny_vit, kind):
-    """In bf16 that gives the same bits, logits and gradients, and costs two copies."""
-    model, images = randomised(kind(tiny_vit, 3)), torch.randn(2, 3, 16, 16)
-    found = []
-    for casts in (False, True):
-        for layer in model.modules():
-            if hasattr(layer, "cast_input_dtype_enabled"):
-                assert found or not layer.cast_input_dtype_enabled
-                layer.cast_input_dtype_enabled = casts
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(images).logits
-        found.append([logits, *torch.autograd.grad(logits.float().square().sum(), [*tuned_parameters(model).values()])])
-    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
-
-
-def test_dora_has_a_magnitude_of_each_output(tiny_vit):
-    """Rows of W + B A have the length that is tuned."""
-    before = copy.deepcopy(tiny_vit)
-    model = randomised(LoRA(tiny_vit, 3, rank=2, alpha=2.0, dora=True))
-    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
-        (old_q, _, _), (new_q, _, _) = old.attn.qkv.weight.chunk(3), new.attn.qkv.weight.chunk(3)
-        part = own.attn.qkv.q
-        changed = old_q + part.lora_B["default"].weight @ part.lora_A["default"].weight
-        magnitude = part.lora_magnitude_vector["default"].weight
-        torch.testing.assert_close(new_q, magnitude[:, None] * changed / changed.norm(dim=1, keepdim=True))
-
-
-def test_vera_scales_the_same_random_matrices(tiny_vit):
-    """W + diag(b) B diag(d) A for queries and values, with A and B of all layers and models the same; keys stay."""
-    before = copy.deepcopy(tiny_vit)
-    shared = VeRA(copy.deepcopy(tiny_vit), 3, rank=5).vit.blocks[0].attn.qkv.q
-    model = randomised(VeRA(tiny_vit, 3, rank=5))
-    for old, own, new in zip(before.blocks, model.vit.blocks, model.merged().blocks, strict=True):
-        q, k, v = (new.attn.qkv.weight - old.attn.qkv.weight).chunk(3)
-        for part, change in ((own.attn.qkv.q, q), (own.attn.qkv.v, v)):
-            left, right = part.vera_lambda_b["default"], part.vera_lambda_d["default"]
-            product = left[:, None] * shared.vera_B["default"] @ (right[:, None] * shared.vera_A["default"])
-            torch.testing.assert_close(change, product, rtol=1e-4, atol=1e-5)
-        assert not k.any()
-
-
-def test_the_matrices_of_vera_stay_what_they_are(tiny_vit):
-    """A checkpoint has the scales alone: with other matrices it would mean another model."""
-    part = VeRA(tiny_vit, 3, rank=5).vit.blocks[0].attn.qkv.q
-    torch.testing.assert_close(part.vera_A["default"][0, :3], torch.tensor([-0.0037434, 0.2682218, -0.4115226]))
-    torch.testing.assert_close(part.vera_B["default"][0, :3], torch.tensor([0.4298837, 0.0656173, -0.5344992]))
-
-
-def test_oft_turns_and_does_not_stretch(tiny_vit):
-    """Every projection changes, and the inner products of its rows do not."""
-    before = copy.deepcopy(tiny_vit)
-    model = randomised(OFT(tiny_vit, 3, block_size=4))
-    for old, new in zip(before.blocks, model.merged().blocks, strict=True):
-        for was, now in ((old.attn.qkv, new.attn.qkv), (old.attn.proj, new.attn.proj)):
-            assert not torch.allclose(was.weight, now.weight)
-            for old_part, part in zip(was.weight.split(24), now.weight.split(24), strict=True):
-                torch.testing.assert_close(part @ part.T, old_part @ old_part.T, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [1, 7])
-def test_oft_refuses_blocks_that_do_not_fit(tiny_vit, size):
-    """Blocks of one channel have nothing to turn; all blocks are as wide."""
-    with pytest.raises(BadInput, match=f"oft: block_size: expected a divisor of the width 24 and .* got {size}"):
-        OFT(tiny_vit, 3, block_size=size)
-
-
-def test_the_backbone_is_not_copied(tiny_vit):
-    """The parts of the projection are views of its one tensor."""
-    storage = tiny_vit.blocks[0].attn.qkv.weight.data_ptr()
-    model = LoRA(tiny_vit, 3)
-    assert model.vit.blocks[0].attn.qkv.q.get_base_layer().weight.data_ptr() == storage
