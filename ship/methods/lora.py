@@ -41,6 +41,8 @@ class LowRankLayer(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Of tokens h (B, N, D), (B, N, 3 D), with noise on what has changed."""
+        if torch.compiler.is_exporting() and not self.training:
+            return multiply(h, self._weight(), self.frozen.bias)  # a program has no sums in place
         return self.noise.beyond(self._changed(h, self.frozen.bias), partial(self.frozen, h))
 
     @torch.no_grad()
@@ -210,8 +212,8 @@ class _Sum(torch.autograd.Function):
 
 def _changing(whole: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and values (M, D) of what timm's one layer gives, (..., 3 D): views."""
-    q, _, v = _rows(whole).chunk(3, -1)
-    return q, v
+    rows, width = _rows(whole), whole.shape[-1] // 3
+    return rows.narrow(1, 0, width), rows.narrow(1, 2 * width, width)
 
 
 def _rows(tokens: Tensor) -> Tensor:

@@ -103,10 +103,10 @@ def add(z: Tensor, change: Tensor) -> Tensor:
 def project_qkv(block: Block, h: Tensor) -> QKV:
     """Queries, keys and values of normalised tokens h (B, N, D)."""
     attn = block.attn
-    parts = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).permute(2, 0, 3, 1, 4)
-    if not fused(*parts):
-        parts = parts.contiguous()  # one copy, where products want some
-    q, k, v = parts.unbind(0)
+    parts = attn.qkv(h).unflatten(-1, (3, attn.num_heads, attn.head_dim)).unbind(2)  # the way back is one copy
+    q, k, v = (part.transpose(1, 2) for part in parts)
+    if not fused(q, k, v):
+        q, k, v = (part.contiguous() for part in (q, k, v))
     return QKV(attn.q_norm(q), attn.k_norm(k), v)
 
 

@@ -114,6 +114,14 @@ def test_the_way_back_is_that_of_the_sum():
 
 
 @pytest.mark.parametrize("dora", [False, True])
+def test_a_program_has_the_same_numbers(tiny_vit, dora):
+    """`torch.export` knows no sums in place; it takes the changed weights."""
+    model, images = randomised(LoRA(tiny_vit, 3, rank=2, dora=dora)), torch.randn(2, 3, 16, 16)
+    program = torch.export.export(model, (images,)).module()
+    torch.testing.assert_close(program(images).logits, model(images).logits, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dora", [False, True])
 def test_dropout_acts_on_what_the_matrices_read(tiny_vit, dora):
     """In training alone; the frozen layer reads all tokens."""
     model = LoRA(tiny_vit, 3, rank=2, dropout=0.5, dora=dora)
