@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ship.report.quality import Reliability
-from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, spread, svg
+from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, short, spread, svg
 
 
 def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str], backbone: str) -> str:
@@ -34,8 +34,8 @@ def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str], ba
                 )
                 axes.plot(seeds, [y] * len(seeds), "|", color=style["color"], markersize=5, markeredgewidth=0.8)
                 axes.plot([100 * row["accuracy"]], [y], linestyle="", markersize=5.5, **style)
-            axes.plot([], [], linestyle="", markersize=5.5, label=method, **style)
-        axes.set_yticks(range(len(tasks)), tasks, color=INK)
+            axes.plot([], [], linestyle="", markersize=5.5, label=short(method), **style)
+        axes.set_yticks(range(len(tasks)), [short(task) for task in tasks], color=INK)
         axes.set_ylim(len(tasks) - 0.5, -0.5)
         for edge in range(1, len(tasks)):
             axes.axhline(edge - 0.5, color=LINE, linewidth=0.7)
@@ -55,7 +55,7 @@ def against_parameters(points: Mapping[str, tuple[float, float]], methods: Seque
         for method in (method for method in methods if method in points):
             count, value = points[method]
             style = marker(methods.index(method))
-            axes.plot([count], [100 * value], linestyle="", markersize=8, label=method, **style)
+            axes.plot([count], [100 * value], linestyle="", markersize=8, label=short(method), **style)
         axes.set_xscale("log")
         axes.margins(0.08, 0.12)
         _legend(figure, methods)
@@ -81,7 +81,7 @@ def across_backbones(means: Mapping[str, Mapping[str, float]], methods: Sequence
             axes.plot(range(len(backbones)), values, linestyle=dash_of(index), linewidth=1.6, **marker(index))
             if known := [value for value in values if not math.isnan(value)]:
                 ends[method] = known[-1]
-        axes.set_xticks(range(len(backbones)), backbones, color=INK)
+        axes.set_xticks(range(len(backbones)), [short(backbone) for backbone in backbones], color=INK)
         axes.set_xlim(-0.3, len(backbones) - 0.7)
         axes.grid(axis="y")
         axes.set_ylabel("group mean, %")
@@ -89,7 +89,7 @@ def across_backbones(means: Mapping[str, Mapping[str, float]], methods: Sequence
         for method, y in zip(ends, heights, strict=True):
             place: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center_baseline"}
             colour = SERIES[methods.index(method) % len(SERIES)]
-            axes.annotate(method, (len(backbones) - 1, y), annotation_clip=False, color=colour, **place)
+            axes.annotate(short(method), (len(backbones) - 1, y), annotation_clip=False, color=colour, **place)
         return svg(figure, "Accuracy by backbone and method")
 
 
@@ -117,7 +117,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
             point: dict[str, Any] = {"marker": "o", "markersize": 4} if len(epochs) == 1 else {}  # which is no line
             axes.plot(along, mean, color=colour, linestyle=dash, linewidth=1.6, label=method, **point)
             ends[method] = (float(along[-1]), float(mean[-1]))
-        axes.set_title(task)
+        axes.set_title(short(task))
         axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True, nbins=5, min_n_ticks=1))
         axes.grid(axis="y")
         axes.set_xlabel("% of its epochs" if shares else "epoch")
@@ -132,7 +132,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
                 "va": "center_baseline",
                 "color": colour,
             }
-            axes.annotate(method, (right, y), annotation_clip=False, **place)
+            axes.annotate(short(method), (right, y), annotation_clip=False, **place)
         return svg(figure, f"Training accuracy by epoch on {task} with {backbone}")
 
 
@@ -155,7 +155,7 @@ def affinity(
         ticks = np.arange(0, depth, every)
         axes.set_xticks(ticks + 0.5, [str(tick) for tick in ticks])
         axes.set_yticks(ticks + 0.5, [str(tick) for tick in ticks])
-        axes.set(aspect="equal", title=task, xlabel="block", ylabel="block", ylim=(depth, 0))
+        axes.set(aspect="equal", title=short(task), xlabel="block", ylabel="block", ylim=(depth, 0))
         for spine in axes.spines.values():
             spine.set_visible(False)
         bar = figure.colorbar(image, ax=axes, shrink=0.85, aspect=22, pad=0.03)
@@ -188,7 +188,7 @@ def _legend(figure: Figure, methods: Sequence[str]) -> None:
 
 def _columns(methods: Sequence[str]) -> int:
     """How many of the methods fit beside each other in a legend."""
-    return max(1, min(len(methods), 52 // (6 + max(map(len, methods)))))
+    return max(1, min(len(methods), 52 // (6 + max(len(short(method)) for method in methods))))
 
 
 def _counted(count: float, _: object) -> str:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 INK, FAINT, LINE = "#1f2430", "#667080", "#d5d9e0"
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9", "#7a5195", "#6b6f76")  # after Okabe and Ito
 MARKERS = "osD^vPX*"
+LONGEST = 24  # characters of a name in a figure
 DASHES: tuple[tuple[float, tuple[float, ...]], ...] = ((0, ()), (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.6, 1.2, 1.6)))
 
 # a reader's style sheet may set --ink ... --c7; without one the colours above are seen
@@ -55,6 +56,11 @@ def marker(index: int) -> dict[str, Any]:
 def dash_of(index: int) -> tuple[float, tuple[float, ...]]:
     """The line of a method; a colour that comes again has another."""
     return DASHES[(index + index // len(SERIES)) % len(DASHES)]
+
+
+def short(name: str) -> str:
+    """The name as figures have room for it: of a long one its start and its end."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 10]}…{name[-9:]}"
 
 
 def gap_of(axes: Axes) -> float:

@@ -192,3 +192,22 @@ class TestNumbers:
         """Accuracy over confidence, where there are images."""
         found = Reliability(np.array([0, 4]), np.array([math.nan, 0.9]), np.array([math.nan, 0.25]))
         np.testing.assert_allclose(figures.reliability(found, "t").collections[0].get_offsets(), [[90, 25]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_has_room_for_the_longest_names(finished, name):
+    """Of tasks, methods and backbones, 100 characters each; their start and end are shown."""
+    runs = pd.read_csv(finished.root / "results/plots/accuracy.csv")
+    curves = pd.read_csv(finished.root / "results/plots/curves.csv")
+    long = {known: f"{known}{'_' * (96 - len(known))}last" for known in ["digits", *runs["task"], *METHODS]}
+    table, runs, curves = (frame.replace(long) for frame in (finished.table, runs, curves))
+    methods, task, backbone = [long[method] for method in METHODS], long["digits"], "v" * 100
+    drawn = {
+        "accuracy": lambda: figures.accuracy(table, runs, methods, backbone),
+        "parameters": lambda: figures.against_parameters({methods[0]: (2e3, 0.5)}, methods, backbone),
+        "curves": lambda: figures.curves(curves, task, methods, backbone),
+        "affinity": lambda: figures.affinity([[1, 0.8], [0.8, 1]], task, [0, 1], 0.5, backbone),
+    }[name]()  # a layout without room would warn
+    words = ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
+    assert any("…" in word and word.endswith("last") for word in words)
+    assert max(map(len, words)) <= max(svg.LONGEST, len("tuned parameters, head included"))
