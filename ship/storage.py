@@ -151,22 +151,13 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path, *keys: str) -> Any:
-    """What a JSON file holds, with these keys at least. Raises BadInput where there is none, or one without them."""
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds. Raises BadInput where there is none."""
     try:
         with _reading(path):
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
+            return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected JSON, got {error}") from None
-    return _with(keys, found, path)
-
-
-def _with(keys: tuple[str, ...], found: Any, path: str | Path) -> Any:
-    """What was found at `path`, if it has all the keys."""
-    lacking = [key for key in keys if not (isinstance(found, dict) and key in found)]
-    if lacking:
-        raise BadInput(f"{path}: expected a file with {', '.join(lacking)}, got one without (make it again)")
-    return found
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
@@ -188,9 +179,13 @@ def read_tensors(path: str | Path, *names: str) -> tuple[dict[str, Tensor], dict
         with _reading(path), safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, ValueError) as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise BadInput(f"{path}: expected a safetensors file, got {error}") from None
-    return _with(names, found, path), about
+    if not isinstance(about, dict):
+        raise BadInput(f"{path}: expected a description of keys and values, got {str(about)[:200]} (make it again)")
+    if lacking := [name for name in names if name not in found]:
+        raise BadInput(f"{path}: expected a file with {', '.join(lacking)}, got one without (make it again)")
+    return found, about
 
 
 def sha256(path: str | Path) -> str:

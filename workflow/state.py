@@ -13,9 +13,10 @@ import yaml
 
 from ship.data.asked import other_contents, read_asked, write_asked
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.code import Code, differing
 from ship.experiment.params import Params, read_params
-from ship.storage import read_json
+from ship.experiment.records import read_record
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
 FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
@@ -91,9 +92,9 @@ def other_code() -> list[str]:
     params, now = read_params(), Code()
     found = []
     for path in sorted(Path("runs").rglob("run.json")):
-        about = read_json(path, "run", "code")
-        row = params.methods[about["run"].split("/")[2]]
-        if odd := differing(about["code"], now.modules("train", row.method)):
+        about = read_record(path, records.Run, "snakemake")
+        row = params.methods[path.parts[3]]
+        if odd := differing(about.get("code", {}), now.modules("train", row.method)):
             found.append(f"{path} ({', '.join(odd)})")
     return found
 

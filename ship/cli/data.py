@@ -86,6 +86,7 @@ def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one
     """Write a prepared task in the layout of the literature (images/, train800.txt ...), for other codes; lossless."""
     from ship.data.layout import write_lists
 
+    (task,) = parts(read_params(), task, "task")
     write_lists(data_folder(task), expanded(folder))
 
 

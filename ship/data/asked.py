@@ -10,9 +10,11 @@ from ship.artifacts import data_folder, task_file
 from ship.data.sources.spreadsheet import only_one
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.experiment.task import OWN
-from ship.storage import below, read_json, sha256, write_json
+from ship.storage import below, sha256, write_json
 
 LIST = 2**26  # bytes of a file that is read to tell whether it changed
 
@@ -54,7 +56,7 @@ def check_asked(params: Params, task: str) -> None:
 
     What lies at its path may change while an experiment goes on; Snakemake sees that, and `ship status`.
     """
-    then = read_asked(task) if read_json(task_file(task)) else {}  # which is written last
+    then = read_asked(task) if read_record(task_file(task), records.Task) else {}  # which is written last
     for key, value in _settings(params, task).items():
         if key in then and then[key] != value:
             raise BadInput(
@@ -80,7 +82,7 @@ def write_asked(params: Params, task: str, there: str) -> None:
 def read_asked(task: str, root: Path = Path()) -> dict[str, Any]:
     """What the images under `root` were asked for; nothing where nobody knows, as after `dvc pull`."""
     path = root / _file(task)
-    found = read_json(path, "settings", "images") if path.exists() else {}
+    found = read_record(path, records.Asked, f"ship prepare {task}") if path.exists() else {}
     settings: dict[str, Any] = found["settings"] if found and found["images"] == _splits(task, root) else {}
     return settings
 
@@ -108,5 +110,5 @@ def _file(task: str) -> Path:
 def _splits(task: str, root: Path) -> dict[str, str]:
     """Digest of every split; none of a task that is not there."""
     path = root / task_file(task)
-    splits = read_json(path, "splits")["splits"] if path.exists() else {}
+    splits = read_record(path, records.Task)["splits"] if path.exists() else {}
     return {split: about["sha256"] for split, about in splits.items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from ship.data.decoding import suffixes
-from ship.data.reading import open_split
+from ship.data.reading import opened
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS
 from ship.errors import BadInput
-from ship.storage import drafted, read_json, write_text
+from ship.experiment import records
+from ship.experiment.records import read_record
+from ship.storage import drafted, write_text
 
 KINDS = {
     b"\x89PNG": ".png",
@@ -27,7 +29,7 @@ def write_lists(prepared: Path, folder: Path) -> None:
     The files have these names whatever the sizes, since that is what readers look for. Images have the bytes of the
     prepared task, under `images/<list>/<key>`, with a suffix where their key has none. The folder must not exist.
     """
-    read_json(prepared / "task.json")  # it is written last: without it, the splits are not whole
+    read_record(prepared / "task.json", records.Task)  # it is written last: without it, the splits are not whole
     with drafted(folder) as draft:
         lines = {part: _write_split(prepared / f"{part}.parquet", draft, LISTS[part]) for part in SPLITS}
         for part, rows in lines.items():
@@ -38,7 +40,7 @@ def write_lists(prepared: Path, folder: Path) -> None:
 def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
     """Write the images of a split, a group of rows at a time. Returns the lines of its list."""
     lines = []
-    with open_split(file) as split:
+    with opened(file) as split:
         for group in range(split.num_row_groups):
             for row in split.read_row_group(group).to_pylist():
                 path = PurePosixPath("images", list_name.removesuffix(".txt"), _name(row["key"], row["image"]))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from ship.artifacts import split_file, task_file
 from ship.data.decoding import Reading
 from ship.data.digests import once
 from ship.errors import BadInput
-from ship.storage import read_json
+from ship.experiment import records
+from ship.experiment.records import read_record
 
 
 def open_split(path: Path) -> pq.ParquetFile:
@@ -30,6 +32,20 @@ def open_split(path: Path) -> pq.ParquetFile:
         raise broken(path, error) from None
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The same for a while, in which BadInput is raised, too, where what is read is broken."""
+    with open_split(path) as file:
+        try:
+            yield file
+        except (pa.ArrowException, KeyError) as error:
+            raise broken(path, error) from None
+        except OSError as error:
+            if error.errno is not None:  # of another file, or of the disk
+                raise
+            raise broken(path, error) from None
+
+
 def broken(path: Path, error: Exception) -> BadInput:
     """That a split cannot be read as it lies there."""
     return BadInput(f"{path}: expected a whole parquet file, got {' '.join(str(error).split())} (ship prepare)")
@@ -37,7 +53,7 @@ def broken(path: Path, error: Exception) -> BadInput:
 
 def verified(task: str, split: str) -> str:
     """The sha256 of a prepared split. Raises BadInput where task.json tells of another: nobody knows what it holds."""
-    path, told = split_file(task, split), read_json(task_file(task), "splits")["splits"]
+    path, told = split_file(task, split), read_record(task_file(task), records.Task)["splits"]
     if not path.exists():
         raise BadInput(f"{path}: expected a prepared split, found none (ship prepare {task})")
     if (digest := once(path)) != told.get(split, {}).get("sha256"):
@@ -47,7 +63,7 @@ def verified(task: str, split: str) -> str:
 
 def read_keys(path: Path) -> list[str]:
     """The keys of a split's images, in its order; no image is read."""
-    with open_split(path) as file:
+    with opened(path) as file:
         found: list[str] = file.read(["key"])["key"].to_pylist()
         return found
 
@@ -56,7 +72,7 @@ def read_labels(*paths: Path) -> np.ndarray:
     """The labels of several splits, (n,) int64, one file after the other; no image is read."""
     found = []
     for path in paths:
-        with open_split(path) as file:
+        with opened(path) as file:
             found.append(whole_numbers(file.read(["label"])["label"]))
     return np.concatenate(found)
 
@@ -68,7 +84,7 @@ def whole_numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 def read_told(path: Path) -> dict[str, Any]:
     """How the images of a split are to be read where it is not plainly: the keys of `Reading` that differ."""
-    with open_split(path) as file:
+    with opened(path) as file:
         return _told(file)
 
 
@@ -84,7 +100,7 @@ def _told(file: pq.ParquetFile) -> dict[str, Any]:
 def read_encoded(path: Path, rows: Sequence[int]) -> tuple[list[bytes], Reading]:
     """The encoded images of these rows, and how they are to be read; groups of other rows are not read."""
     found, first = dict[int, bytes](), 0
-    with open_split(path) as file:
+    with opened(path) as file:
         for group in range(file.num_row_groups):
             end = first + file.metadata.row_group(group).num_rows
             if own := [row for row in rows if first <= row < end]:

@@ -37,16 +37,22 @@ def _of_key(details: ErrorDetails, model: type[BaseModel], place: str, places: M
 
 
 def complaint(details: ErrorDetails) -> str:
-    """`expected <rule>, got <value>`, of one of pydantic's complaints."""
+    """`expected <rule>, got <value>`, of one of pydantic's complaints, with a hint of YAML's."""
+    value = details["input"]
+    if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
+        return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
+    return found_instead(details) + _yaml_hint(value)
+
+
+def found_instead(details: Mapping[str, Any]) -> str:
+    """`expected <rule>, got <value>` alone."""
     rule, value = details["msg"].removeprefix("Input should be "), details["input"]
     rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
     rule = rule.replace("String should match pattern", "text that matches")
     rule = re.sub(r"a dictionary( or instance of \w+)?", "keys and values", rule).replace("a tuple", "a list")
     if details["type"] == "too_short":
         rule = "one or more"
-    if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
-        return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
-    return f"expected {rule}, got {shortened(repr(value))}{_yaml_hint(value)}"
+    return f"expected {rule}, got {shortened(repr(value))}"
 
 
 def shortened(text: str) -> str:

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 from ship.artifacts import settings_file
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import NOTHING, Chosen, Params
+from ship.experiment.records import read_record
 from ship.experiment.rows import Train
 from ship.storage import read_json, write_json
 
@@ -69,7 +71,7 @@ def wanted_settings(params: Params, backbone: str, task: str, method: str, root:
     if (search := params.methods[method].search) is None:
         return _settings(params, task, method)
     path = root / settings_file(backbone, task, method)
-    found = read_json(path, "search")["search"]
+    found = read_record(path, records.Chosen, "delete it, and snakemake")["search"]
     if not found:
         raise BadInput(
             f"{path}: expected settings that a search chose, got none (ship search {backbone}/{task}/{method})"

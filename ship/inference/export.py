@@ -15,7 +15,9 @@ from torch import Tensor
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Compute
+from ship.experiment.records import read_record
 from ship.inference import formats
 from ship.inference.card import card
 from ship.inference.model import Model
@@ -23,7 +25,7 @@ from ship.inference.network import Network, network
 from ship.inference.predict import answer
 from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load, way_out
 from ship.models.preprocessing import Preprocessing
-from ship.storage import drafted, read_json, read_tensors, sha256, write_json, write_text
+from ship.storage import drafted, read_tensors, sha256, write_json, write_text
 
 BATCH = 64
 CLOSE = 1e-4
@@ -77,7 +79,7 @@ def read(run: Path, count: int, threads: int) -> Subject:
     """A finished run with its first `count` test images, where its model says of them what the run has said."""
     if not (run / "run.json").is_file():
         raise BadInput(f"{run}: expected the folder of a finished run, found no run.json in it ({way_out(run)})")
-    about, model = read_json(run / "run.json"), load(run)
+    about, model = read_record(run / "run.json", records.Run, "train it again"), load(run)
     made = model.preprocessing
     if made is None:
         raise BadInput(f"{run}: expected a run that knows how images are prepared, got one that does not")

@@ -15,6 +15,8 @@ from torch import nn
 
 from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
+from ship.experiment import records
+from ship.experiment.records import check_record, read_record
 from ship.inference.model import Model, copied, form, frozen
 from ship.methods import METHODS, build, method_class
 from ship.methods.base import load_tuned
@@ -22,7 +24,7 @@ from ship.methods.options import check_arguments
 from ship.models import backbones
 from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
-from ship.storage import expanded, read_json, read_tensors, sha256
+from ship.storage import expanded, read_tensors, sha256
 
 TUNED = "tuned.safetensors"
 BACKBONE = "backbone.safetensors"
@@ -65,7 +67,7 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
         BadInput: Nothing there, a file of another kind, or a ViT that is not the one that was tuned.
     """
     place = find(path)
-    if place.is_dir() and (place / ABOUT).is_file() and read_json(place / ABOUT).get("weights") == "merged":
+    if place.is_dir() and (place / ABOUT).is_file() and _exported(place)["weights"] == "merged":
         if vit is not None:
             raise BadInput(f"{place}: expected no vit= beside an export that holds the whole ViT, got one")
         return _merged(place)
@@ -100,11 +102,14 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
 
 
 def _check(about: dict[str, Any], file: Path) -> None:
-    """Raise BadInput unless `about` describes a method that can be built."""
+    """Raise BadInput unless `about` describes a method that can be built, and images as it reads them."""
     if not {"method", "options", "classes"} <= about.keys():
         raise BadInput(
             f"{file}: expected tuned tensors of a run or of Model.save, got a file that does not describe them"
         )
+    check_record(about, records.Tuned, file)
+    if "backbone" in about:
+        check_record(about["backbone"], records.Preprocessing, f"{file}: backbone")
     if about["method"] not in METHODS:
         raise unknown(f"{file}: method", about["method"], METHODS)
     check_arguments(about["method"], about["options"], f"{file}: options")
@@ -125,12 +130,17 @@ def backbone_of(about: dict[str, Any], file: Path) -> Path:
     )
 
 
+def _exported(folder: Path) -> dict[str, Any]:
+    """What an export says of itself."""
+    return read_record(folder / ABOUT, records.Exported, "copy it again")
+
+
 def _merged(folder: Path) -> Model:
     """A plain ViT that has all in its weights: what it reads as a frozen backbone, and a head."""
-    about = read_json(folder / ABOUT, "classes", "preprocessing")
+    about = _exported(folder)
     try:
         whole: VisionTransformer = timm.create_model(f"local-dir:{folder.resolve()}", pretrained=True)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, SafetensorError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"{folder}: expected all files of an export, whole, got: {reason} (copy it again)") from None
     head = {f"head.{name}": tensor for name, tensor in whole.head.state_dict().items()}

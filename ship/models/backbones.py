@@ -93,7 +93,7 @@ def load(path: Path, drop_path: float = 0.0) -> tuple[VisionTransformer, Preproc
         vit = _architecture(about, about["name"], drop_path)
         vit.load_state_dict(state)
         return vit.eval(), Preprocessing.of(about)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
         got = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise BadInput(f"{path}: expected what ship backbone writes, got {got} (ship backbone {path.stem})") from None
 

@@ -12,12 +12,14 @@ import pandas as pd
 from ship.artifacts import Run, hierarchy_file
 from ship.data.tasks import group_of
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
 from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_outcomes
 from ship.report.pairs import aligned, compare
 from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
-from ship.storage import read_json, write_json, write_text
+from ship.storage import write_json, write_text
 
 METRICS = Path("results", "metrics.json")
 TABLE = Path("results", "table.csv")
@@ -25,18 +27,33 @@ PAIRED = Path("results", "paired.csv")
 PLOTS = Path("results", "plots")
 LEAKY = "accuracy_best_test_epoch_leaky"  # its mean over seeds
 
+_ROW = dict.fromkeys(["backbone", "task", "method"], str)
+_COUNTS = dict.fromkeys(["seeds", "test_images", "tuned_parameters", "tuned_parameters_without_head"], int)
+_SHARES = dict.fromkeys(["accuracy", "std", "low", "high"], float)
+_PAIR = dict.fromkeys(["backbone", "task", "first", "second"], str)
+COLUMNS: dict[str, dict[str, type]] = {  # what a reader of the file needs; names are text, whatever pandas thinks
+    "table.csv": {**_ROW, "group": str, **_SHARES, **_COUNTS},
+    "paired.csv": {**_PAIR, **dict.fromkeys(["difference", "low", "high", "p", "p_holm"], float), "seeds": int},
+    "classes.csv": {**_ROW, "class": str, **dict.fromkeys(["precision", "recall", "f1"], float), "support": int},
+    "accuracy.csv": {**_ROW, "seed": int, "accuracy": float},
+    "curves.csv": {**_ROW, "seed": int, "epoch": int, **dict.fromkeys(["loss", "accuracy", "lr"], float)},
+}
+
 Frame = pd.DataFrame
 
 
 def read_table(path: Path) -> Frame:
-    """One of the files that `aggregate` writes. Names are text, also those that pandas would take for another thing."""
+    """One of the files that `aggregate` writes. Raises BadInput where it is none."""
     if not path.is_file():
         raise BadInput(f"{path}: expected the table of an experiment, found none (snakemake, or ship aggregate)")
-    names = dict.fromkeys(["backbone", "task", "method", "group", "first", "second", "class"], str)
+    columns = COLUMNS[path.name]
     try:
-        return pd.read_csv(path, dtype=names, keep_default_na=False, na_values=[""])
+        table = pd.read_csv(path, dtype=columns, keep_default_na=False, na_values=[""])
     except ValueError as error:
         raise BadInput(f"{path}: expected the table of an experiment, got: {error} (ship aggregate)") from None
+    if lacking := [name for name in columns if name not in table]:
+        raise BadInput(f"{path}: expected the columns {', '.join(columns)}, found no {lacking[0]} (ship aggregate)")
+    return table
 
 
 def aggregate(
@@ -150,7 +167,7 @@ def _groups(params: Params) -> dict[str, str]:
 def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> None:
     """Raise BadInput where a result is not that of the predictions beside it."""
     for (run, found), stated in zip(hits.items(), results["accuracy"], strict=True):
-        if abs(float(found.mean()) - stated) > 1e-6:
+        if not abs(float(found.mean()) - stated) <= 1e-6:
             raise BadInput(
                 f"{run.folder}/run.json: expected the accuracy of predictions.parquet, {found.mean():.6f}, "
                 f"got {stated} (ship train {run})"
@@ -199,7 +216,7 @@ def _affinities(root: Path, params: Params) -> Frame:
         {"backbone": backbone, "task": task, "block_i": i, "block_j": j, "affinity": value}
         for backbone, task in product(params.grid.backbones, params.grid.tasks)
         if (path := root / hierarchy_file(backbone, task, ".json")).exists()
-        for i, line in enumerate(read_json(path, "affinity")["affinity"])
+        for i, line in enumerate(read_record(path, records.Hierarchy)["affinity"])
         for j, value in enumerate(line)
     ]
     return pd.DataFrame(rows, columns=["backbone", "task", "block_i", "block_j", "affinity"])

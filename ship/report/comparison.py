@@ -12,7 +12,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from ship.artifacts import Run, hierarchy_file
+from ship.experiment import records
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.report import figures
 from ship.report.aggregate import LEAKY, method_means
 from ship.report.costs import costs
@@ -21,7 +23,6 @@ from ship.report.pairs import MEAN
 from ship.report.ranks import points_per_million, ranking
 from ship.report.settings import all_options, text
 from ship.report.statistics import GROUPS
-from ship.storage import read_json
 
 MEANS = ("group_mean", "task_mean")
 
@@ -140,7 +141,7 @@ def _hierarchies(
 ) -> list[dict[str, Any]]:
     """For each task that has a hierarchy: its heat map, with the levels of the first row that has a threshold."""
     files = {task: root / hierarchy_file(backbone, task, ".json") for task in tasks}
-    read = {task: read_json(path, "affinity", "hierarchies") for task, path in files.items() if path.exists()}
+    read = {task: read_record(path, records.Hierarchy) for task, path in files.items() if path.exists()}
     lowest = min((value for about in read.values() for line in about["affinity"] for value in line), default=0.0)
     floor = min(0.9, math.floor(10 * lowest) / 10)
     found = []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ship.artifacts import Run
@@ -35,6 +37,13 @@ def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, An
 
 
 def _measured(paths: Sequence[Path]) -> pd.DataFrame:
-    """A row for each file that is there: seconds `s`, and the largest resident set `max_rss` in MiB."""
-    parts = [pd.read_csv(path, sep="\t", na_values="-")[["s", "max_rss"]] for path in paths if path.exists()]
-    return pd.concat(parts).astype(float) if parts else pd.DataFrame(columns=["s", "max_rss"])
+    """A row for each file that is whole: seconds `s`, and the largest resident set `max_rss` in MiB.
+
+    A file that a kill cut off tells no cost, and no result hangs on it.
+    """
+    parts = []
+    for path in paths:
+        with suppress(FileNotFoundError, ValueError):  # the latter of a cut file
+            table = pd.read_csv(path, sep="\t", na_values="-", usecols=["s", "max_rss"], dtype=float)
+            parts.append(table[np.isfinite(table["s"])])
+    return pd.concat(parts) if parts else pd.DataFrame(columns=["s", "max_rss"])

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from ship.artifacts import Run
-from ship.storage import read_json
+from ship.experiment import records
+from ship.experiment.records import read_record
 
 LEVELS = 16  # of attention that the eye can tell apart
 INK = ((150, 40, 0), (255, 150, 0), (255, 235, 130))  # from little attention to much
@@ -64,7 +65,7 @@ class Seen(NamedTuple):
 def read_looks(root: Path, run: Run) -> Seen:
     """What the run under `root` left; no image where it left nothing."""
     path = root / run.folder / "looks.json"
-    told = read_json(path, "images") if path.exists() else {"images": []}
+    told = read_record(path, records.Looks, f"ship train {run}") if path.exists() else {"images": []}
     return Seen(told, {image["key"]: image for image in told.pop("images")})
 
 

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from ship.artifacts import Run
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Params
-from ship.storage import read_json
+from ship.experiment.records import read_record
 
 WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
 
@@ -57,11 +58,7 @@ class Outcomes(NamedTuple):
 
 def read_about(root: Path, run: Run) -> dict[str, Any]:
     """The run.json of a run under `root`. Raises BadInput where it is none."""
-    path = root / run.folder / "run.json"
-    about = read_json(path)
-    if not (isinstance(about, dict) and isinstance(about.get("result"), dict)):
-        raise BadInput(f"{path}: expected what a run says of itself, got other JSON (ship train {run})")
-    return about
+    return read_record(root / run.folder / "run.json", records.Run, f"ship train {run}")
 
 
 def read_outcomes(root: Path, run: Run) -> Outcomes:
@@ -69,15 +66,20 @@ def read_outcomes(root: Path, run: Run) -> Outcomes:
     path = root / run.folder / "predictions.parquet"
     try:
         table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
+        classes: list[str] = json.loads((table.schema.metadata or {}).get(b"classes", b"null"))
     except (OSError, ValueError) as error:
         got = " ".join(str(error).split())
         raise BadInput(f"{path}: expected what a run predicted, got: {got} (ship train {run})") from None
-    names = (table.schema.metadata or {}).get(b"classes")
-    if names is None:
+    if not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
         raise BadInput(f"{path}: expected the names of the classes in it, found none (ship train {run})")
     labels, predicted, confidences = (table[name].to_numpy() for name in ("label", "prediction", "probability"))
-    classes: list[str] = json.loads(names)
-    both = labels, predicted
-    if not all(part.dtype.kind in "iu" and 0 <= part.min() <= part.max() < len(classes) for part in both):
+    if not (len(table) and all(_between(part, len(classes) - 1, "iu") for part in (labels, predicted))):
         raise BadInput(f"{path}: expected labels of its {len(classes)} classes, got others (ship train {run})")
+    if not _between(confidences, 1, "f"):
+        raise BadInput(f"{path}: expected probabilities in 0-1, got others (ship train {run})")
     return Outcomes(table["key"].to_pylist(), labels, predicted, confidences, classes)
+
+
+def _between(values: npt.NDArray[Any], top: int, kinds: str) -> bool:
+    """Whether a column is of one of these kinds of numbers, all from 0 to `top`."""
+    return values.dtype.kind in kinds and bool((values >= 0).all() and (values <= top).all())

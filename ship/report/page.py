@@ -12,7 +12,9 @@ from markupsafe import Markup
 
 from ship.artifacts import Run, task_file
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.report import figures
 from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, read_table
 from ship.report.classes import CLASSES
@@ -24,7 +26,7 @@ from ship.report.pairs import MEAN
 from ship.report.settings import row_settings, text
 from ship.report.statistics import ENOUGH_SEEDS
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
-from ship.storage import read_json, write_text
+from ship.storage import write_text
 
 PAGE = Path("report", "index.html")
 FILTERS = (chance, difference, memory, parameters, percent, points, rank, seconds)
@@ -173,7 +175,7 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
 def _prepared(root: Path, task: str) -> dict[str, Any]:
     """What there is to say of a task's preparation; nothing where it is not there."""
     path = root / task_file(task)
-    return read_json(path, "splits") if path.exists() else {}
+    return read_record(path, records.Task, f"ship prepare {task}") if path.exists() else {}
 
 
 def _images(told: Mapping[str, Any]) -> dict[str, int]:

@@ -10,13 +10,15 @@ from typing import Any
 from ship.artifacts import Run, backbone_file, task_file
 from ship.data import asked
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.code import Code
 from ship.experiment.length import for_images, images_in
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
 from ship.report.outcomes import WATCHED, read_about
-from ship.storage import read_json, sha256
+from ship.storage import sha256
 
 SHOWN = 3  # changes of a run, in its line
 
@@ -44,7 +46,8 @@ class Now:
     def splits(self) -> dict[str, dict[str, Any]]:
         """What is known of every split of every task."""
         files = {task: self.root / task_file(task) for task in self.params.grid.tasks}
-        return {task: read_json(path, "splits")["splits"] if path.exists() else {} for task, path in files.items()}
+        known = {task: read_record(path, records.Task) for task, path in files.items() if path.exists()}
+        return {task: known[task]["splits"] if task in known else {} for task in files}
 
     @cached_property
     def asked(self) -> dict[str, dict[str, Any]]:

@@ -41,12 +41,12 @@ def thumbnails(split: Path, keys: Collection[str], room: int = ROOM) -> dict[str
     """
     places = {key: row for row, key in enumerate(read_keys(split)) if key in keys}
     encoded, reading = read_encoded(split, [*places.values()])
-    return {key: _picture(data, room, reading) for key, data in zip(places, encoded, strict=True)}
+    return {key: _picture(data, room, reading, f"{split}: {key}") for key, data in zip(places, encoded, strict=True)}
 
 
-def _picture(data: bytes, room: int, reading: Reading = PLAIN) -> Picture:
+def _picture(data: bytes, room: int, reading: Reading = PLAIN, place: str = "image") -> Picture:
     """A picture of at most SIDE pixels; smaller ones are enlarged by whole pixels, not blurred."""
-    whole = rgb(data, reading=reading)
+    whole = rgb(data, place, reading)
     if (times := SIDE // max(whole.size)) > 1:
         whole = whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
     for side, quality in LOOKS:

@@ -20,7 +20,9 @@ from ship.compute import Runtime
 from ship.data.images import batches, normaliser, read_pixels, stream
 from ship.data.reading import read_labels, verified
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.length import TRAINING, images_in, steps_an_epoch
+from ship.experiment.records import read_record
 from ship.experiment.rows import Train
 from ship.inference.predict import Predictions, batch_size, predict, readied
 from ship.methods import build
@@ -30,7 +32,7 @@ from ship.methods.rounding import rounded
 from ship.models import backbones
 from ship.models.noise import perturb, share_depth
 from ship.models.preprocessing import Preprocessing
-from ship.storage import read_json, read_tensors, sha256
+from ship.storage import read_tensors, sha256
 from ship.training.augment import augmentation
 from ship.training.loop import Epoch, epochs, make_optimiser
 from ship.training.objective import Batch, Objective, balanced
@@ -58,7 +60,7 @@ class Setup(NamedTuple):
 
 def images_of(task: str, splits: tuple[str, ...] = TRAINING) -> int:
     """How many images the splits of a prepared task have."""
-    return images_in(read_json(task_file(task), "splits")["splits"], splits)
+    return images_in(read_record(task_file(task), records.Task)["splits"], splits)
 
 
 def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
@@ -94,7 +96,7 @@ def assemble(setup: Setup, origin: Origin, runtime: Runtime, part: Timed = nullc
     check_recipe(setup.method, recipe, setup.method)
     with part("backbone"):
         vit, preprocessing = backbones.load(backbone_file(setup.backbone), recipe.drop_path)
-    classes = read_json(task_file(setup.task), "classes")["classes"]
+    classes = read_record(task_file(setup.task), records.Task)["classes"]
     splits = [split_file(setup.task, split) for split in setup.splits]
     labels = torch.from_numpy(read_labels(*splits))
     with part("model"):

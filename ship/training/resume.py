@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from ship.compute import Runtime, environment
 from ship.errors import BadInput
+from ship.experiment import records
+from ship.experiment.records import check_record
 from ship.methods.base import load_tuned, tuned_parameters, tuned_state
 from ship.storage import read_tensors, sweep, write_tensors
 from ship.training.loop import Epoch
@@ -75,10 +77,11 @@ class Keeper:
             return Progress([], [])
         try:
             state, about = read_tensors(self.path)
+            check_record(about, records.Epochs, self.path)
         except BadInput as error:
             _log.warning("%s: starting anew", error)
             return Progress([], [])
-        if about.get("identity") != self.mark:
+        if about["identity"] != self.mark:
             _log.info("%s: left by a run with other settings, inputs or code: starting anew", self.path)
             return Progress([], [])
         slots = {name: state.pop(name) for name in list(state) if name.startswith("optimiser.")}

@@ -21,13 +21,15 @@ from ship.compute import Runtime, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
 from ship.errors import BadInput, Unfit
+from ship.experiment import records
 from ship.experiment.length import TRAINING, for_images
 from ship.experiment.params import Chosen, Params
+from ship.experiment.records import read_record
 from ship.experiment.rows import Search
 from ship.experiment.settings import write_chosen
 from ship.locks import alone
 from ship.methods.options import check_row
-from ship.storage import read_json, write_json
+from ship.storage import write_json
 from ship.training.fit import Setup, assemble, fit, images_of, origin_of, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
@@ -158,7 +160,7 @@ def _left(path: Path, mark: str) -> list[Trial]:
     if not path.exists():
         return []
     try:
-        found = read_json(path, "identity", "trials")
+        found = read_record(path, records.Trials)
     except BadInput as error:
         _log.info("%s: starting anew", error)
         return []

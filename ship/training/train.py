@@ -18,14 +18,16 @@ from ship.artifacts import Run, backbone_file, hierarchy_file, split_file, task_
 from ship.compute import Runtime, environment, set_up
 from ship.data.columns import numbers, words
 from ship.data.reading import read_told, verified
+from ship.experiment import records
 from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
+from ship.experiment.records import read_record
 from ship.experiment.settings import read_settings
 from ship.inference.model import frozen
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.storage import read_json, read_tensors, replacing, write_json, write_tensors, write_text
+from ship.storage import read_tensors, replacing, write_json, write_tensors, write_text
 from ship.training.fit import (
     Assembled,
     Setup,
@@ -141,7 +143,7 @@ def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:
     """What it takes to build the model again, and to run the run again."""
     setup, preprocessing = outcome.setup, outcome.assembled.preprocessing._asdict()
     named = params.backbones[run.backbone].model_dump(include={"name", "weights"})
-    task = read_json(task_file(run.task), "splits")
+    task = read_record(task_file(run.task), records.Task)
     told = read_told(split_file(run.task, "train"))
     _, hierarchy = read_tensors(hierarchy_file(run.backbone, run.task))
     return {

@@ -15,6 +15,11 @@ from ship.storage import write_json
 IMAGES = ("cat/1.png", "cat/2.png", "dog/1.png", "dog/deep/2.png")
 
 
+def told(digit):
+    """task.json of a task that has one split."""
+    return {"classes": ["a"], "splits": {"test": {"images": 3, "sha256": 64 * digit}}}
+
+
 @pytest.fixture
 def place(tmp_path, put, monkeypatch):
     """The folder of an experiment, whose images lie in `photos`."""
@@ -53,7 +58,7 @@ def test_other_settings_than_the_images_have_are_refused(place):
     params = of(place)
     with pytest.raises(BadInput, match=r"data/own/task\.json: expected what an earlier step leaves, found none"):
         check_asked(params, "own")
-    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_json(data_folder("own") / "task.json", told("0"))
     check_asked(params, "own")  # nobody knows
     write_asked(params, "own", contents(params, "own"))
     shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
@@ -66,7 +71,7 @@ def test_other_settings_than_the_images_have_are_refused(place):
 
 def test_what_was_found_elsewhere_is_not_known(place):
     """As after `dvc pull`: the settings are, of dvc.lock."""
-    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_json(data_folder("own") / "task.json", told("0"))
     write_asked(of(place), "own", "")
     assert other_contents(of(place), "own") == ""
     with pytest.raises(BadInput, match="seed 3"):
@@ -106,7 +111,7 @@ def test_a_folder_of_a_list_is_told_by_the_list(place):
 def test_images_that_arrive_while_others_are_read_are_told(place):
     """What is kept is what lay there before: of later ones nobody knows whether they were seen."""
     params = of(place)
-    write_json(data_folder("own") / "task.json", {"splits": {"test": {"sha256": "0" * 64}}})
+    write_json(data_folder("own") / "task.json", told("0"))
     there = contents(params, "own")
     shutil.copy(place / "photos" / IMAGES[0], place / "photos" / "cat/3.png")
     write_asked(params, "own", there)
@@ -116,12 +121,12 @@ def test_images_that_arrive_while_others_are_read_are_told(place):
 def test_images_that_are_gone_have_not_changed(place):
     """Once they are prepared nobody needs them: what was there then stays said, as long as the images made of it do."""
     params, about = of(place), place / "data/own/task.json"
-    write_json(about, {"splits": {"test": {"sha256": "0" * 64}}})
+    write_json(about, told("0"))
     before = contents(params, "own")
     write_asked(params, "own", contents(params, "own"))
     shutil.rmtree(place / "photos")
     assert contents(params, "own") == before
-    write_json(about, {"splits": {"test": {"sha256": "1" * 64}}})
+    write_json(about, told("1"))
     assert contents(params, "own") == ""
 
 

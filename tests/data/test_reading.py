@@ -1,5 +1,7 @@
 """What a prepared split says without its images being decoded."""
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,3 +50,21 @@ def test_broken_split_is_refused(tmp_path, text, message):
         (tmp_path / "train.parquet").write_text(text)
     with pytest.raises(BadInput, match=rf"train.parquet: .*{message}"):
         read_labels(tmp_path / "train.parquet")
+
+
+@pytest.mark.parametrize("read", [read_keys, read_labels, lambda path: read_encoded(path, [0])])
+def test_bytes_that_a_disk_has_changed_are_told(digits, tmp_path, read):
+    """Wherever they lie; the file can be opened all the same."""
+    whole, odd = digits[1].read_bytes(), tmp_path / "val.parquet"
+    for start in range(4, len(whole) - 4, max(1, len(whole) // 60)):
+        odd.write_bytes(whole[:start] + bytes(255 - byte for byte in whole[start : start + 40]) + whole[start + 40 :])
+        with suppress(BadInput):  # any other error fails; numbers may be others without one
+            read(odd)
+
+
+def test_a_split_without_a_column_is_told(digits, tmp_path):
+    """It was written by something else."""
+    pd.read_parquet(digits[1])[["image"]].to_parquet(tmp_path / "val.parquet")
+    for read in (read_keys, read_labels):
+        with pytest.raises(BadInput, match=r"val.parquet: expected a whole parquet file, got .*(key|label)"):
+            read(tmp_path / "val.parquet")

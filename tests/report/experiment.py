@@ -84,10 +84,14 @@ def write_images(path: Path, random: np.random.Generator, side: int = 8) -> None
 def write_inputs(root: Path, settings: Params) -> None:
     """What the runs are of: tasks, empty weights and features."""
     for backbone, task in product(settings.grid.backbones, settings.grid.tasks):
-        splits = {"test": {"images": IMAGES, "sha256": "cd" * 32}}
-        write_json(root / task_file(task), {"classes": CLASSES, "splits": splits})
+        write_json(root / task_file(task), told(test=(IMAGES, "cd" * 32)))
         for file in (backbone_file(backbone), features_file(backbone, task), hierarchy_file(backbone, task)):
             write_text(root / file, "")
+
+
+def told(**splits: tuple[int, str]) -> dict[str, Any]:
+    """What task.json says of a task: number of images and digest of each split."""
+    return {"classes": CLASSES, "splits": {name: {"images": n, "sha256": of} for name, (n, of) in splits.items()}}
 
 
 def settings_of(settings: Params, run: Run) -> dict[str, Any]:

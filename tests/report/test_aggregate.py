@@ -13,7 +13,7 @@ import pytest
 from ship.artifacts import Run
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
-from ship.report.aggregate import LEAKY, aggregate, missing_runs, read_table, summarise
+from ship.report.aggregate import COLUMNS, LEAKY, aggregate, missing_runs, read_table, summarise
 from ship.report.statistics import holm
 from ship.report.text import table_cells, text_table
 from ship.storage import read_json, write_json
@@ -289,3 +289,43 @@ def test_equal_hits_are_a_tie(fresh):
             results.append({**about, "accuracy": round(count / 797, 6)})
     first, second = summarise(pd.DataFrame(results), hits)["accuracy"]
     assert first == second
+
+
+@pytest.mark.parametrize("name", ["table.csv", "paired.csv", "classes.csv", "plots/accuracy.csv", "plots/curves.csv"])
+def test_tables_of_other_columns_are_refused(fresh, name):
+    """A column that is gone, or words where numbers are: git brings these files, and people edit them."""
+    aggregate(fresh.params, fresh.root)
+    path = fresh.root / "results" / name
+    whole = path.read_text()
+    header = whole.split("\n", 1)[0].split(",")
+    for column, kind in COLUMNS[path.name].items():
+        path.write_text(whole.replace(column, "other", 1))
+        if column not in path.read_text().split("\n", 1)[0].split(","):
+            with pytest.raises(BadInput, match=rf"{path.name}: expected the columns .*, found no {column}"):
+                read_table(path)
+        if kind is not str:
+            first, *rows = pd.read_csv(path, dtype=str, header=None, skiprows=1).to_numpy().tolist()
+            first[header.index(column)] = "nan" if kind is int else "many"
+            path.write_text("\n".join([",".join(header), *(",".join(map(str, row)) for row in [first, *rows])]))
+            with pytest.raises(BadInput, match=rf"{path.name}: expected the table of an experiment, got"):
+                read_table(path)
+        path.write_text(whole)
+
+
+def test_probabilities_are_probabilities(fresh):
+    """One above 1, or none, would change the calibration error without a word."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
+    table = pq.read_table(path)
+    for value in (5.0, float("nan"), None):
+        odd = pa.array([value, *table["probability"].to_pylist()[1:]], pa.float32())
+        pq.write_table(table.set_column(table.schema.get_field_index("probability"), "probability", odd), path)
+        with pytest.raises(BadInput, match=r"predictions.parquet: expected probabilities in 0-1, got .*ship/1\)"):
+            aggregate(fresh.params, fresh.root)
+
+
+def test_an_accuracy_that_is_no_number_is_refused(fresh):
+    """Nothing is further from the predictions."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "run.json"
+    path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": NaN, "was": 0', 1))
+    with pytest.raises(BadInput, match=r"run.json: result.accuracy: expected .*, got nan \(ship train .*ship/1\)"):
+        aggregate(fresh.params, fresh.root)

@@ -57,3 +57,12 @@ def test_runs_that_are_not_shown_cost_nothing(fresh):
     [ship] = [row for row in costs(fresh.params, fresh.root, shown) if row["method"] == "ship"]
     assert ship["runs"] == 5
     assert ship["peak"] < 10**6 * 2**20
+
+
+@pytest.mark.parametrize("text", ["", "s\th:m:s\n1\t0\n", "s\tmax_rss\nlong\t1\n", "s\tmax_rss\ninf\t1\n", "\xff\0"])
+def test_a_file_that_a_kill_cut_off_tells_no_cost(fresh, text):
+    """The others count, and the page is made."""
+    for seed in (0, 1):
+        (fresh.root / Run("vit_mini", "digits", "ship", seed).benchmark).write_bytes(text.encode("latin-1"))
+    *_, ship = costs(fresh.params, fresh.root, expected_runs(fresh.params))
+    assert ship["runs"] == 4

@@ -46,7 +46,10 @@ def test_what_other_settings_or_files_have_left_is_not_shown(root):
     raw["compute"] |= {"precision": "bf16"}
     with pytest.raises(BadInput, match="18 of 18 runs"):
         write_partial(parse_params(raw), root)
-    write_json(root / data_folder("textures") / "task.json", {"splits": {"test": {"images": 400, "sha256": "0" * 64}}})
+    write_json(
+        root / data_folder("textures") / "task.json",
+        experiment.told(test=(400, "0" * 64)),
+    )
     text = write_partial(experiment.params(), root).read_text()
     assert "7 of 18 runs missing" in text
     assert text.count("stale: the images of test") == 6

@@ -60,7 +60,8 @@ class TestChanged:
     def test_a_recipe_that_counts_steps(self, root):
         """Its runs have the epochs that it takes on the images of their task."""
         write_json(
-            root / data_folder("digits") / "task.json", {"splits": {"train": {"images": 640, "sha256": "ef" * 32}}}
+            root / data_folder("digits") / "task.json",
+            experiment.told(train=(640, "ef" * 32)),
         )
         raw = experiment.params().model_dump()
         raw["train"]["steps"] = 400  # 40 epochs of ten steps, with 2 of 12 for the warm-up
@@ -93,7 +94,7 @@ class TestChanged:
 
     def test_the_data_of_a_task(self, root):
         """Other bytes of a split."""
-        about = {"splits": {"test": {"images": 400, "sha256": "0" * 64}}}
+        about = experiment.told(test=(400, "0" * 64))
         write_json(root / data_folder("textures") / "task.json", about)
         assert said(root)[0] == "vit_mini/textures/*/*: stale: the images of test"
 
@@ -128,7 +129,10 @@ class TestChanged:
         raw = experiment.params().model_dump()
         raw["tasks"]["digits"]["seed"] = 5
         write_asked(parse_params(raw), "digits", "")
-        write_json(root / data_folder("digits") / "task.json", {"splits": {"test": {"images": 9, "sha256": "0" * 64}}})
+        write_json(
+            root / data_folder("digits") / "task.json",
+            experiment.told(test=(9, "0" * 64)),
+        )
         assert said(root)[0] == "vit_mini/digits/*/*: stale: the images of test"
 
     def test_what_is_not_there_has_not_changed(self, root):
