@@ -4,6 +4,7 @@ python workflow/plots.py                    what lies here
 python workflow/plots.py HEAD~1 HEAD        as `dvc plots diff HEAD~1 HEAD`, which makes a page that loads its library
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -41,4 +42,6 @@ def render(name: str, content: str | dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revisions", nargs="*", help="of git")
+    main(parser.parse_args().revisions)

@@ -119,7 +119,10 @@ def _md5(path: str) -> str:
 
 def _touch() -> None:
     # every file, not the stale alone: one without a record is never compared again
+    logs = {*Path("logs").rglob("*.log")}
     _run(*SNAKEMAKE, "--touch", "--forceall")
+    for log in {*Path("logs").rglob("*.log")} - logs:
+        log.unlink()  # an empty one, as of a job that was killed at once
 
 
 def _refuse(what: str, files: list[str], cure: str) -> None:

@@ -84,6 +84,22 @@ class Code:
                 return table
         raise BadInput(f"{self.package / REGISTRY}: expected the table {TABLE}, found none")
 
+    def options(self, method: str) -> list[str]:
+        """The options of a method, a key of METHODS, as its class has them: read as text, so without their types."""
+        module, _, name = self.methods()[method].partition(".")
+        classes = {
+            node.name: node
+            for node in _tree(self.source(f"methods/{module}.py")).body
+            if isinstance(node, ast.ClassDef)
+        }
+        while found := classes.get(name):
+            for part in found.body:
+                if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                    pairs = zip(part.args.kwonlyargs, part.args.kw_defaults, strict=True)
+                    return [argument.arg for argument, default in pairs if default is not None]
+            name = next((base.id for base in found.bases if isinstance(base, ast.Name)), "")
+        return []
+
     def digest(self, module: str) -> str:
         """Of a module's syntax tree, without the table of methods, of which a row depends on its own entry alone."""
         return _digest(self.source(module), module == REGISTRY)
@@ -97,6 +113,10 @@ class Code:
         """A module's text."""
         if module not in self._sources:
             self._sources[module] = (self.package / module).read_bytes()
+            try:
+                _tree(self._sources[module])
+            except (SyntaxError, ValueError) as error:
+                raise BadInput(f"{self.package / module}: expected Python, got: {error}") from None
         return self._sources[module]
 
     def _files(self, parts: list[str]) -> Iterator[str]:

@@ -94,7 +94,9 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
         for name in names([status.run for status in group], every):
             said += [f"{name}: {group[0].words}{where}"] if group[0].state != "done" else []
     counts = Counter(status.state for status in found)
-    said.append(f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    own, extra = {state: count for state, count in counts.items() if state != "left over"}, counts["left over"]
+    numbers = ", ".join(f"{count} {state}" for state, count in own.items())
+    said.append(f"{sum(own.values())} runs: {numbers}" + (f"; {extra} left over" if extra else ""))
     for place in (root, root / "runs") if counts["failed"] + counts["unfinished"] else ():
         if place.exists() and (free := shutil.disk_usage(place).free) < ROOM:
             said.append(f"The disk of {place.resolve()} is full: {free} bytes are free.")

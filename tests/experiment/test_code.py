@@ -9,6 +9,8 @@ from project import copied_package, edit
 from ship.errors import BadInput
 from ship.experiment.code import STEPS, Code, differing, digests, unchanged
 from ship.experiment.params import defaults
+from ship.methods import METHODS, method_class
+from ship.methods.options import _options
 
 ROWS = {"a": ("ssf", True), "b": ("vpt", False), "c": ("linear", False)}
 
@@ -117,3 +119,18 @@ def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
         assert "models/vit.py" in before
         edit(package, "models/vit.py", "reset_classifier(0)", "reset_classifier(1)")
     assert differing({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b", "c"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_options_are_those_of_the_class(method):
+    """Read as text, without loading torch; those of a class above it in its file, where it has none of its own."""
+    assert Code().options(method) == [*_options(method_class(method))]
+
+
+def test_a_module_that_is_no_python_is_named(package):
+    """With its line, wherever it is asked for."""
+    edit(package, "methods/ssf.py", "class SSF", "class class SSF")
+    code = Code(package)
+    with pytest.raises(BadInput, match=r"methods/ssf\.py: expected Python, got: .*line \d+"):
+        code.modules("train", "ssf")
+    assert code.modules("train", "vpt")

@@ -33,6 +33,17 @@ BAD = [
     ("trane", {}, r"trane: expected one of .* \(did you mean 'train'\?\)"),
     ("grid.backbones", ["vit_b"], r"got 'vit_b' .*\(a new row needs a key: backbones\.vit_b\.name\)"),
     ("grid.tasks", ["digit"], r"grid\.tasks: expected one of digits, got 'digit' \(did you mean 'digits'\?\)"),
+    (
+        "methods.ship.options",
+        {"prompt_lenght": 5, "depth": 1},
+        r"ship\.options\.prompt_lenght: expected one of .* \(did you mean 'prompt_length'\?\); .*\.options\.depth: ",
+    ),
+    ("methods.ship.tasks.digits", {"options": {"x": 1}}, r"methods\.ship\.tasks\.digits\.options\.x: expected one of"),
+    (
+        "methods.ship.search",
+        {"trials": 2, "choices": {"options.x": [1, 2]}},
+        r"methods\.ship\.search\.choices\.options\.x: expected one of",
+    ),
     ("grid.methods", ["shp"], r"grid\.methods: expected one of ship, got 'shp'"),
     ("grid.seeds", [1, 1], r"grid\.seeds: expected each seed once"),
     (

@@ -145,7 +145,7 @@ class TestChanged:
         """Its runs are left over; who reads the table does not see them."""
         raw = experiment.params().model_dump()
         raw["grid"]["methods"].remove("linear")
-        assert said(root, raw)[:2] == ["vit_mini/*/linear/*: left over", "18 runs: 12 done, 6 left over"]
+        assert said(root, raw)[:2] == ["vit_mini/*/linear/*: left over", "12 runs: 12 done; 6 left over"]
 
     @pytest.mark.parametrize("text", ["", "{", "{}", "[]"])
     def test_a_file_that_is_no_result(self, root, text):
@@ -163,7 +163,7 @@ class TestChanged:
             if not run.seed:
                 (root / run.folder).mkdir()
                 (root / run.folder / "resume.safetensors").touch()
-        assert said(root, raw)[:2] == ["vit_mini/*/linear/0: left over", "15 runs: 12 done, 3 left over"]
+        assert said(root, raw)[:2] == ["vit_mini/*/linear/0: left over", "12 runs: 12 done; 3 left over"]
 
     def test_what_speaks_against_a_run(self, root):
         """For who is about to use it: nothing, or that it is stale, or gone from params.yaml."""
