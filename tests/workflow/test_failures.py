@@ -23,9 +23,9 @@ ENDLESS = 1_000_000  # epochs
 PAGE = "4k"  # of a disk
 SETTINGS = {  # of `own`, an image is broken; of `textures`, the option of a row; each other row fails in its own way
     "grid.tasks": ["digits", "textures", "own"],
-    "grid.methods": ["linear", "diverging", "killed", "full"],
+    "grid.methods": ["mlp", "diverging", "killed", "full"],
     "methods": {
-        "linear": {"method": "linear", "tasks": {"textures": {"options": {"rank": 4}}}},
+        "mlp": {"method": "mlp", "tasks": {"textures": {"options": {"width": "many"}}}},
         "diverging": {"method": "linear", "train": {"lr": 1e30}},
         "killed": {"method": "linear", "train": {"epochs": ENDLESS}},
         "full": {"method": "linear"},
@@ -105,7 +105,7 @@ def test_a_bad_image(block):
 def test_a_bad_option(block):
     """Before anything is computed on that task; the key is named."""
     line = line_of(block, "vit_random/textures/*/0")
-    assert line.startswith("failed: ship: params.yaml: methods.linear.tasks.textures.options.rank: ")
+    assert line.startswith("failed: ship: params.yaml: methods.mlp.tasks.textures.options.width: ")
     assert line.endswith(" (logs/features/vit_random/textures.log)")
 
 
