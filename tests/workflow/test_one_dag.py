@@ -131,7 +131,7 @@ OTHER = {
     "weights": "pretrained",
     "device": "auto",
     "protocol": "best-test-epoch",
-    "method": "linear",
+    "method": "cvpt",  # which has the same options
     "data_root": "elsewhere",
 }
 
