@@ -13,6 +13,7 @@ timm has queries, keys and values in one layer. Its product stays one, and what 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,16 +29,16 @@ from ship.models.noise import Noise, block_noise
 from ship.models.vit import encode, freeze
 
 
-class LowRankLayer(nn.Module):
+class LowRankLayer(nn.Module, ABC):
     """A frozen layer to queries, keys and values, whose queries and values change by products of two matrices."""
 
     def __init__(self, qkv: nn.Linear, noise: Noise, dropout: float) -> None:
         super().__init__()
         self.frozen, self.noise, self.dropout = qkv, noise, nn.Dropout(dropout)
 
+    @abstractmethod
     def matrices(self) -> tuple[Tensor, Tensor]:
         """A (2, R, D) and B (2, D, R): of queries and of values."""
-        raise NotImplementedError
 
     def forward(self, h: Tensor) -> Tensor:
         """Of tokens h (B, N, D), (B, N, 3 D), with noise on what has changed."""
