@@ -24,7 +24,7 @@ It may rely on:
     `affinity` is (L, L) and `prototypes` (K, D), of this ViT. Random numbers are seeded by whoever builds it.
 
 It may offer:
-    `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`);
+    `merged()`, where its changes fit into the weights of a plain ViT (`Mergeable`; `InPlace` has it);
     `fold()`, where it has prompts that are the same for every image: then what only depends on them is computed once
     for inference (`Foldable`);
     `picks()`, where it picks some of an image's tokens, so that people can see which (`Picking`).
@@ -37,8 +37,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -94,6 +94,34 @@ class Probe(Method):
         """Logits (B, C) of what the head reads, (B, D)."""
 
 
+class InPlace(Method):
+    """A method that changes layers of the ViT where they stand: the way through the blocks stays as it is.
+
+    It trains weights and biases that are there, or puts a `Layer` in the place of a layer.
+    """
+
+    def forward(self, images: Tensor) -> Output:
+        """Logits (B, C) of images (B, 3, S, S)."""
+        return Output(self.head(encode(self.vit, images)))
+
+    def merged(self) -> VisionTransformer:
+        """A plain ViT of timm with the changes in its weights: `merged()(images)` are the logits (B, C)."""
+        vit = with_head(self.vit, self.head)
+        for owner in list(vit.modules()):
+            for name, layer in owner.named_children():
+                if isinstance(layer, Layer):
+                    setattr(owner, name, layer.folded())
+        return vit
+
+
+class Layer(nn.Module, ABC):
+    """A frozen layer of the ViT, and what is tuned to change it."""
+
+    @abstractmethod
+    def folded(self) -> nn.Module:
+        """The layer alone, with the change in its weight and bias; what is tuned is not to be used any more."""
+
+
 @runtime_checkable
 class Mergeable(Protocol):
     """A method whose changes fit into the weights of a plain ViT."""
@@ -137,16 +165,6 @@ def uniform(*shape: int, bound: float) -> nn.Parameter:
 def glorot(fan: float) -> float:
     """sqrt(6 / fan), the bound of Glorot's uniform initialisation."""
     return math.sqrt(6 / fan)
-
-
-def merge(
-    vit: VisionTransformer, places: Callable[[VisionTransformer], list[tuple[Any, str]]], head: nn.Module
-) -> VisionTransformer:
-    """A plain ViT of timm: a copy of `vit` with `head`, in which what stands at `places` is `folded()`."""
-    vit = with_head(vit, head)
-    for owner, name in places(vit):
-        setattr(owner, name, getattr(owner, name).folded())
-    return vit
 
 
 def with_head(vit: VisionTransformer, head: nn.Module) -> VisionTransformer:

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
+from ship.methods.base import InPlace, Layer, glorot, linear_head, uniform
 from ship.models.linear import multiply
 from ship.models.noise import Noise, block_noise
-from ship.models.vit import encode, freeze, require_two_layers
+from ship.models.vit import freeze, require_two_layers
 
 
 class TensorTrain(nn.Module):
@@ -56,7 +56,7 @@ class Tucker(nn.Module):
         return torch.einsum("kp,pij->kij", self.p[which], self.c)
 
 
-class FacT(Method):
+class FacT(InPlace):
     """logits = head(pool(vit(images))) with weights that change by shared factors of the given form."""
 
     takes_noise = True
@@ -81,14 +81,6 @@ class FacT(Method):
             which, noise = slice(ends[i - 1] if i else 0, ends[i]), self.noise[i * len(vit.blocks) // len(layers)]
             setattr(owner, name, Factored(layer, self.factors, which, scale, dropout, noise))
         self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
-
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with the changes in its weights: `merged()(images)` are the logits (B, C)."""
-        return merge(self.vit, _places, self.head)
 
 
 class FacTTensorTrain(FacT):
@@ -121,7 +113,7 @@ class FacTTucker(FacT):
         super().__init__(vit, num_classes, Tucker, rank, scale, dropout)
 
 
-class Factored(nn.Module):
+class Factored(Layer):
     """A frozen linear layer, D x D matrices beside or below each other, that changes by factors of all layers."""
 
     def __init__(

@@ -13,7 +13,7 @@ timm has queries, keys and values in one layer. Its product stays one, and what 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -23,13 +23,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Method, Output, glorot, linear_head, merge, uniform
+from ship.methods.base import InPlace, Layer, glorot, linear_head, uniform
 from ship.models.linear import multiply
 from ship.models.noise import Noise, block_noise
-from ship.models.vit import encode, freeze
+from ship.models.vit import freeze
 
 
-class LowRankLayer(nn.Module, ABC):
+class LowRankLayer(Layer):
     """A frozen layer to queries, keys and values, whose queries and values change by products of two matrices."""
 
     def __init__(self, qkv: nn.Linear, noise: Noise, dropout: float) -> None:
@@ -132,7 +132,7 @@ class VeRALayer(LowRankLayer):
         return d * self.fixed.a, b * self.fixed.b
 
 
-class LowRank(Method):
+class LowRank(InPlace):
     """logits = head(pool(vit(images))) with queries and values that change as `update` has them."""
 
     takes_noise = True
@@ -146,14 +146,6 @@ class LowRank(Method):
         for block, noise in zip(vit.blocks, self.noise, strict=True):
             block.attn.qkv = update(block.attn.qkv, noise)
         self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
-
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with the changes in its weights: `merged()(images)` are the logits (B, C)."""
-        return merge(self.vit, lambda vit: [(block.attn, "qkv") for block in vit.blocks], self.head)
 
 
 class LoRA(LowRank):

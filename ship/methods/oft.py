@@ -8,20 +8,18 @@ for the transform is off; `tests/methods/test_oft.py` compares.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Positive
-from ship.methods.base import Method, Output, linear_head, merge
+from ship.methods.base import InPlace, Layer, linear_head
 from ship.models.linear import multiply
-from ship.models.vit import encode, freeze, unrounded
+from ship.models.vit import freeze, unrounded
 
 
-class OFT(Method):
+class OFT(InPlace):
     """Tuned: 2 L D (S - 1) for blocks of size S, and the head."""
 
     recordable = False  # it solves equations, and the solver asks whether it could
@@ -34,20 +32,13 @@ class OFT(Method):
                 f"oft: block_size: expected a divisor of the width {vit.embed_dim} and at least 2, got {block_size}"
             )
         self.vit = freeze(vit)
-        for owner, name in _places(vit):
-            setattr(owner, name, Turned(getattr(owner, name), block_size))
+        for block in vit.blocks:
+            for name in ("qkv", "proj"):
+                setattr(block.attn, name, Turned(getattr(block.attn, name), block_size))
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
 
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with the turned weights: `merged()(images)` are the logits (B, C)."""
-        return merge(self.vit, _places, self.head)
-
-
-class Turned(nn.Module):
+class Turned(Layer):
     """A frozen layer (P D, D), in which each of the P matrices (D, D) has a rotation of its own."""
 
     def __init__(self, frozen: nn.Linear, size: int) -> None:
@@ -77,8 +68,3 @@ def _turn(weight: Tensor, skew: Tensor, size: int) -> Tensor:
     rotation = torch.linalg.solve(one - q, one + q)
     turned = torch.einsum("penr,pnrs->pens", weight.unflatten(1, (blocks, size)).unflatten(0, (parts, -1)), rotation)
     return turned.reshape_as(weight)
-
-
-def _places(vit: VisionTransformer) -> list[tuple[Any, str]]:
-    """The modules that hold a projection of attention, with its name in them."""
-    return [(block.attn, name) for block in vit.blocks for name in ("qkv", "proj")]

@@ -9,21 +9,19 @@ paper but in its authors' program. Both have biases, which the published 0.22 M 
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
-from ship.methods.base import Method, Output, linear_head, merge
+from ship.methods.base import InPlace, Layer, linear_head
 from ship.models.linear import Linear
 from ship.models.noise import Noise, block_noise
-from ship.models.vit import encode, freeze, require_two_layers
+from ship.models.vit import freeze, require_two_layers
 
 
-class RepAdapter(Method):
+class RepAdapter(InPlace):
     """Tuned: 2 L (D R + R + D R / G + D) for bottlenecks of width R and G groups, and the head."""
 
     takes_noise = True
@@ -48,20 +46,12 @@ class RepAdapter(Method):
         self.vit = freeze(vit)
         self.noise = block_noise(vit)
         for block, noise in zip(vit.blocks, self.noise, strict=True):
-            for owner, name in _in_block(block):
+            for owner, name in ((block.attn, "qkv"), (block.mlp, "fc1")):
                 setattr(owner, name, Adapted(getattr(owner, name), bottleneck, groups, scale, dropout, noise))
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
 
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with the adapters in its weights: `merged()(images)` are the logits (B, C)."""
-        return merge(self.vit, _places, self.head)
-
-
-class Adapted(nn.Module):
+class Adapted(Layer):
     """A frozen linear layer behind a tuned linear adapter."""
 
     def __init__(
@@ -94,12 +84,3 @@ class Adapted(nn.Module):
         self.linear.bias = nn.Parameter(bias, requires_grad=False)
         weight.add_(weight @ up @ self.down.weight)
         return self.linear
-
-
-def _places(vit: VisionTransformer) -> list[tuple[Any, str]]:
-    """The modules that hold a layer which reads normalised tokens, with its name in them."""
-    return [place for block in vit.blocks for place in _in_block(block)]
-
-
-def _in_block(block: Block) -> list[tuple[Any, str]]:
-    return [(block.attn, "qkv"), (block.mlp, "fc1")]

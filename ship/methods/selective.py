@@ -11,29 +11,21 @@ under `vit.`, so that of `full` is as large as the backbone.
 from __future__ import annotations
 
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor, nn
+from torch import nn
 
 from ship.errors import BadInput
 from ship.experiment.fields import Positive
-from ship.methods.base import Method, Output, linear_head, with_head
-from ship.models.vit import encode, freeze, tune_biases
+from ship.methods.base import InPlace, linear_head
+from ship.models.vit import freeze, tune_biases
 
 
-class Selective(Method):
+class Selective(InPlace):
     """logits = head(pool(vit(images))) with a frozen vit, of which the methods below tune a part."""
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
         super().__init__()
         self.vit = freeze(vit)
         self.head = linear_head(vit.num_features, num_classes)
-
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
-
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with this head: `merged()(images)` are the logits (B, C)."""
-        return with_head(self.vit, self.head)
 
 
 class Full(Selective):

@@ -14,13 +14,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ship.errors import BadInput
-from ship.methods.base import Method, Output, linear_head, merge
-from ship.models.vit import encode, freeze, require_two_layers
+from ship.methods.base import InPlace, Layer, linear_head
+from ship.models.vit import freeze, require_two_layers
 
 PLACES = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")  # of a block
 
 
-class SSF(Method):
+class SSF(InPlace):
     """Tuned: 22 D L for an MLP of four times the width, 4 D for patch embedding and final norm, and the head."""
 
     def __init__(self, vit: VisionTransformer, num_classes: int) -> None:
@@ -31,16 +31,8 @@ class SSF(Method):
             setattr(owner, name, Scaled(getattr(owner, name)))
         self.head = linear_head(vit.num_features, num_classes)
 
-    def forward(self, images: Tensor) -> Output:
-        """Logits (B, C) of images (B, 3, S, S)."""
-        return Output(self.head(encode(self.vit, images)))
 
-    def merged(self) -> VisionTransformer:
-        """A plain ViT of timm with scales and shifts in its weights: `merged()(images)` are the logits (B, C)."""
-        return merge(self.vit, _places, self.head)
-
-
-class Scaled(nn.Module):
+class Scaled(Layer):
     """A frozen operation with weight and bias, and a scale and a shift of each of its channels."""
 
     def __init__(self, operation: Any) -> None:
