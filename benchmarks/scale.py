@@ -26,7 +26,19 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, split_file, task_file
+from ship.artifacts import (
+    LOG,
+    LOOKS,
+    PREDICTIONS,
+    RESULT,
+    Run,
+    backbone_file,
+    features_file,
+    hierarchy_file,
+    settings_file,
+    split_file,
+    task_file,
+)
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
@@ -140,12 +152,12 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
     folder = root / run.folder
     folder.mkdir(parents=True)
     columns = pa.table(table).replace_schema_metadata({"classes": json.dumps(names)})
-    pq.write_table(columns, folder / "predictions.parquet")
-    write_looks(folder / "looks.json", run, random, [keys[i] for i in np.flatnonzero(~hits)[:12]])
+    pq.write_table(columns, folder / PREDICTIONS)
+    write_looks(folder / LOOKS, run, random, [keys[i] for i in np.flatnonzero(~hits)[:12]])
     epochs = np.arange(EPOCHS)
     loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10
     log = {"epoch": epochs, "lr": 1e-3, "loss": loss, "penalty": 0.0, "accuracy": 1 - loss / 3}
-    write_text(folder / "log.csv", pd.DataFrame(log).to_csv(index=False, float_format="%.9g"))
+    write_text(folder / LOG, pd.DataFrame(log).to_csv(index=False, float_format="%.9g"))
     settings = {
         "options": params.options_of(run.method, run.task),
         "train": params.train_of(run.method, run.task).model_dump(),
@@ -165,7 +177,7 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
         "compute": compute,
         "hierarchy": {"prototypes": 200, "seed": 0},
     }
-    write_json(folder / "run.json", {**says, **about, "result": result, "environment": {"torch": "2", "device": "cpu"}})
+    write_json(folder / RESULT, {**says, **about, "result": result, "environment": {"torch": "2", "device": "cpu"}})
     write_text(root / run.benchmark, f"s\th:m:s\tmax_rss\n{60 + rank}\t0:01:00\t2000\n")
 
 

@@ -8,6 +8,13 @@ from typing import NamedTuple
 
 from ship.storage import sha256
 
+# the files that a run leaves in its folder
+TUNED = "tuned.safetensors"  # what was tuned, and all settings: with the backbone, the model
+LOG = "log.csv"  # a row an epoch of training
+PREDICTIONS = "predictions.parquet"  # a row a test image
+LOOKS = "looks.json"  # what it looked at in its most confident mistakes
+RESULT = "run.json"  # settings, environment, code, and what came out; written last
+
 MISTAKES = 12  # the most confident of a run, in its looks.json
 
 
@@ -71,7 +78,7 @@ class Run(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """tuned.safetensors, log.csv, predictions.parquet, looks.json, run.json"""
+        """Where TUNED, LOG, PREDICTIONS, LOOKS and RESULT lie."""
         return Path("runs", str(self))
 
     @property

@@ -3,7 +3,7 @@
 from itertools import product
 from pathlib import Path
 
-from ship.artifacts import Run, backbone_file, task_file
+from ship.artifacts import TUNED, Run, backbone_file, task_file
 from ship.data.inventory import is_likely, lacking, needed, sizes_in
 from ship.experiment.params import Params
 
@@ -24,7 +24,7 @@ def wanted(params: Params, jobs: int) -> dict[str, int]:
     runs = [
         tuned(params, run)
         for run in map(Run._make, product(grid.backbones, grid.tasks, grid.methods, grid.seeds))
-        if not (run.folder / "tuned.safetensors").exists()
+        if not (run.folder / TUNED).exists()
     ]
     return {
         "archives": sum(lacking(archive, folder) for archive in archives if not is_likely(archive, folder, sizes)),

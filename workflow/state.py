@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from ship.artifacts import RESULT
 from ship.data.asked import other_contents, read_asked, write_asked
 from ship.errors import BadInput
 from ship.experiment import records
@@ -91,7 +92,7 @@ def other_code() -> list[str]:
     """Runs that say of themselves that other modules computed them: edited and put back while the workflow went on."""
     params, now = read_params(), Code()
     found = []
-    for path in sorted(Path("runs").rglob("run.json")):
+    for path in sorted(Path("runs").rglob(RESULT)):
         about = read_record(path, records.Run, "snakemake")
         row = params.methods[path.parts[3]]
         if odd := differing(about.get("code", {}), now.modules("train", row.method)):

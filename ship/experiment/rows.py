@@ -123,6 +123,16 @@ class Train(Settings):
         return {k: value for k, value in handler(self).items() if k not in later or value != fields[k].default}
 
 
+def _some(model: type[Settings]) -> dict[str, Any]:
+    """The JSON schema of some of the keys of `model`."""
+    fields = model.model_json_schema()["properties"]
+    said = {key: {word: part for word, part in field.items() if word != "default"} for key, field in fields.items()}
+    return {"type": "object", "additionalProperties": False, "properties": said}
+
+
+SomeTrain = Annotated[dict[str, Plain], WithJsonSchema(_some(Train))]  # checked with the rest of a recipe
+
+
 class Range(Settings):
     """An interval that values are drawn from."""
 
@@ -207,7 +217,7 @@ class Override(Settings):
     """What differs for one task within a row."""
 
     options: dict[str, Plain] = Field({}, description="keyword arguments of the method")
-    train: dict[str, Plain] = Field({}, description="keys of `train`")
+    train: SomeTrain = Field({}, description="keys of `train`")
 
 
 class Method(Settings):
@@ -215,6 +225,6 @@ class Method(Settings):
 
     method: Annotated[Name, Field(description="a key of METHODS")]
     options: dict[str, Plain] = Field({}, description="keyword arguments of the method")
-    train: dict[str, Plain] = Field({}, description="keys of `train` that differ for this row")
+    train: SomeTrain = Field({}, description="keys of `train` that differ for this row")
     search: Annotated[Search | None, Field(description="what is chosen; the rest is fixed")] = None
     tasks: dict[str, Override] = Field({}, description="options and train keys that differ for one task")

@@ -12,6 +12,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from ship.artifacts import PREDICTIONS, RESULT, TUNED
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
 from ship.errors import BadInput
@@ -23,7 +24,7 @@ from ship.inference.card import card
 from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer
-from ship.inference.restore import ABOUT, BACKBONE, TUNED, backbone_of, find, load, way_out
+from ship.inference.restore import ABOUT, BACKBONE, backbone_of, find, load, way_out
 from ship.models.preprocessing import Preprocessing
 from ship.storage import drafted, read_tensors, sha256, write_json, write_text
 
@@ -39,7 +40,7 @@ class Subject(NamedTuple):
 
     run: Path
     about: dict[str, Any]
-    """run.json"""
+    """its RESULT"""
     model: Model
     preprocessing: Preprocessing
     task: str
@@ -77,9 +78,9 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
 
 def read(run: Path, count: int, threads: int) -> Subject:
     """A finished run with its first `count` test images, where its model says of them what the run has said."""
-    if not (run / "run.json").is_file():
+    if not (run / RESULT).is_file():
         raise BadInput(f"{run}: expected the folder of a finished run, found no run.json in it ({way_out(run)})")
-    about, model = read_record(run / "run.json", records.Run, "train it again"), load(run)
+    about, model = read_record(run / RESULT, records.Run, "train it again"), load(run)
     made = model.preprocessing
     if made is None:
         raise BadInput(f"{run}: expected a run that knows how images are prepared, got one that does not")
@@ -170,7 +171,7 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
 
 def _check_run(subject: Subject) -> None:
     """Raise BadInput where a run in float32 has predicted something else than the model that comes back from it."""
-    path = subject.run / "predictions.parquet"
+    path = subject.run / PREDICTIONS
     try:
         said = pd.read_parquet(path)[: len(subject.logits)]
     except (OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from ship.artifacts import TUNED
 from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
 from ship.experiment import records
@@ -26,7 +27,6 @@ from ship.models.preprocessing import Preprocessing
 from ship.models.vit import require_plain
 from ship.storage import expanded, read_tensors, sha256
 
-TUNED = "tuned.safetensors"
 BACKBONE = "backbone.safetensors"
 ABOUT = "ship.json"
 """of an exported folder: what is in it"""

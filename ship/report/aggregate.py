@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ship.artifacts import Run, hierarchy_file
+from ship.artifacts import LOG, Run, hierarchy_file
 from ship.data.tasks import group_of
 from ship.errors import BadInput
 from ship.experiment import records
@@ -203,7 +203,7 @@ def _plots(root: Path, runs: Sequence[Run], results: Frame) -> dict[Path, str]:
 
 def _curve(root: Path, run: Run) -> Frame:
     """What training was like, a row an epoch. Raises BadInput where its file is broken."""
-    path = root / run.folder / "log.csv"
+    path = root / run.folder / LOG
     try:
         return pd.read_csv(path)[["epoch", "loss", "accuracy", "lr"]].assign(**run._asdict())
     except (ValueError, KeyError) as error:

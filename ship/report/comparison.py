@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from ship.artifacts import Run, hierarchy_file
+from ship.artifacts import RESULT, Run, hierarchy_file
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
@@ -103,7 +103,7 @@ def _mean_by_method(table: pd.DataFrame, column: str) -> dict[str, float]:
 
 def _preprocessing(root: Path, runs: Sequence[Run]) -> dict[str, str]:
     """What the runs say of their backbone: the same of all; nothing where none is there."""
-    first = next((run for run in runs if (root / run.folder / "run.json").exists()), None)
+    first = next((run for run in runs if (root / run.folder / RESULT).exists()), None)
     return {key: text(value) for key, value in read_about(root, first)["backbone"].items()} if first else {}
 
 

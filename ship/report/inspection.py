@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
-from ship.artifacts import MISTAKES, Run, split_file
+from ship.artifacts import MISTAKES, PREDICTIONS, Run, split_file
 from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.looks import Look, Seen, read_looks
@@ -48,7 +48,7 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
         best = ordered.iloc[0]
         place = {axis: str(best[axis]) for axis in ("backbone", "task", "method")}
         runs = [run for run in shown if run.row == tuple(place.values())]
-        if runs and all((root / run.folder / "predictions.parquet").exists() for run in runs):
+        if runs and all((root / run.folder / PREDICTIONS).exists() for run in runs):
             own = classes[(classes[list(place)] == pd.Series(place)).all(axis=1)].to_dict("records")
             measures = {measure: float(best[measure]) for measure in ("accuracy", *MEASURES)}
             names = ordered[["backbone", "task", "method"]].itertuples(index=False, name=None)

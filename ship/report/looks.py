@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ship.artifacts import Run
+from ship.artifacts import LOOKS, Run
 from ship.experiment import records
 from ship.experiment.records import read_record
 
@@ -64,7 +64,7 @@ class Seen(NamedTuple):
 
 def read_looks(root: Path, run: Run) -> Seen:
     """What the run under `root` left; no image where it left nothing."""
-    path = root / run.folder / "looks.json"
+    path = root / run.folder / LOOKS
     told = read_record(path, records.Looks, f"ship train {run}") if path.exists() else {"images": []}
     return Seen(told, {image["key"]: image for image in told.pop("images")})
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from ship.artifacts import Run
+from ship.artifacts import LOG, PREDICTIONS, RESULT, Run
 from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Params
@@ -33,7 +33,7 @@ def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
 
 def files_of(run: Run) -> tuple[Path, ...]:
     """The files of a run that the tables are made of."""
-    return run.folder / "run.json", run.folder / "predictions.parquet", run.folder / "log.csv"
+    return run.folder / RESULT, run.folder / PREDICTIONS, run.folder / LOG
 
 
 class Outcomes(NamedTuple):
@@ -58,12 +58,12 @@ class Outcomes(NamedTuple):
 
 def read_about(root: Path, run: Run) -> dict[str, Any]:
     """The run.json of a run under `root`. Raises BadInput where it is none."""
-    return read_record(root / run.folder / "run.json", records.Run, f"ship train {run}")
+    return read_record(root / run.folder / RESULT, records.Run, f"ship train {run}")
 
 
 def read_outcomes(root: Path, run: Run) -> Outcomes:
     """Those of a run under `root`. Raises BadInput where its file is broken, or of an older version."""
-    path = root / run.folder / "predictions.parquet"
+    path = root / run.folder / PREDICTIONS
     try:
         table = pq.read_table(path, columns=["key", "label", "prediction", "probability"], partitioning=None)
         classes: list[str] = json.loads((table.schema.metadata or {}).get(b"classes", b"null"))

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ship.artifacts import Run, task_file
+from ship.artifacts import RESULT, Run, task_file
 from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Params
@@ -167,7 +167,7 @@ def _missing(params: Params, runs: pd.DataFrame, given: Mapping[Run, str]) -> li
 
 def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
     """What the runs were computed with: one value where all agree."""
-    found = [read_about(root, run)["environment"] for run in shown if (root / run.folder / "run.json").exists()]
+    found = [read_about(root, run)["environment"] for run in shown if (root / run.folder / RESULT).exists()]
     keys = dict.fromkeys(key for part in found for key in part)
     return {key: " or ".join(dict.fromkeys(text(part[key]) for part in found if key in part)) for key in keys}
 

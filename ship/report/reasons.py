@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, task_file
+from ship.artifacts import RESULT, Run, backbone_file, features_file, hierarchy_file, settings_file, task_file
 
 ERROR = re.compile(r"ship: |Error: |[\w.]*(Error|Exception|Interrupt)\b")
 
@@ -29,7 +29,7 @@ def why(run: Run, root: Path = Path()) -> Reason | None:
         features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
         hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",
         settings_file(*run.row): logs / "search" / run.backbone / run.task / f"{run.method}.log",
-        run.folder / "run.json": logs / "train" / f"{run}.log",
+        run.folder / RESULT: logs / "train" / f"{run}.log",
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
     if log is None:

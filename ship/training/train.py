@@ -14,7 +14,18 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ship.artifacts import Run, backbone_file, hierarchy_file, split_file, task_file
+from ship.artifacts import (
+    LOG,
+    LOOKS,
+    PREDICTIONS,
+    RESULT,
+    TUNED,
+    Run,
+    backbone_file,
+    hierarchy_file,
+    split_file,
+    task_file,
+)
 from ship.compute import Runtime, environment, set_up
 from ship.data.columns import numbers, words
 from ship.data.reading import read_told, verified
@@ -112,13 +123,13 @@ def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(assembled.model)
     more = {"precision": runtime.precision, "classes": assembled.classes, "frozen": frozen(assembled.model)}
-    write_tensors(run.folder / "tuned.safetensors", tuned, {**settings, **more})
+    write_tensors(run.folder / TUNED, tuned, {**settings, **more})
     lines = [",".join(Epoch._fields), *(",".join(f"{part:.9g}" for part in epoch) for epoch in outcome.progress.log)]
-    write_text(run.folder / "log.csv", "".join(f"{line}\n" for line in lines))
-    _write_predictions(run.folder / "predictions.parquet", outcome)
-    write_json(run.folder / "looks.json", outcome.looks)
+    write_text(run.folder / LOG, "".join(f"{line}\n" for line in lines))
+    _write_predictions(run.folder / PREDICTIONS, outcome)
+    write_json(run.folder / LOOKS, outcome.looks)
     write_json(
-        run.folder / "run.json",
+        run.folder / RESULT,
         {**settings, "result": result, "environment": environment(runtime), "code": dict(assembled.origin.code)},
     )
 

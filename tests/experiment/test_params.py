@@ -265,6 +265,17 @@ def test_presets_are_valid_and_fit_the_schema(path):
     jsonschema.validate(yaml.safe_load(path.read_text()), json_schema())
 
 
+@pytest.mark.parametrize("train", [{"lrr": 0.1}, {"lr": "high"}, {"head": "rigde"}])
+def test_editors_check_what_a_row_says_of_its_recipe(train):
+    """By key and kind, as in `train`, in the row and for one of its tasks."""
+    import jsonschema
+
+    for row in ({"train": train}, {"tasks": {"digits": {"train": train}}}):
+        raw = GOOD | {"methods": {"vpt": {"method": "vpt", **row}}}
+        with pytest.raises(jsonschema.ValidationError, match=next(iter(map(str, train.values()))) + "|lrr"):
+            jsonschema.validate(raw, json_schema())
+
+
 def test_the_schema_for_editors_is_current():
     """workflow/schemas/params.schema.json is what `ship schema` prints."""
     assert json.loads((ROOT / "workflow/schemas/params.schema.json").read_text()) == json_schema()
