@@ -72,10 +72,8 @@ def search(place: BackboneTaskMethod, file: ParamsFile = PARAMS) -> None:
         return
     with unchanged("search", params.methods[method].method) as code, progress(asked.total, place) as show:
         from ship.data.asked import check_asked
-        from ship.methods.options import check_row
         from ship.training.search import search_settings
 
-        check_row(params, method, task)
         check_asked(params, task)
 
         def tell(trial: int, epochs: int, record: Epoch) -> None:
@@ -93,10 +91,8 @@ def train(run: RunName, file: ParamsFile = PARAMS) -> None:
     with unchanged("train", params.methods[method].method) as code:
         with phases("imports"):
             from ship.data.asked import check_asked
-            from ship.methods.options import check_row
             from ship.training.train import train_run
 
-        check_row(params, method, task)
         check_asked(params, task)
         place = Run(name, task, method, int(seed))
         with alone(place.folder), progress(1, run) as show:
