@@ -1,11 +1,11 @@
 """How much disk an experiment has yet to take, for `doctor.py`: from its grid, before anything is computed."""
 
 from itertools import product
-from pathlib import Path
 
 from ship.artifacts import TUNED, Run, backbone_file, task_file
 from ship.data.inventory import is_likely, lacking, needed, sizes_in
 from ship.experiment.params import Params
+from ship.storage import expanded
 
 IMAGES = 10**9  # bytes of a task's images and features: VTAB-1k's have some hundred millions, few have more
 RUN = 5 * 10**6  # of a run that tunes little: parameters, optimiser's state, predictions
@@ -17,7 +17,7 @@ CACHE = 2  # DVC's cache holds all but archives once more
 
 def wanted(params: Params, jobs: int) -> dict[str, int]:
     """Bytes by what they are of; `jobs` is how many runs are unfinished at once."""
-    grid, folder = params.grid, Path(params.archives)
+    grid, folder = params.grid, expanded(params.archives)
     sizes = sizes_in(folder)
     archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
     images = sum(IMAGES for task in grid.tasks if not task_file(task).exists())

@@ -5,7 +5,6 @@
 
 import os
 import re
-import shutil
 import sys
 import uuid
 from pathlib import Path
@@ -15,8 +14,10 @@ from disk import wanted
 from limits import config, queue, run
 from slurm_site import SITE, read_site
 
+from ship.data.draft import free_disk, standing
 from ship.errors import BadInput
 from ship.experiment.params import read_params
+from ship.storage import expanded
 
 MINUTES = 10  # that a job may wait, and run
 LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room
@@ -93,15 +94,27 @@ def wants_gpu() -> bool:
 
 
 def free_space(jobs: int) -> bool:
-    """Whether this folder has room for what the experiment has yet to write, as far as it can be read."""
+    """Whether the disks of the clone and of `archives` have room for what the experiment has yet to write to each."""
     try:
-        parts = wanted(read_params("params.yaml"), jobs)
+        params = read_params("params.yaml")
+        parts, archives = wanted(params, jobs), standing(expanded(params.archives))
     except BadInput:
         return True  # `experiment` says so
-    need, free = sum(parts.values()) / 1e9, shutil.disk_usage(".").free / 1e9
-    of = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in parts.items())
-    what = f"{free:.0f} GB are free, for some {need:.0f}: {of}"
-    return said(what, free >= need, f"expected {need:.0f}", "move the clone, or `dvc gc --workspace`")
+    elsewhere = {"archives": archives} if archives.stat().st_dev != Path().stat().st_dev else {}
+    disks: dict[Path, dict[str, int]] = {}
+    for name, size in parts.items():
+        disks.setdefault(elsewhere.get(name, Path()), {})[name] = size
+    checks = [has_room(place, sizes) for place, sizes in disks.items()]
+    return all(checks)
+
+
+def has_room(place: Path, sizes: dict[str, int]) -> bool:
+    """Whether the disk of `place` has as many bytes free, by what they are of."""
+    need, free = sum(sizes.values()) / 1e9, free_disk(place) / 1e9
+    of = ", ".join(f"{name} {size / 1e9:.1f}" for name, size in sizes.items())
+    where = "" if place == Path() else f" at {place}"
+    cure = "`archives` in params.yaml names another folder" if where else "move the clone, or `dvc gc --workspace`"
+    return said(f"{free:.0f} GB are free{where}, for some {need:.0f}: {of}", free >= need, f"expected {need:.0f}", cure)
 
 
 def partition_is_up(name: str | None) -> bool:

@@ -30,7 +30,7 @@ def download(
     from ship.data.sources.catalogue import ARCHIVES
 
     params = read_params(file)
-    folder = Path(params.archives)
+    folder = expanded(params.archives)
     known = served({**ARCHIVES, **needed(params.tasks)}.values(), params.mirrors)
     if archive not in known:
         raise unknown("archive", archive, known)
@@ -56,7 +56,7 @@ def data(
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
 
     params = read_params(file)
-    folder = Path(params.archives)
+    folder = expanded(params.archives)
     needing = {task: needs(task, params.tasks[task]) for task in params.grid.tasks}
     if everything:
         named = {name: tuple(ARCHIVES[archive] for archive in row.archives) for name, row in SOURCES.items()}
@@ -94,7 +94,7 @@ def _fetched(task: str, params: Params) -> dict[str, Path]:
     """The verified archives of a task, by name; whatever is lacking is downloaded."""
     from ship.data.inventory import needs, served
 
-    folder = Path(params.archives)
+    folder = expanded(params.archives)
     if not (archives := [*served(needs(task, params.tasks[task]), params.mirrors).values()]):
         return {}
     from ship.data.download import check_disk, fetch

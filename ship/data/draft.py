@@ -29,8 +29,12 @@ def amount(size: float | None) -> str:
 
 def free_disk(folder: Path) -> int:
     """Bytes that may be written to a folder, whether it is there yet or not."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(standing(folder)).free
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
 def check_room(folder: Path, need: int, what: str) -> None:

@@ -50,7 +50,7 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: F
         check = Inspection(name, task, pool)
         with opened(name, task, expanded(data_root), check, archives, out.parent) as found:
             listing = found._replace(about={**found.about, **check.about})
-            check_classes(name, listing)
+            check_shown(name, listing)
             fresh = not out.exists()
             try:
                 _write(name, task, listing, out, pool)
@@ -140,8 +140,13 @@ def read(name: str, task: Task, place: Path, shown: str, check: Check) -> Listin
     return (vtab if task.source == "vtab" else folder)(name, task, place, shown, check)
 
 
-def check_classes(name: str, listing: Listing) -> None:
-    """Raises BadInput for a class that no image of train or val shows, unless the task's draw is known to miss some."""
+def check_shown(name: str, listing: Listing) -> None:
+    """Raises BadInput for a split without images, and for a class that no image of train or val shows.
+
+    The latter unless the task's draw is known to miss some.
+    """
+    if empty := [part for part, items in listing.splits.items() if not items]:
+        raise BadInput(f"tasks.{name}: expected images in each of {', '.join(listing.splits)}, got none in {empty[0]}")
     shown = {item.label for part in ("train", "val") for item in listing.splits[part]}
     for label, title in enumerate(listing.classes):
         if label not in shown and not listing.holes:

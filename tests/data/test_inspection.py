@@ -56,6 +56,19 @@ def test_broken_files_may_be_skipped(tmp_path, pets):
     assert "skipped: 16 images that cannot be read" in said
 
 
+def test_a_split_of_broken_files_alone_is_refused(tmp_path, pets):
+    """They are skipped, but a run would find no test image at its end."""
+    for file in pets.rglob("*.png"):
+        there = tmp_path / "own" / ("test" if file.stem.endswith("1") else "train") / file.parent.name
+        there.mkdir(parents=True, exist_ok=True)
+        file.rename(there / file.name)
+        if there.parent.name == "test":
+            spoil(there / file.name)
+    with pytest.raises(BadInput, match="expected images in each of train, val, test, got none in test"):
+        prepare("mine", Task(source="folder", path="own", val=4, broken="skip"), tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_but_broken_files_is_refused(tmp_path, pets):
     """Skipping all leaves no task."""
     for file in pets.rglob("*.png"):

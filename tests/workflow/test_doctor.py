@@ -1,8 +1,10 @@
 """What doctor.py says of a site's limits, without a cluster: commands of Slurm that answer as its manual says."""
 
 import os
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -120,6 +122,21 @@ def test_the_disk_that_is_asked_for_follows_the_grid(tmp_path, monkeypatch, caps
     assert many["runs"] == disk.CACHE * (12 * disk.RUN + 6 * disk.BASE) + disk.RESUME * 2 * (disk.RUN + disk.BASE)
     assert doctor.free_space(jobs=2) == (shutil.disk_usage(tmp_path).free > sum(many.values()))
     assert "GB are free, for some 10: archives 0.0, images 4.0, runs 6.3" in capsys.readouterr().out
+
+
+def test_archives_are_counted_on_their_own_disk(tmp_path, monkeypatch, capsys):
+    """They may lie anywhere, also below `~`; what does not fit there fails there."""
+    monkeypatch.chdir(tmp_path)
+    other = next(place for place in (Path("/dev/shm"), Path("/run")) if os.access(place, os.W_OK))
+    if other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second disk")
+    monkeypatch.setenv("HOME", str(other))
+    write_params(tmp_path, {"archives": "~/none/yet"})
+    monkeypatch.setattr(doctor, "wanted", lambda *_: {"archives": 10**15, "images": 10**3, "runs": 0})
+    assert not doctor.free_space(jobs=1)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.match(rf"FAIL  \d+ GB are free at {other}, for some 1000000: archives 1000000.0: .*`archives`", first)
+    assert re.match(r"ok    \d+ GB are free, for some 0: images 0.0, runs 0.0", second)
 
 
 @pytest.mark.parametrize(
