@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import subprocess
 import sys
@@ -39,6 +38,7 @@ from ship.artifacts import (
     split_file,
     task_file,
 )
+from ship.data.outcomes import Outcomes, write_outcomes
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
@@ -144,15 +144,9 @@ def write_run(root: Path, params: Params, run: Run, names: list[str], hard: Any,
     hits = hard + random.normal(0, 0.15, len(hard)) < 0.6 + 0.015 * rank
     labels = random.integers(0, len(names), len(hard))
     keys = [f"test/{i:06d}.png" for i in range(len(hard))]
-    table = {"key": keys, "label": labels}
-    table |= {
-        "prediction": np.where(hits, labels, (labels + 1) % len(names)),
-        "probability": random.random(len(hard), np.float32),
-    }
-    folder = root / run.folder
-    folder.mkdir(parents=True)
-    columns = pa.table(table).replace_schema_metadata({"classes": json.dumps(names)})
-    pq.write_table(columns, folder / PREDICTIONS)
+    predicted = np.where(hits, labels, (labels + 1) % len(names))
+    folder, found = root / run.folder, Outcomes(keys, labels, predicted, random.random(len(hard), np.float32), names)
+    write_outcomes(folder / PREDICTIONS, found, np.zeros((len(hard), len(names)), np.float16))
     write_looks(folder / LOOKS, run, random, [keys[i] for i in np.flatnonzero(~hits)[:12]])
     epochs = np.arange(EPOCHS)
     loss = 2 * np.exp(-epochs / 30) + random.random(EPOCHS) / 10

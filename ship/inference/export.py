@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from ship.artifacts import PREDICTIONS, RESULT, TUNED
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
+from ship.data.outcomes import read_outcomes
 from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Compute
@@ -172,14 +173,11 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
 def _check_run(subject: Subject) -> None:
     """Raise BadInput where a run in float32 has predicted something else than the model that comes back from it."""
     path = subject.run / PREDICTIONS
-    try:
-        said = pd.read_parquet(path)[: len(subject.logits)]
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path}: expected what the run predicted, got: {error} (train it again)") from None
-    probabilities = subject.logits.softmax(dim=1)
-    classes = torch.from_numpy(said["prediction"].to_numpy(copy=True))
-    own = probabilities.gather(1, classes[:, None].long())[:, 0]
-    difference = (own - torch.from_numpy(said["probability"].to_numpy(copy=True))).abs().max().item()
+    found, count = read_outcomes(path, "train it again"), len(subject.logits)
+    if found.classes != subject.model.classes or len(found.keys) < count:
+        raise BadInput(f"{path}: expected classes and images of {TUNED}, got others (train it again)")
+    own = subject.logits.softmax(dim=1).numpy()[np.arange(count), found.predicted[:count]]
+    difference = float(np.abs(own - found.confidences[:count]).max())
     if subject.about["environment"]["precision"] == "fp32" and not difference <= RUN_CLOSE:
         raise BadInput(
             f"{path}: expected probabilities within {RUN_CLOSE} of what {TUNED} gives, got {difference:.1e} "

@@ -16,7 +16,7 @@ from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
-from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_outcomes
+from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_predictions
 from ship.report.pairs import aligned, compare
 from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
 from ship.storage import write_json, write_text
@@ -181,7 +181,7 @@ def _judged(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]]
     """
     hits, judged, keys = {}, [], dict[str, Any]()
     for run in runs:
-        found = read_outcomes(root, run)
+        found = read_predictions(root, run)
         own = pd.Index(found.keys)
         shared = keys.setdefault(run.task, own)
         hits[run] = pd.Series(found.hits, index=shared if shared.equals(own) else own)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ship.artifacts import Run
-from ship.report.outcomes import Outcomes
+from ship.data.outcomes import Outcomes
 from ship.report.quality import balanced_accuracy, by_class, macro_f1, reliability
 
 MEASURES = ("balanced_accuracy", "macro_f1", "calibration_error")

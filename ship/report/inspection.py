@@ -13,10 +13,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from ship.artifacts import MISTAKES, PREDICTIONS, Run, split_file
+from ship.data.outcomes import Outcomes
 from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.looks import Look, Seen, read_looks
-from ship.report.outcomes import Outcomes, read_outcomes
+from ship.report.outcomes import read_predictions
 from ship.report.quality import confusion, reliability
 from ship.report.thumbnails import ROOM, Picture, thumbnails
 
@@ -60,7 +61,7 @@ def inspected(root: Path, table: pd.DataFrame, classes: pd.DataFrame, shown: Seq
 
 def _seen(root: Path, runs: Sequence[Run], task: str) -> dict[str, Any]:
     """What the predictions of all seeds show."""
-    found = [read_outcomes(root, run) for run in runs]
+    found = [read_predictions(root, run) for run in runs]
     names, every = found[0].classes, len(found[0].classes)
     counts = np.sum([confusion(one.labels, one.predicted, every) for one in found], axis=0)
     hits = np.concatenate([one.hits for one in found])
@@ -87,7 +88,7 @@ def _mistaken(root: Path, task: str, runs: Sequence[Run], room: int) -> list[dic
         {
             **run._asdict(),
             "about": {**seen.about, "picks": seen.picks},
-            "mistakes": mistakes(read_outcomes(root, run), seen, split, most, room),
+            "mistakes": mistakes(read_predictions(root, run), seen, split, most, room),
         }
         for (run, seen), most in zip(shown, (MISTAKES, PICKS), strict=False)
         if seen.images

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ship.artifacts import (
     LOG,
@@ -27,7 +22,7 @@ from ship.artifacts import (
     task_file,
 )
 from ship.compute import Runtime, environment, set_up
-from ship.data.columns import numbers, words
+from ship.data.outcomes import Outcomes, write_outcomes
 from ship.data.reading import read_told, verified
 from ship.experiment import records
 from ship.experiment.length import for_images, steps_an_epoch
@@ -38,7 +33,7 @@ from ship.inference.model import frozen
 from ship.inference.predict import Predictions
 from ship.methods.base import tuned_parameters, tuned_state
 from ship.methods.options import check_row
-from ship.storage import read_tensors, replacing, write_json, write_tensors, write_text
+from ship.storage import read_tensors, write_json, write_tensors, write_text
 from ship.training.fit import (
     Assembled,
     Setup,
@@ -126,28 +121,14 @@ def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None
     write_tensors(run.folder / TUNED, tuned, {**settings, **more})
     lines = [",".join(Epoch._fields), *(",".join(f"{part:.9g}" for part in epoch) for epoch in outcome.progress.log)]
     write_text(run.folder / LOG, "".join(f"{line}\n" for line in lines))
-    _write_predictions(run.folder / PREDICTIONS, outcome)
+    found = outcome.found
+    said = found.labels.numpy(), found.classes.numpy(), found.probabilities.numpy()
+    write_outcomes(run.folder / PREDICTIONS, Outcomes(outcome.keys, *said, assembled.classes), found.every.numpy())
     write_json(run.folder / LOOKS, outcome.looks)
     write_json(
         run.folder / RESULT,
         {**settings, "result": result, "environment": environment(runtime), "code": dict(assembled.origin.code)},
     )
-
-
-def _write_predictions(path: Path, outcome: Outcome) -> None:
-    """A row an image, in the order of the split, and the names of the classes, to which `label` and the like point."""
-    found = outcome.found
-    every = numbers(found.every.flatten().numpy())
-    columns = {
-        "key": words(outcome.keys),
-        "label": numbers(found.labels.numpy()),
-        "prediction": numbers(found.classes.numpy()),
-        "probability": numbers(found.probabilities.numpy()),
-        "probabilities": pa.FixedSizeListArray.from_arrays(every, found.every.shape[1]),
-    }
-    table = pa.table(columns, metadata={"classes": json.dumps(outcome.assembled.classes)})
-    with replacing(path) as draft:
-        pq.write_table(table, draft)
 
 
 def _settings(params: Params, run: Run, outcome: Outcome) -> dict[str, Any]:

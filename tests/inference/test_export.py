@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import timm
 import torch
@@ -171,15 +173,23 @@ def test_what_export_refuses(run, tmp_path):
 
     refused("expected a folder to be made", folder=run)
     refused("expected a run .*found none", name=f"{run.parent}/7")
-    table = pd.read_parquet(run / "predictions.parquet")
-    table.assign(probability=table.probability / 2).to_parquet(run / "predictions.parquet")
+    path = run / "predictions.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.slice(0, 5), path)
+    refused("predictions.parquet: expected classes and images of tuned.safetensors, got others")
+    pq.write_table(table.drop_columns("prediction"), path)
+    refused("predictions.parquet: expected what a run predicted, got: No match for .*prediction")
+    pq.write_table(table.set_column(2, "prediction", pa.array([99] * len(table))), path)
+    refused("predictions.parquet: expected labels of its 10 classes, got others")
+    halved = pa.array(table["probability"].to_numpy() / 2)
+    pq.write_table(table.set_column(3, "probability", halved), path)
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")
     about = read_json(run / "run.json")
     about["compute"]["precision"] = "auto"
     write_json(run / "run.json", about)
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")  # whatever made it fp32
-    (run / "predictions.parquet").write_bytes(b"PAR1")
-    refused("predictions.parquet: expected what the run predicted, got")
+    path.write_bytes(b"PAR1")
+    refused("predictions.parquet: expected what a run predicted, got")
     (tmp_path / "project/data/digits/test.parquet").unlink()
     refused("expected its test images in data/TASK/test.parquet, got none")
     (run / "run.json").unlink()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from ship.artifacts import Run, backbone_file, features_file, hierarchy_file, settings_file, split_file, task_file
+from ship.artifacts import (
+    PREDICTIONS,
+    Run,
+    backbone_file,
+    features_file,
+    hierarchy_file,
+    settings_file,
+    split_file,
+    task_file,
+)
+from ship.data.outcomes import Outcomes, write_outcomes
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.report.aggregate import expected_runs
@@ -113,11 +122,9 @@ def write_run(root: Path, run: Run, random: np.random.Generator, **about: Any) -
     labels = np.arange(IMAGES) % 10
     hits = random.random(IMAGES) < level
     predictions = np.where(hits, labels, (labels + 1) % 10)
-    path = root / run.folder / "predictions.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = {"key": [f"test/{i:05d}" for i in range(IMAGES)], "label": labels, "prediction": predictions}
-    columns = pa.table({**table, "probability": random.uniform(0.3, 1, IMAGES).astype(np.float32)})
-    pq.write_table(columns.replace_schema_metadata({"classes": json.dumps(CLASSES)}), path)
+    keys, confidences = [f"test/{i:05d}" for i in range(IMAGES)], random.uniform(0.3, 1, IMAGES).astype(np.float32)
+    found = Outcomes(keys, labels, predictions, confidences, CLASSES)
+    write_outcomes(root / run.folder / PREDICTIONS, found, np.zeros((IMAGES, len(CLASSES)), np.float16))
     _write_looks(root, run, random, [f"test/{i:05d}" for i in np.flatnonzero(~hits)[:12]])
     epochs = np.arange(EPOCHS)
     learnt = (level + 0.08) * (1 - np.exp(-(epochs + 1) / 3)) + random.normal(0, 0.008, EPOCHS)

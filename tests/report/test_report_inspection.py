@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from ship.artifacts import MISTAKES
+from ship.data.outcomes import Outcomes
 from ship.report.inspection import PICKS, SQUARE, matrix, mistakes, pairs
 from ship.report.looks import Seen
-from ship.report.outcomes import Outcomes
 from ship.report.thumbnails import ROOM, thumbnails
 
 COUNTS = np.array([[8, 2, 0], [3, 4, 1], [0, 0, 5]])
