@@ -112,7 +112,7 @@ def make(root: Path, methods: int, seeds: int) -> None:
     write_text(weights, "")
     os.truncate(weights, WEIGHTS)
     seen = {"image_size": 224, "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
-    made_of = {"name": BACKBONE, "weights": "pretrained", **seen, "sha256": sha256(weights)}
+    made_of = {**params.backbones[BACKBONE].model_dump(include={"name", "weights"}), **seen, "sha256": sha256(weights)}
     for task, (images, classes) in TEST.items():
         splits = {name: {"images": size, "sha256": name * 8} for name, size in (("train", 800), ("test", images))}
         names = [f"class {number}" for number in range(classes)]
