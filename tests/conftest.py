@@ -11,6 +11,7 @@ import pytest
 import torch
 from filelock import FileLock
 from forking import ALL, start
+from PIL import Image
 from project import ROOT, commands_in
 from timm.models.vision_transformer import VisionTransformer
 
@@ -18,6 +19,7 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 LONGEST = ("alone", "dvc", "slurm", "slow")  # marks, those of the longest tests first
 APART = tuple(f"tests/workflow/test_{name}.py" for name in ("dvc", "slurm", "workflow"))  # they share by `once`
 
+Image.MAX_IMAGE_PIXELS = None  # as the command has it
 torch.set_num_threads(1)  # several processes share the cores
 
 

@@ -9,6 +9,8 @@ import os
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from ship.cli import data, experiment, models, results, steps  # noqa: F401  # they add their commands
 from ship.cli.app import app
 from ship.cli.deferred import defer_compiler
@@ -22,6 +24,7 @@ def main() -> None:
     gc.set_threshold(100_000)  # imports leave many objects that stay: looking through them for garbage takes a second
     atexit.register(_leave)
     defer_compiler()
+    Image.MAX_IMAGE_PIXELS = None  # the setting `pixels` is the limit; a program that imports ship has its own
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("ship").setLevel(logging.INFO)
     try:

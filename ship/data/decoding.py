@@ -19,13 +19,15 @@ from ship.data import jpeg, png
 from ship.errors import BadInput
 
 # what PIL's readers raise for files that are cut, broken or too large to be true
-BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, OverflowError)
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, OverflowError),
+    Image.DecompressionBombError,
+)
 # formats that PIL knows by name and cannot read by itself, or has a program of its own started for
 UNFIT = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 BOMB = 5  # times the pixels that are asked for: more is not decoded, where a format cannot shrink on the way
 EXIF_ORIENTATION = 0x0112
 TURNED = range(2, 9)
-Image.MAX_IMAGE_PIXELS = None  # `Reading.pixels` is the limit
 
 
 class Reading(NamedTuple):

@@ -1,5 +1,7 @@
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -9,6 +11,19 @@ from PIL import Image, ImageOps, PngImagePlugin
 from ship.data import png
 from ship.data.decoding import Reading, check, oddities, rgb, see
 from ship.errors import BadInput
+
+GUARDED = """
+import sys
+from PIL import Image
+Image.MAX_IMAGE_PIXELS = 30_000_000
+from ship.data.decoding import rgb
+from ship.errors import BadInput
+assert Image.MAX_IMAGE_PIXELS == 30_000_000
+try:
+    rgb(sys.stdin.buffer.read(), "photo")
+except BadInput as error:
+    print(error)
+"""
 
 
 def encoded(picture, kind="PNG", **options):
@@ -149,6 +164,14 @@ def test_exif_turns_where_it_is_said(orientation):
     expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
     assert np.array_equal(rgb(data, reading=Reading(orientation="exif")), expected)
     assert np.array_equal(rgb(data), picture)
+
+
+def test_a_program_that_imports_ship_keeps_its_guard():
+    """PIL's, against files that unfold to fill the memory: no import moves it, and what it refuses is refused."""
+    said = subprocess.run(
+        [sys.executable, "-c", GUARDED], input=encoded(Image.new("1", (9000, 9000))), capture_output=True, check=True
+    )
+    assert said.stdout.decode().startswith("photo: expected a whole image, got: Image size (81000000 pixels) exceeds")
 
 
 def test_a_png_with_large_notes_opens():
