@@ -33,7 +33,6 @@ def _name(*axes: str) -> Any:
     return typer.Argument(metavar=form.upper(), help=f"as params.yaml names them: {form}", autocompletion=complete)
 
 
-ParamsFile = Annotated[Path, typer.Option("--params", help="file with the experiment")]
 BackboneName = Annotated[str, _name("backbone")]
 TaskName = Annotated[str, _name("task")]
 BackboneTask = Annotated[str, _name("backbone", "task")]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ship.artifacts import data_folder
-from ship.cli.app import PARAMS, ParamsFile, TaskName, app
+from ship.cli.app import TaskName, app
 from ship.cli.progress import downloading
 from ship.errors import unknown
 from ship.experiment.code import unchanged
@@ -21,7 +21,6 @@ from ship.storage import expanded
 @app.command()
 def download(
     archive: Annotated[str, typer.Argument(help="a name that `ship data` shows")],
-    file: ParamsFile = PARAMS,
     record: Annotated[Path | None, typer.Option(help="JSON file that then says what was found")] = None,
 ) -> None:
     """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
@@ -29,7 +28,7 @@ def download(
     from ship.data.inventory import needed, served
     from ship.data.sources.catalogue import ARCHIVES
 
-    params = read_params(file)
+    params = read_params()
     folder = expanded(params.archives)
     known = served({**ARCHIVES, **needed(params.tasks)}.values(), params.mirrors)
     if archive not in known:
@@ -46,7 +45,6 @@ def download(
 
 @app.command()
 def data(
-    file: ParamsFile = PARAMS,
     everything: Annotated[bool, typer.Option("--all", help="every data set that there is a name for")] = False,
     machine: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
@@ -55,7 +53,7 @@ def data(
     from ship.data.inventory import needs, served
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
 
-    params = read_params(file)
+    params = read_params()
     folder = expanded(params.archives)
     needing = {task: needs(task, params.tasks[task]) for task in params.grid.tasks}
     if everything:
@@ -68,13 +66,13 @@ def data(
 
 
 @app.command()
-def prepare(task: TaskName, file: ParamsFile = PARAMS) -> None:
+def prepare(task: TaskName) -> None:
     """Make a task's images one parquet file per split, checked and lossless."""
     with unchanged("prepare"):
         from ship.data.asked import contents, write_asked
         from ship.data.prepare import prepare as run
 
-        params = read_params(file)
+        params = read_params()
         (task,) = parts(params, task, "task")
         row, there = params.tasks[task], contents(params, task)
         print(*run(task, row, params.data_root, data_folder(task), _fetched(task, params)), sep="\n")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ship.cli.app import PARAMS, ParamsFile, app
+from ship.cli.app import PARAMS, app
 from ship.experiment import presets, reference
 from ship.experiment.code import digests
 from ship.experiment.params import defaults, json_schema, parse_params, read_params
@@ -19,7 +19,6 @@ from ship.storage import write_json, write_text
 def init(
     preset: Annotated[str, typer.Argument(help="name of a preset; `ship init list` shows them")],
     settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE, such as data_root=../vtab")] = None,
-    file: ParamsFile = PARAMS,
 ) -> None:
     """Write a preset to params.yaml, with some keys set to other values; the old file is kept."""
     if preset == "list":
@@ -28,13 +27,15 @@ def init(
     from ship.methods.options import check_grid
 
     text = presets.fill(preset, settings or [])
-    params = parse_params(parse_yaml(text, str(file)))
+    params = parse_params(parse_yaml(text, str(PARAMS)))
     check_grid(params)
-    if kept := presets.put_aside(file, text):
-        print(f"{file}: what was there is {kept} now; results/ are of that experiment until snakemake has run this one")
-    write_text(file, text)
+    if kept := presets.put_aside(PARAMS, text):
+        print(
+            f"{PARAMS}: what was there is {kept} now; results/ are of that experiment until snakemake has run this one"
+        )
+    write_text(PARAMS, text)
     for line in presets.unreached(params, settings or []):
-        print(f"{file}: {line}")
+        print(f"{PARAMS}: {line}")
 
 
 @app.command()
@@ -45,15 +46,15 @@ def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page 
 
 
 @app.command()
-def code(file: ParamsFile = PARAMS) -> None:
+def code() -> None:
     """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
-    rows = read_params(file).methods.items()
+    rows = read_params().methods.items()
     write_json("code.json", digests({name: (row.method, row.search is not None) for name, row in rows}, defaults()))
 
 
 @app.command()
-def status(file: ParamsFile = PARAMS) -> None:
+def status() -> None:
     """Say which runs are done, stale, failed, unfinished or missing, and why; a line for all with the same reason."""
     from ship.report.status import lines, statuses
 
-    print(*lines(statuses(read_params(file))), sep="\n")
+    print(*lines(statuses(read_params())), sep="\n")

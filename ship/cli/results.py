@@ -7,22 +7,21 @@ from typing import Annotated
 
 import typer
 
-from ship.cli.app import PARAMS, ParamsFile, app
+from ship.cli.app import app
 from ship.errors import BadInput
 from ship.experiment.params import read_params
 
 
 @app.command()
-def aggregate(file: ParamsFile = PARAMS) -> None:
+def aggregate() -> None:
     """Put the results of all runs into one table, metrics.json and the plots' data."""
     from ship.report.aggregate import aggregate as run
 
-    run(read_params(file))
+    run(read_params())
 
 
 @app.command()
 def table(
-    file: ParamsFile = PARAMS,
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
     """Print the table of methods and tasks, from what `aggregate` left. Refuses that of other runs."""
@@ -30,7 +29,7 @@ def table(
     from ship.report.aggregate import TABLE, by_backbone, of_these_runs, read_table
     from ship.report.status import check_done
 
-    params = read_params(file)
+    params = read_params()
     check_done(params)
     if not of_these_runs(params):
         raise BadInput(f"{TABLE}: expected the results of the runs here, found none or others' (ship aggregate)")
@@ -42,7 +41,6 @@ def table(
 
 @app.command()
 def report(
-    file: ParamsFile = PARAMS,
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
     """Make the page report/index.html of results/, which are computed again where they are of other runs."""
@@ -52,7 +50,7 @@ def report(
     from ship.report.partial import write_partial
     from ship.report.status import check_done
 
-    params = read_params(file)
+    params = read_params()
     if partial:
         print(f"what is there, and why the rest is not: {write_partial(params)}")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ship.artifacts import Run, backbone_file
-from ship.cli.app import PARAMS, BackboneName, BackboneTask, BackboneTaskMethod, ParamsFile, RunName, app
+from ship.cli.app import BackboneName, BackboneTask, BackboneTaskMethod, RunName, app
 from ship.cli.progress import Phases, epoch_line, progress
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def backbone(name: BackboneName, file: ParamsFile = PARAMS) -> None:
+def backbone(name: BackboneName) -> None:
     """Fetch a backbone's weights into one file, with their preprocessing. `list` shows those that have a name here."""
     if name == "list":
         from ship.models.backbones import overview
@@ -27,20 +27,20 @@ def backbone(name: BackboneName, file: ParamsFile = PARAMS) -> None:
     with unchanged("backbone"):
         from ship.models.backbones import fetch
 
-        params = read_params(file)
+        params = read_params()
         (name,) = parts(params, name, "backbone")
         fetch(name, params.backbones[name], backbone_file(name))
 
 
 @app.command()
-def features(place: BackboneTask, file: ParamsFile = PARAMS) -> None:
+def features(place: BackboneTask) -> None:
     """Compute the class token after every block, for the task's training images."""
     with unchanged("features"):
         from ship.data.asked import check_asked
         from ship.methods.options import check_row
         from ship.models.features import measure_features
 
-        params = read_params(file)
+        params = read_params()
         name, task = parts(params, place, "backbone", "task")
         for row in params.grid.methods:  # before hours of other rows' runs
             check_row(params, row, task)
@@ -49,21 +49,21 @@ def features(place: BackboneTask, file: ParamsFile = PARAMS) -> None:
 
 
 @app.command()
-def hierarchy(place: BackboneTask, file: ParamsFile = PARAMS) -> None:
+def hierarchy(place: BackboneTask) -> None:
     """Group the blocks by the similarity of their features, and find prototypes."""
     with unchanged("hierarchy"):
         from ship.models.hierarchy import measure_hierarchy
 
-        params = read_params(file)
+        params = read_params()
         measure_hierarchy(params, *parts(params, place, "backbone", "task"))
 
 
 @app.command()
-def search(place: BackboneTaskMethod, file: ParamsFile = PARAMS) -> None:
+def search(place: BackboneTaskMethod) -> None:
     """Write a row's settings on a task: those that its search finds best on val, or its own where it has no search."""
     from ship.experiment.settings import write_settings
 
-    params = read_params(file)
+    params = read_params()
     name, task, method = parts(params, place, "backbone", "task", "method")
     asked = params.methods[method].search
     if asked is None:  # without the seconds that torch takes to load
@@ -84,9 +84,9 @@ def search(place: BackboneTaskMethod, file: ParamsFile = PARAMS) -> None:
 
 
 @app.command()
-def train(run: RunName, file: ParamsFile = PARAMS) -> None:
+def train(run: RunName) -> None:
     """Train on train and val, then predict test (once, under last-epoch). Goes on where a killed run stopped."""
-    phases, params = Phases(), read_params(file)
+    phases, params = Phases(), read_params()
     name, task, method, seed = parts(params, run, "backbone", "task", "method", "seed")
     with unchanged("train", params.methods[method].method) as code:
         with phases("imports"):
