@@ -6,8 +6,7 @@ It takes and gives tensors; whose images they are, and how they are batched and 
 from __future__ import annotations
 
 import copy
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ship.data.decoding import PLAIN, Reading
 from ship.errors import BadInput, unknown
 from ship.experiment.params import Hierarchy
 from ship.methods import METHODS, build, method_class
-from ship.methods.base import Mergeable, Method, own_buffers, tuned_parameters
+from ship.methods.base import Mergeable, Method, frozen_digest, own_buffers, tuned_parameters
 from ship.methods.options import check_arguments
 from ship.models.features import BATCH, features
 from ship.models.hierarchy import affinity, prototypes
@@ -79,7 +78,7 @@ class Model(nn.Module):
         if odd := {p.dtype for p in self.parameters()} - {torch.float32}:
             raise BadInput(f"save: expected a model of torch.float32, got {odd.pop()} (save it before it is cast)")
         about = {"method": self.name, "options": self.options, "classes": self.classes}
-        about |= {"frozen": frozen(self.method, self._tuned), "form": form(self.method.vit)}
+        about |= {"frozen": frozen_digest(self.method, self._tuned), "form": form(self.method.vit)}
         write_tensors(expanded(path), {**self._by_name(), **own_buffers(self.method)}, about)
 
     def _by_name(self) -> dict[str, nn.Parameter]:
@@ -179,17 +178,14 @@ def measured(vit: VisionTransformer, what: str, asked: Sequence[str], images: Te
 
 
 def form(vit: VisionTransformer) -> dict[str, Any]:
-    """What ViTs with the same tensors may differ in: heads, activation, pooling."""
+    """What ViTs with the same tensors may differ in: heads, activation, pooling, the norms' epsilon."""
     block: Any = vit.blocks[0]
-    act = type(getattr(block.mlp, "act", None)).__name__
-    return {"heads": block.attn.num_heads, "activation": act, "pooling": vit.global_pool}
-
-
-def frozen(method: Method, tuned: Collection[str] | None = None) -> str:
-    """The sha256, hexadecimal, of the ViT's tensors that are not `tuned`: names, shapes, numbers."""
-    tuned, digest = tuned_parameters(method) if tuned is None else tuned, hashlib.sha256()
-    for name, tensor in sorted(method.named_parameters()):
-        if name not in tuned:
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    act = getattr(block.mlp, "act", None)
+    return {
+        "heads": block.attn.num_heads,
+        "activation": type(act).__name__,
+        "approximation": getattr(act, "approximate", "none"),
+        "pooling": vit.global_pool,
+        "pools_prefix": vit.pool_include_prefix,
+        "epsilon": sorted({module.eps for module in vit.modules() if isinstance(getattr(module, "eps", None), float)}),
+    }

@@ -18,9 +18,9 @@ from ship.data.decoding import Reading
 from ship.errors import BadInput, unknown
 from ship.experiment import records
 from ship.experiment.records import check_record, read_record
-from ship.inference.model import Model, copied, form, frozen
+from ship.inference.model import Model, copied, form
 from ship.methods import METHODS, build, method_class
-from ship.methods.base import load_tuned
+from ship.methods.base import Method, frozen_digest, load_tuned
 from ship.methods.options import check_arguments
 from ship.models import backbones
 from ship.models.preprocessing import Preprocessing
@@ -90,12 +90,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
         method = build(about["method"], plain, len(about["classes"]), about["options"], state)
     load_tuned(method, state, str(file))
-    if vit is not None and "frozen" not in about:
-        raise BadInput(f"{file}: expected no vit= beside a file of an older version, which cannot tell it, got one")
-    if vit is not None and about.get("form", given := form(method.vit)) != given:  # a run does not tell it
-        raise BadInput(f"{file}: expected the ViT that was tuned, with {about['form']}, got {given}")
-    if vit is not None and frozen(method) != about["frozen"]:
-        raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
+    if vit is not None:
+        _check_given(method, about, file)
     reading = Reading(**about.get("reading", {}))
     model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading)
     return model.to(next(plain.parameters()).device).eval()
@@ -113,6 +109,18 @@ def _check(about: dict[str, Any], file: Path) -> None:
     if about["method"] not in METHODS:
         raise unknown(f"{file}: method", about["method"], METHODS)
     check_arguments(about["method"], about["options"], f"{file}: options")
+
+
+def _check_given(method: Method, about: dict[str, Any], file: Path) -> None:
+    """Raise BadInput unless the ViT in `method` is the one that was tuned, as far as the file tells."""
+    if "frozen" not in about:
+        raise BadInput(f"{file}: expected no vit= beside a file of an older version, which cannot tell it, got one")
+    told, found = about.get("form", {}), form(method.vit)
+    if odd := [key for key in told if found.get(key) != told[key]]:
+        wanted, got = (", ".join(f"{key} {of.get(key)}" for key in odd) for of in (told, found))
+        raise BadInput(f"{file}: expected the ViT that was tuned, with {wanted}, got {got}")
+    if frozen_digest(method) != about["frozen"]:
+        raise BadInput(f"{file}: expected the ViT that was tuned, got one with other weights")
 
 
 def backbone_of(about: dict[str, Any], file: Path) -> Path:

@@ -35,9 +35,10 @@ It may offer:
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -187,6 +188,16 @@ def tuned_state(model: nn.Module) -> dict[str, Tensor]:
 def own_buffers(model: nn.Module) -> dict[str, Tensor]:
     """The method's own buffers, by name; those of the backbone come with it."""
     return {name: buffer for name, buffer in model.named_buffers() if not name.startswith("vit.")}
+
+
+def frozen_digest(method: Method, tuned: Collection[str] | None = None) -> str:
+    """The sha256, hexadecimal, of the ViT's tensors that are not `tuned`: names, shapes, numbers."""
+    tuned, digest = tuned_parameters(method) if tuned is None else tuned, hashlib.sha256()
+    for name, tensor in sorted(method.named_parameters()):
+        if name not in tuned:
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def load_tuned(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:

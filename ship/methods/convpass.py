@@ -43,29 +43,28 @@ class Convpass(Method):
         self.vit = freeze(vit)
         self.noise = block_noise(vit)
         self.scale = scale
-        grid = vit.patch_embed.grid_size
         self.beside_attention, self.beside_mlp = (
-            nn.ModuleList(Bypass(vit.embed_dim, bottleneck, grid, dropout) for _ in vit.blocks) for _ in range(2)
+            nn.ModuleList(Bypass(vit.embed_dim, bottleneck, dropout) for _ in vit.blocks) for _ in range(2)
         )
         self.head = linear_head(vit.num_features, num_classes)
 
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
-        z = embed(self.vit, images)
+        z, grid = embed(self.vit, images), self.vit.patch_embed.dynamic_feat_size(images.shape[-2:])
         bypasses = zip(self.vit.blocks, self.beside_attention, self.beside_mlp, self.noise, strict=True)
         for block, first, second, noise in bypasses:
             h = block.norm1(z)
-            z = add_attention(block, z, attend(*project_qkv(block, h))) + self.scale * block.drop_path1(noise(first(h)))
-            z = add_mlp(block, z) + self.scale * block.drop_path2(noise(second(block.norm2(z))))
+            bypass = block.drop_path1(noise(first(h, grid)))
+            z = add_attention(block, z, attend(*project_qkv(block, h))) + self.scale * bypass
+            z = add_mlp(block, z) + self.scale * block.drop_path2(noise(second(block.norm2(z), grid)))
         return Output(self.head(pool(self.vit, z)))
 
 
 class Bypass(nn.Module):
-    """A bottleneck that convolves the patches on their grid (rows, columns), and every token before them alone."""
+    """A bottleneck that convolves the patches on their grid, and every token before them alone."""
 
-    def __init__(self, width: int, inner: int, grid: tuple[int, int], dropout: float) -> None:
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
-        self.grid = grid
         self.down, self.up = Linear(width, inner), Linear(inner, width)
         self.conv = nn.Conv2d(inner, inner, kernel_size=3, padding=1)
         self.dropout = nn.Dropout(dropout)
@@ -75,12 +74,12 @@ class Bypass(nn.Module):
         for tensor in (self.up.weight, *biases):
             nn.init.zeros_(tensor)
 
-    def forward(self, h: Tensor) -> Tensor:
-        """The bypass of normalised tokens h (B, N, D), (B, N, D)."""
+    def forward(self, h: Tensor, grid: tuple[int, int]) -> Tensor:
+        """The bypass of normalised tokens h (B, N, D), (B, N, D), of which the last are a grid (rows, columns)."""
         low = F.gelu(self.down(h))
-        rows, columns = self.grid
+        rows, columns = grid
         alone, patches = low.split([h.shape[1] - rows * columns, rows * columns], dim=1)
         # around an image of one pixel there is only padding: the middle of the kernel is all that it meets
         alone = F.linear(alone, self.conv.weight[:, :, 1, 1], self.conv.bias)
-        patches = self.conv(patches.transpose(1, 2).unflatten(2, self.grid)).flatten(2).transpose(1, 2)
+        patches = self.conv(patches.transpose(1, 2).unflatten(2, grid)).flatten(2).transpose(1, 2)
         return self.up(self.dropout(F.gelu(torch.cat([alone, patches], dim=1))))

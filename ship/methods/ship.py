@@ -77,7 +77,11 @@ class SHIP(Method):
     ) -> None:
         super().__init__()
         width, depth = vit.embed_dim, len(vit.blocks)
-        _require(vit, affinity, prototypes, max(attribute_length, matching_tokens))
+        picks = {
+            "attribute_length": attribute_length if attribute_levels else 0,
+            "matching_tokens": matching_tokens if matching_weight else 0,
+        }
+        _require(vit, affinity, prototypes, picks)
         if gated and not decoupled:
             raise BadInput("ship: gated: expected decoupled attention, which it weighs, got decoupled false")
         self.vit = freeze(vit)
@@ -231,16 +235,19 @@ def _take(z: Tensor, chosen: Tensor) -> Tensor:
     return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
 
 
-def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, tokens: int) -> None:
+def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, picks: dict[str, int]) -> None:
+    """Raise BadInput unless the statistics are of this ViT, which has what class attention `picks`, by option."""
     depth, width = len(vit.blocks), vit.embed_dim
     image_tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
-    if not vit.has_class_token:
+    if any(picks.values()) and not vit.has_class_token:
         raise BadInput("ship: expected a backbone with a class token, which its class attention needs, got one without")
     if affinity.shape != (depth, depth):
         raise BadInput(f"ship: affinity: expected shape {(depth, depth)} of this backbone, got {tuple(affinity.shape)}")
     if prototypes.ndim != 2 or prototypes.shape[1] != width:
         raise BadInput(f"ship: prototypes: expected shape (K, {width}) of this backbone, got {tuple(prototypes.shape)}")
-    if tokens > image_tokens:
-        raise BadInput(
-            f"ship: attribute_length, matching_tokens: expected at most {image_tokens} image tokens, got {tokens}"
-        )
+    if odd := [
+        f"{option}: expected at most {image_tokens} image tokens, got {count}"
+        for option, count in picks.items()
+        if count > image_tokens
+    ]:
+        raise BadInput(f"ship: {'; '.join(odd)}")

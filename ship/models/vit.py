@@ -44,6 +44,10 @@ def require_plain(vit: nn.Module, what: str) -> VisionTransformer:
     rule = f"{what}: expected a plain pre-norm ViT of timm"
     if type(vit) is not VisionTransformer:
         raise BadInput(f"{rule}, got {type(vit).__name__}")
+    if not vit.global_pool:
+        raise BadInput(f"{rule} that pools its tokens, got global_pool {vit.global_pool!r}")
+    if rate := getattr(vit.patch_drop, "prob", 0):
+        raise BadInput(f"{rule} that keeps its patches, got patch_drop_rate {rate:g}")
     blocks: Any = vit.blocks  # of a type that torch does not tell
     for block in blocks:
         if type(block) is not Block:

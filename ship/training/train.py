@@ -29,9 +29,8 @@ from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.experiment.settings import read_settings
-from ship.inference.model import frozen
 from ship.inference.predict import Predictions
-from ship.methods.base import tuned_parameters, tuned_state
+from ship.methods.base import frozen_digest, tuned_parameters, tuned_state
 from ship.methods.options import check_row
 from ship.storage import read_tensors, write_json, write_tensors, write_text
 from ship.training.fit import (
@@ -117,7 +116,7 @@ def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None
     assembled = outcome.assembled
     settings, result = _settings(params, run, outcome), _result(outcome)
     tuned = tuned_state(assembled.model)
-    more = {"precision": runtime.precision, "classes": assembled.classes, "frozen": frozen(assembled.model)}
+    more = {"precision": runtime.precision, "classes": assembled.classes, "frozen": frozen_digest(assembled.model)}
     write_tensors(run.folder / TUNED, tuned, {**settings, **more})
     lines = [",".join(Epoch._fields), *(",".join(f"{part:.9g}" for part in epoch) for epoch in outcome.progress.log)]
     write_text(run.folder / LOG, "".join(f"{line}\n" for line in lines))

@@ -4,16 +4,17 @@ import copy
 import re
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import timm
 import torch
 from project import ROOT
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
 import ship
 from ship.errors import BadInput
-from ship.inference.model import frozen
 from ship.methods import METHODS, method_class
 from ship.methods.base import Mergeable
 
@@ -179,15 +180,6 @@ def test_what_load_refuses(tiny_vit, tmp_path):
         ship.load(path, tiny_vit)
 
 
-def test_frozen_names_the_backbone_alone(tiny_vit):
-    """Training changes nothing of it; what is not tuned does."""
-    model = wrapped(tiny_vit, "bitfit")
-    before = frozen(model.method)
-    assert frozen(tuned(model).method) == before
-    torch.nn.init.ones_(model.method.vit.blocks[0].mlp.fc1.weight)
-    assert frozen(model.method) != before
-
-
 def test_a_model_that_is_frozen_afterwards_is_saved_whole(tiny_vit, tmp_path):
     """As for inference, or by a moving average of weights; and one of which all is trained saves what it tunes."""
     for asks in (False, True):
@@ -233,13 +225,20 @@ def test_home_is_where_saves_go(tiny_vit, tmp_path, monkeypatch):
 
 
 def test_a_vit_with_the_same_tensors_may_be_another(tiny_vit, tmp_path):
-    """Heads and activation change no tensor, and all logits."""
-    wrapped(tiny_vit, "lora", rank=2).save(tmp_path / "tuned.safetensors")
-    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_classes": 5}
-    for other in ({"num_heads": 6}, {"num_heads": 3, "act_layer": "quick_gelu"}):
-        vit = VisionTransformer(**sizes, **other)
-        vit.load_state_dict(tiny_vit.state_dict())
-        with pytest.raises(BadInput, match="expected the ViT that was tuned, with {.*'heads': 3, .*, got {'"):
+    """Heads, activation, pooling and a norm's epsilon change no tensor, and all logits."""
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_heads": 3, "num_classes": 5}
+    sizes |= {"global_pool": "avg", "fc_norm": False}
+    ship.wrap(VisionTransformer(**sizes), "lora", num_classes=5).save(tmp_path / "tuned.safetensors")
+    for other, told in (
+        ({"num_heads": 6}, "heads 3, got heads 6"),
+        ({"act_layer": "quick_gelu"}, "activation GELU, got activation QuickGELU"),
+        ({"act_layer": partial(nn.GELU, approximate="tanh")}, "approximation none, got approximation tanh"),
+        ({"global_pool": "max"}, "pooling avg, got pooling max"),
+        ({"pool_include_prefix": True}, "pools_prefix False, got pools_prefix True"),
+        ({"norm_layer": partial(nn.LayerNorm, eps=1e-2)}, r"epsilon \[1e-06\], got epsilon \[0.01\]"),
+    ):
+        vit = VisionTransformer(**{**sizes, **other})
+        with pytest.raises(BadInput, match=f"expected the ViT that was tuned, with {told}"):
             ship.load(tmp_path / "tuned.safetensors", vit)
 
 

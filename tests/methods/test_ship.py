@@ -105,6 +105,27 @@ def test_a_backbone_without_class_token_is_refused():
         SHIP(vit, 3, affinity=torch.ones(2, 2), prototypes=torch.randn(5, 24))
 
 
+@pytest.mark.parametrize("off", [{"attribute_length": 0}, {"attribute_levels": 0}])
+def test_what_is_switched_off_asks_for_nothing(off):
+    """Without attributes and matching there is no class attention, nor a number of tokens that it picks."""
+    sizes = {"img_size": 8, "patch_size": 4, "embed_dim": 24, "depth": 2, "num_heads": 3}
+    vit = VisionTransformer(**sizes, class_token=False, global_pool="avg")
+    given = {"affinity": torch.eye(2), "prototypes": torch.randn(5, 24)}
+    model = SHIP(vit, 3, **given, matching_weight=0.0, **off)
+    images = torch.randn(2, 3, 8, 8)
+    assert model.train()(images).logits.shape == model.eval()(images).logits.shape == (2, 3)
+
+
+def test_each_option_that_picks_too_many_tokens_is_named():
+    """The one at fault, with what the backbone has."""
+    vit = VisionTransformer(img_size=8, patch_size=4, embed_dim=24, depth=2, num_heads=3)
+    given = {"affinity": torch.eye(2), "prototypes": torch.randn(5, 24)}
+    with pytest.raises(BadInput, match="^ship: matching_tokens: expected at most 5 image tokens, got 10$"):
+        SHIP(vit, 3, **given, attribute_length=5)
+    with pytest.raises(BadInput, match="attribute_length: expected at most 5 .* got 6; matching_tokens: .* got 10$"):
+        SHIP(vit, 3, **given, attribute_length=6)
+
+
 def test_in_one_softmax_noise_acts_on_what_prompts_add(tiny_vit):
     """Prompts that are copies of the image's keys and values add nothing."""
     facts = {"affinity": torch.eye(4), "prototypes": torch.randn(5, 24)}

@@ -76,6 +76,13 @@ def test_dropout_on_attention_is_refused():
         require_plain(timm.create_model("vit_tiny_patch16_224", img_size=32, attn_drop_rate=0.5), "mine")
 
 
+@pytest.mark.parametrize(("options", "got"), [({"global_pool": ""}, "''"), ({"patch_drop_rate": 0.5}, "0.5")])
+def test_what_leaves_no_picture_of_an_image_is_refused(options, got):
+    """Tokens that nobody pools, and patches that are missing in training."""
+    with pytest.raises(BadInput, match=rf"mine: .* got {next(iter(options))} {got}"):
+        require_plain(timm.create_model("vit_tiny_patch16_224", img_size=32, **options), "mine")
+
+
 def test_class_attention_is_the_mean_of_logits(tiny_vit):
     """Equals the class row of q k^T, scaled, mean over heads, written out plainly."""
     block = tiny_vit.blocks[0]
