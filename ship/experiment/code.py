@@ -36,7 +36,7 @@ WORDS = {  # read params.yaml, whose values are tracked themselves
     "errors.py",
     *(
         f"experiment/{name}.py"
-        for name in ("__init__", "code", "fields", "messages", "params", "presets", "rows", "task")
+        for name in ("__init__", "code", "fields", "messages", "params", "rows", "task", "yaml_file")
     ),
 }
 REGISTRY = "methods/__init__.py"
@@ -84,8 +84,11 @@ class Code:
                 return table
         raise BadInput(f"{self.package / REGISTRY}: expected the table {TABLE}, found none")
 
-    def options(self, method: str) -> list[str]:
-        """The options of a method, a key of METHODS, as its class has them: read as text, so without their types."""
+    def options(self, method: str) -> dict[str, Any]:
+        """The options of a method, a key of METHODS, with their defaults, as its class has them.
+
+        They are read as text, so without their types; a default that is no plain value is its text.
+        """
         module, _, name = self.methods()[method].partition(".")
         classes = {
             node.name: node
@@ -96,9 +99,9 @@ class Code:
             for part in found.body:
                 if isinstance(part, ast.FunctionDef) and part.name == "__init__":
                     pairs = zip(part.args.kwonlyargs, part.args.kw_defaults, strict=True)
-                    return [argument.arg for argument, default in pairs if default is not None]
+                    return {option.arg: _value(default) for option, default in pairs if default is not None}
             name = next((base.id for base in found.bases if isinstance(base, ast.Name)), "")
-        return []
+        return {}
 
     def digest(self, module: str) -> str:
         """Of a module's syntax tree, without the table of methods, of which a row depends on its own entry alone."""
@@ -187,6 +190,14 @@ def _imported(source: bytes) -> list[str]:
         elif not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)):
             left += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.expr)]
     return names
+
+
+def _value(node: ast.expr) -> Any:
+    """What an expression stands for, or its text."""
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
 
 
 def _assigns(node: ast.AST) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ship.errors import BadInput, Unfit
@@ -48,17 +45,6 @@ def method_class(name: str) -> type[Method]:
     module, _, kind = METHODS[name].partition(".")
     found: type[Method] = getattr(import_module(f"ship.methods.{module}"), kind)
     return found
-
-
-@cache  # a page asks for them once a task
-def defaults(name: str) -> dict[str, Any]:
-    """The options of the method `name`, a key of METHODS, and their defaults: read, since imports take seconds."""
-    module, _, kind = METHODS[name].partition(".")
-    source = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
-    body = next(node.body for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == kind)
-    start = next(node.args for node in body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    pairs = zip(start.kwonlyargs, start.kw_defaults, strict=True)
-    return {option.arg: ast.literal_eval(default) for option, default in pairs if default is not None}
 
 
 def build(

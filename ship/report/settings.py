@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.experiment.params import Params, under
 from ship.experiment.settings import RunSettings, best_trial, read_settings
-from ship.methods import defaults
 from ship.report.text import percent
+
+
+@cache  # a page asks for them once a task
+def defaults(method: str) -> dict[str, Any]:
+    """The options of a method, a key of METHODS, and their defaults."""
+    return Code().options(method)
 
 
 def all_options(params: Params, root: Path, backbone: str, task: str, method: str) -> dict[str, Any]:

@@ -1,16 +1,16 @@
 """Digests of code: what a step reaches counts, and nothing else."""
 
 import hashlib
+import inspect
 import shutil
 
 import pytest
 from project import copied_package, edit
 
 from ship.errors import BadInput
-from ship.experiment.code import STEPS, Code, differing, digests, unchanged
+from ship.experiment.code import STEPS, WORDS, Code, differing, digests, unchanged
 from ship.experiment.params import defaults
 from ship.methods import METHODS, method_class
-from ship.methods.options import _options
 
 ROWS = {"a": ("ssf", True), "b": ("vpt", False), "c": ("linear", False)}
 
@@ -124,7 +124,27 @@ def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
 @pytest.mark.parametrize("method", METHODS)
 def test_options_are_those_of_the_class(method):
     """Read as text, without loading torch; those of a class above it in its file, where it has none of its own."""
-    assert Code().options(method) == [*_options(method_class(method))]
+    keywords = inspect.signature(method_class(method)).parameters.values()
+    known = {p.name: p.default for p in keywords if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+    assert Code().options(method) == known
+
+
+def test_a_default_that_has_a_name_is_its_name(package):
+    """A class need not have options of its own, nor spell their values."""
+    edit(package, "methods/ssf.py", "class Scaled", "class Thin(SSF):\n    pass\n\n\nclass Scaled")
+    edit(package, "methods/ssf.py", "num_classes: int)", "num_classes: int, *, rank: int = 8, like: str = PLACES[0])")
+    edit(package, "methods/__init__.py", '"ssf.SSF"', '"ssf.Thin"')
+    assert Code(package).options("ssf") == {"rank": 8, "like": "PLACES[0]"}
+
+
+def test_what_does_not_count_is_something_that_steps_reach():
+    """A name that no step reaches would be a slip, or of a module that is gone."""
+    code, left, reached = Code(), list(STEPS.values()), set()
+    while left:
+        if (module := left.pop()) not in reached:
+            reached.add(module)
+            left += code.imports(module)
+    assert reached >= WORDS
 
 
 def test_a_module_that_is_no_python_is_named(package):

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from project import EXPERIMENTS
 
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.experiment.params import read_params
 from ship.experiment.rows import Train
 from ship.inference.attention import look
 from ship.inference.predict import answer, readied
-from ship.methods import METHODS, build, defaults, method_class
+from ship.methods import METHODS, build, method_class
 from ship.methods.base import Foldable, Method, Probe, linear_head, load_tuned, tuned_parameters, tuned_state
 from ship.methods.options import check_options, check_recipe
 from ship.methods.rounding import rounded
@@ -355,13 +356,6 @@ def test_the_rows_of_a_preset_are_accepted(preset):
             check_options(row.method, params.options_of(name, task, chosen), f"{preset}: methods.{name}")
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_defaults_are_read_as_they_are(name):
-    """What the source says is what the constructor has."""
-    signature = inspect.signature(method_class(name)).parameters.values()
-    assert defaults(name) == {p.name: p.default for p in signature if p.default is not p.empty}
-
-
 def test_a_checkpoint_of_another_model_is_refused(make):
     """Names and shapes that differ are named."""
     model = make("vpt", {"prompt_length": 3})
@@ -406,7 +400,7 @@ def test_a_head_starts_small():
     assert linear_head(500, 40).weight.std().item() == pytest.approx(0.02, rel=0.03)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if "dropout" in defaults(name)])
+@pytest.mark.parametrize("name", [name for name in METHODS if "dropout" in Code().options(name)])
 def test_dropout_acts_in_training(tiny_vit, name):
     """On something that reaches the logits."""
     model = build(name, tiny_vit, 3, {"dropout": 0.5}, {}).train()
