@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ship.storage import sha256
-
 # the files that a run leaves in its folder
 TUNED = "tuned.safetensors"  # what was tuned, and all settings: with the backbone, the model
 LOG = "log.csv"  # a row an epoch of training
@@ -48,7 +46,7 @@ def hierarchy_file(backbone: str, task: str, suffix: str = ".safetensors") -> Pa
     return Path("hierarchy", backbone, f"{task}{suffix}")
 
 
-def measured_of(backbone: str, task: str, digest: Callable[[Path], str] = sha256) -> dict[str, str]:
+def measured_of(backbone: str, task: str, digest: Callable[[Path], str]) -> dict[str, str]:
     """The `digest` of what features and hierarchy of a task are measured of: the backbone and the training images."""
     splits = {name: split_file(task, name) for name in ("train", "val")}
     return {name: digest(path) for name, path in {"backbone": backbone_file(backbone), **splits}.items()}
@@ -57,6 +55,26 @@ def measured_of(backbone: str, task: str, digest: Callable[[Path], str] = sha256
 def settings_file(backbone: str, task: str, method: str) -> Path:
     """The settings that every run of a row on a task has, and how they were chosen; small enough for git."""
     return Path("results", "settings", backbone, task, f"{method}.json")
+
+
+def search_folder(backbone: str, task: str, method: str) -> Path:
+    """What an unfinished search goes on from; there only until it is finished."""
+    return Path("searches", backbone, task, method)
+
+
+def log_file(step: str, *place: str) -> Path:
+    """What a step said of a backbone, a task, a row or a run."""
+    return Path("logs", step, *place[:-1], f"{place[-1]}.log")
+
+
+def asked_file(task: str) -> Path:
+    """What a task's images were asked for when they were prepared: of this machine, so beside the log."""
+    return log_file("prepare", task).with_suffix(".json")
+
+
+def benchmark_file(step: str, *place: str) -> Path:
+    """Snakemake's measurement of a step's seconds and memory; never compared, never cached."""
+    return Path("benchmarks", step, *place[:-1], f"{place[-1]}.tsv")
 
 
 class Run(NamedTuple):
@@ -83,5 +101,5 @@ class Run(NamedTuple):
 
     @property
     def benchmark(self) -> Path:
-        """Snakemake's measurement of seconds and memory; never compared, never cached."""
-        return Path("benchmarks", "runs", f"{self}.tsv")
+        """Snakemake's measurement of it."""
+        return benchmark_file("runs", str(self))

@@ -10,7 +10,6 @@ from ship.cli.progress import Phases, epoch_line, progress
 from ship.experiment.code import unchanged
 from ship.experiment.names import parts
 from ship.experiment.params import read_params
-from ship.locks import alone
 
 if TYPE_CHECKING:
     from ship.training.loop import Epoch
@@ -94,11 +93,10 @@ def train(run: RunName) -> None:
             from ship.training.train import train_run
 
         check_asked(params, task)
-        place = Run(name, task, method, int(seed))
-        with alone(place.folder), progress(1, run) as show:
+        with progress(1, run) as show:
 
             def tell(epochs: int, record: Epoch) -> None:
                 show((record.epoch + 1) / epochs, epoch_line(record, epochs))
 
-            train_run(params, place, tell, code, phases)
+            train_run(params, Run(name, task, method, int(seed)), tell, code, phases)
         print(f"{run}: {phases}")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import data_folder, task_file
+from ship.artifacts import asked_file, data_folder, task_file
 from ship.data.sources.spreadsheet import only_one
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput
@@ -76,12 +76,12 @@ def write_asked(params: Params, task: str, there: str) -> None:
 
     What lies at a path may change while it is read, so the contents are those from before.
     """
-    write_json(_file(task), {"settings": _asked(params, task, there), "images": _splits(task, Path())})
+    write_json(asked_file(task), {"settings": _asked(params, task, there), "images": _splits(task, Path())})
 
 
 def read_asked(task: str, root: Path = Path()) -> dict[str, Any]:
     """What the images under `root` were asked for; nothing where nobody knows, as after `dvc pull`."""
-    path = root / _file(task)
+    path = root / asked_file(task)
     found = read_record(path, records.Asked, f"ship prepare {task}") if path.exists() else {}
     settings: dict[str, Any] = found["settings"] if found and found["images"] == _splits(task, root) else {}
     return settings
@@ -101,10 +101,6 @@ def _images_in(folder: Path) -> str:
 def _file_at(path: Path) -> str:
     size = path.stat().st_size
     return f"a file of {size} bytes" + (f", sha256 {sha256(path)[:16]}" if size <= LIST else "")
-
-
-def _file(task: str) -> Path:
-    return Path("logs", "prepare", f"{task}.json")
 
 
 def _splits(task: str, root: Path) -> dict[str, str]:

@@ -77,11 +77,8 @@ class SHIP(Method):
     ) -> None:
         super().__init__()
         width, depth = vit.embed_dim, len(vit.blocks)
-        picks = {
-            "attribute_length": attribute_length if attribute_levels else 0,
-            "matching_tokens": matching_tokens if matching_weight else 0,
-        }
-        _require(vit, affinity, prototypes, picks)
+        attributes, targets = attribute_length * bool(attribute_levels), matching_tokens * bool(matching_weight)
+        _require(vit, affinity, prototypes, attribute_length=attributes, matching_tokens=targets)
         if gated and not decoupled:
             raise BadInput("ship: gated: expected decoupled attention, which it weighs, got decoupled false")
         self.vit = freeze(vit)
@@ -235,7 +232,7 @@ def _take(z: Tensor, chosen: Tensor) -> Tensor:
     return z[torch.arange(z.shape[0], device=z.device)[:, None], chosen]
 
 
-def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, picks: dict[str, int]) -> None:
+def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, **picks: int) -> None:
     """Raise BadInput unless the statistics are of this ViT, which has what class attention `picks`, by option."""
     depth, width = len(vit.blocks), vit.embed_dim
     image_tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
@@ -245,9 +242,6 @@ def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, picks
         raise BadInput(f"ship: affinity: expected shape {(depth, depth)} of this backbone, got {tuple(affinity.shape)}")
     if prototypes.ndim != 2 or prototypes.shape[1] != width:
         raise BadInput(f"ship: prototypes: expected shape (K, {width}) of this backbone, got {tuple(prototypes.shape)}")
-    if odd := [
-        f"{option}: expected at most {image_tokens} image tokens, got {count}"
-        for option, count in picks.items()
-        if count > image_tokens
-    ]:
+    rule = f"expected at most {image_tokens} image tokens"
+    if odd := [f"{option}: {rule}, got {count}" for option, count in picks.items() if count > image_tokens]:
         raise BadInput(f"ship: {'; '.join(odd)}")

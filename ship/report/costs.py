@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ship.artifacts import Run
+from ship.artifacts import Run, benchmark_file
 from ship.experiment.params import Params
 
 
@@ -27,7 +27,7 @@ def costs(params: Params, root: Path, shown: Sequence[Run]) -> list[dict[str, An
         own = [run for run in shown if run.method == method]
         runs = _measured([root / run.benchmark for run in own])
         searched = dict.fromkeys((run.backbone, run.task) for run in own) if params.methods[method].search else ()
-        searches = _measured([root / Path("benchmarks", "search", *place, f"{method}.tsv") for place in searched])
+        searches = _measured([root / benchmark_file("search", *place, method) for place in searched])
         if not runs.empty:
             about = {"method": method, "runs": len(runs), "seconds": float(runs["s"].median())}
             search = None if searches.empty else float(searches["s"].median())

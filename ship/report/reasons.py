@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ship.artifacts import RESULT, Run, backbone_file, features_file, hierarchy_file, settings_file, task_file
+from ship.artifacts import RESULT, Run, backbone_file, features_file, hierarchy_file, log_file, settings_file, task_file
 
 ERROR = re.compile(r"ship: |Error: |[\w.]*(Error|Exception|Interrupt)\b")
 
@@ -22,19 +22,20 @@ class Reason(NamedTuple):
 
 def why(run: Run, root: Path = Path()) -> Reason | None:
     """Of the first unfinished step before a run, or of the run itself; None where all have left their files."""
-    logs = Path("logs")
+    both = run.backbone, run.task
     steps = {
-        task_file(run.task): logs / "prepare" / f"{run.task}.log",
-        backbone_file(run.backbone): logs / "backbone" / f"{run.backbone}.log",
-        features_file(run.backbone, run.task): logs / "features" / run.backbone / f"{run.task}.log",
-        hierarchy_file(run.backbone, run.task): logs / "hierarchy" / run.backbone / f"{run.task}.log",
-        settings_file(*run.row): logs / "search" / run.backbone / run.task / f"{run.method}.log",
-        run.folder / RESULT: logs / "train" / f"{run}.log",
+        task_file(run.task): log_file("prepare", run.task),
+        backbone_file(run.backbone): log_file("backbone", run.backbone),
+        features_file(*both): log_file("features", *both),
+        hierarchy_file(*both): log_file("hierarchy", *both),
+        settings_file(*run.row): log_file("search", *run.row),
+        run.folder / RESULT: log_file("train", str(run)),
     }
     log = next((log for made, log in steps.items() if not (root / made).exists()), None)
     if log is None:
         return None
-    before = sorted((root / logs / "download" / run.task).glob("*.log")) if log.parent.name == "prepare" else []
+    downloads = log_file("download", run.task, "*")
+    before = sorted(root.glob(str(downloads))) if log.parent.name == "prepare" else []
     found = (_read(download.relative_to(root), root) for download in before)
     return next((reason for reason in found if reason.state == "failed"), None) or _read(log, root)
 

@@ -70,11 +70,11 @@ def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
     return Origin({**splits, **{path: sha256(path) for path in others}}, code)
 
 
-def check_same_images(origin: Origin, task: str) -> None:
-    """Raise BadInput where the task has been prepared again since: what it says of itself is written last."""
-    path = task_file(task)
-    if sha256(path) != origin.files[path]:
-        raise BadInput(f"{path.parent}: expected the images that training began with, got others (train it again)")
+def check_unchanged(origin: Origin, backbone: str, task: str) -> None:
+    """Raise BadInput where the task has been prepared since, or its hierarchy measured: a run tells of both."""
+    for path in (task_file(task), hierarchy_file(backbone, task)):  # what a task says of itself is written last
+        if sha256(path) != origin.files[path]:
+            raise BadInput(f"{path}: expected what training began with, got another one (train it again)")
 
 
 class Assembled(NamedTuple):

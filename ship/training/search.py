@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ship.artifacts import split_file
+from ship.artifacts import search_folder, split_file
 from ship.compute import Runtime, set_up
 from ship.data.sealing import seal
 from ship.data.seeds import derive_seed
@@ -49,11 +49,6 @@ class Trial(NamedTuple):
     """cross-entropy on the images of val"""
     failure: str | None = None
     """why there is no accuracy"""
-
-
-def search_folder(backbone: str, task: str, method: str) -> Path:
-    """What an unfinished search goes on from; there only until it is finished."""
-    return Path("searches", backbone, task, method)
 
 
 def search_settings(

@@ -30,6 +30,7 @@ from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.experiment.settings import read_settings
 from ship.inference.predict import Predictions
+from ship.locks import alone
 from ship.methods.base import frozen_digest, tuned_parameters, tuned_state
 from ship.methods.options import check_row
 from ship.storage import read_tensors, write_json, write_tensors, write_text
@@ -38,7 +39,7 @@ from ship.training.fit import (
     Setup,
     Timed,
     assemble,
-    check_same_images,
+    check_unchanged,
     fit,
     images_of,
     origin_of,
@@ -80,6 +81,23 @@ def train_run(
     `show` is given the number of epochs and each of them.
     """
     check_row(params, run.method, run.task)
+    runtime = set_up(params.compute)
+    with alone(run.folder):
+        outcome = _trained(params, run, runtime, show, code, part)
+        with part("writing"):
+            _write(params, run, outcome, runtime)
+            clear(run.folder, RESUME)
+
+
+def _trained(
+    params: Params,
+    run: Run,
+    runtime: Runtime,
+    show: Callable[[int, Epoch], None],
+    code: Mapping[str, str],
+    part: Timed,
+) -> Outcome:
+    """The run, trained to its end or from where it was killed, and what it says of the test split."""
     options, told, _ = read_settings(params, run.backbone, run.task, run.method)
     recipe = for_images(told, images := images_of(run.task))
     if (steps := recipe.epochs * steps_an_epoch(recipe, images)) < ENOUGH_STEPS:
@@ -87,8 +105,7 @@ def train_run(
             f"{run}: {steps} optimiser steps in all, on {images} images: too few for a comparison "
             f"(train.steps={ENOUGH_STEPS} or more trains longer)"
         )
-    runtime, test = set_up(params.compute), split_file(run.task, "test")
-    method = params.methods[run.method].method
+    test, method = split_file(run.task, "test"), params.methods[run.method].method
     setup = Setup(run.backbone, run.task, method, options, recipe, run.seed)
     with part("digests"):
         origin = origin_of(run.backbone, run.task, code)
@@ -103,12 +120,9 @@ def train_run(
         progress = fit(setup, assembled, runtime, run.folder / RESUME, partial(show, recipe.epochs), watch)
     with part("test"):
         found, keys = tested()
-    check_same_images(origin, run.task)
+    check_unchanged(origin, run.backbone, run.task)
     with part("looks"):
-        outcome = Outcome(setup, assembled, progress, found, keys, looks(assembled, found, keys, test, runtime))
-    with part("writing"):
-        _write(params, run, outcome, runtime)
-        clear(run.folder, RESUME)
+        return Outcome(setup, assembled, progress, found, keys, looks(assembled, found, keys, test, runtime))
 
 
 def _write(params: Params, run: Run, outcome: Outcome, runtime: Runtime) -> None:

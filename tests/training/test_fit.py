@@ -7,14 +7,14 @@ import torch
 from project import BACKBONE, measured
 from timm.models.vision_transformer import VisionTransformer
 
-from ship.artifacts import data_folder, split_file
+from ship.artifacts import data_folder, hierarchy_file, split_file, task_file
 from ship.compute import set_up
 from ship.errors import BadInput
 from ship.experiment.rows import Train
 from ship.models.features import measure_features
 from ship.models.noise import SharedDepth
 from ship.training import fit
-from ship.training.fit import Setup, assemble, check_same_images, origin_of
+from ship.training.fit import Setup, assemble, check_unchanged, origin_of
 
 RECIPE = Train(drop_path=0.3, noise=0.5, consistency="two-pass", class_weights="balanced")
 
@@ -44,14 +44,15 @@ def test_depth_and_class_weights_reach_a_run(params):
     assert assembled.objective.weights is not None
 
 
-def test_images_that_are_prepared_again_meanwhile_are_refused(params):
-    """The run would be of two tasks, and might be tested on what it was trained on."""
+@pytest.mark.parametrize("path", [task_file("digits"), hierarchy_file(BACKBONE, "digits")])
+def test_what_is_made_again_meanwhile_is_refused(params, path):
+    """The run might be tested on images that it was trained on, or would tell of prototypes that it has not."""
     origin = origin_of(BACKBONE, "digits", {})
-    check_same_images(origin, "digits")
-    with (data_folder("digits") / "task.json").open("a") as file:
-        file.write("\n")
-    with pytest.raises(BadInput, match="data/digits: expected the images that training began with, got others"):
-        check_same_images(origin, "digits")
+    check_unchanged(origin, BACKBONE, "digits")
+    with path.open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(BadInput, match=f"{path}: expected what training began with, got another one"):
+        check_unchanged(origin, BACKBONE, "digits")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
