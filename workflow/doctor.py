@@ -79,7 +79,7 @@ def experiment() -> bool:
     from ship.methods.options import check_grid  # noqa: PLC0415  # loads torch, which a node may lack
 
     try:
-        check_grid(read_params("params.yaml"))
+        check_grid(read_params())
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)
@@ -88,7 +88,7 @@ def experiment() -> bool:
 def wants_gpu() -> bool:
     """Whether the experiment asks for GPUs, as far as it can be read."""
     try:
-        return read_params("params.yaml").compute.device != "cpu"
+        return read_params().compute.wants_gpu
     except BadInput:
         return True
 
@@ -96,7 +96,7 @@ def wants_gpu() -> bool:
 def free_space(jobs: int) -> bool:
     """Whether the disks of the clone and of `archives` have room for what the experiment has yet to write to each."""
     try:
-        params = read_params("params.yaml")
+        params = read_params()
         parts, archives = wanted(params, jobs), standing(expanded(params.archives))
     except BadInput:
         return True  # `experiment` says so

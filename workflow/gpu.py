@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
 
 import timm
 import torch
@@ -29,7 +28,6 @@ from ship.training.objective import Batch, Objective
 from ship.training.step import Recorded, Step
 
 LIMITS = {"fp32": (2e-5, 1e-4), "bf16": (2e-2, 1e-1)}  # of ||ours - reference|| / ||reference||: logits, gradients
-OPTIONS: dict[str, dict[str, Any]] = {"oft": {"block_size": 8}}  # of the small models; the others have their defaults
 MODEL, BATCH, CLASSES = "vit_base_patch16_224", 64, 100
 RECIPE, EXACT = Train(), torch.autocast("cuda", enabled=False)
 HELD = ExitStack()  # frozen weights stay rounded as long as the process lives
@@ -88,7 +86,7 @@ def small(
     vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=48, depth=4, num_heads=3, num_classes=0).eval()
     levels = torch.tensor([0, 0, 1, 1])
     measured = {"affinity": (levels[:, None] == levels).float(), "prototypes": torch.randn(12, 48)}
-    model = build(name, vit, 7, OPTIONS.get(name, {}), measured)
+    model = build(name, vit, 7, {}, measured)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout

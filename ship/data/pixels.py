@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ship.data.digests import once
 from ship.errors import BadInput
+from ship.experiment.code import Code
 from ship.storage import replacing, sweep
 
 _log = logging.getLogger(__name__)
@@ -125,4 +126,5 @@ def _place(split: Path, shape: Shape, interpolation: str) -> Path | None:
 @cache
 def _decoders() -> str:
     """A digest of the code that decodes."""
-    return hashlib.sha256(b"".join(Path(__file__).with_name(name).read_bytes() for name in DECODING)).hexdigest()
+    code = Code()
+    return "".join(code.digest(f"data/{name}") for name in DECODING)

@@ -82,6 +82,11 @@ class Compute(Settings):
     ] = "fp32"
     threads: Annotated[int, Field(ge=1, le=1024, description="CPU threads of a job")] = 2
 
+    @property
+    def wants_gpu(self) -> bool:
+        """Whether a job of training or features asks a cluster for one."""
+        return self.device != "cpu"
+
 
 class Params(Settings):
     """A whole experiment, as `params.yaml` describes it. Every group must stand there, since DVC looks for each."""

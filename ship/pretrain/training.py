@@ -49,13 +49,11 @@ def pretrain(
     workers: int = 1,
     record_every: int = 100,
     save_every: int = 500,
-    snapshot_every: int = 0,
 ) -> Iterator[Record]:
     """Train; yield a record every so many steps; write the backbone, a .safetensors file, to `out` at the end.
 
-    Every `save_every` steps `<out>.resume` is written, where a killed run goes on; it goes when the run ends. Every
-    `snapshot_every` steps (0: never) a backbone `<stem>.<step>.safetensors` is written. `workers` processes
-    paint the images (0: this one does); their number changes no bit.
+    Every `save_every` steps `<out>.resume` is written, where a killed run goes on; it goes when the run ends.
+    `workers` processes paint the images (0: this one does); their number changes no bit.
 
     Raises:
         BadInput: `<out>.resume` is from other settings, or further than the end; or there is no GPU for `cuda`.
@@ -75,8 +73,6 @@ def pretrain(
         if step % record_every == 0 or step == last:
             yield Record(step, learning_rate(settings, step), *(sums / since).tolist())
             sums, since = torch.zeros_like(sums), 0
-        if snapshot_every and step % snapshot_every == 0:
-            _write(out.with_stem(f"{out.stem}.{step}"), settings, run, step)
         if step % save_every == 0 and step < last:
             _save(kept, settings, run, step)
     _write(out, settings, run, last)

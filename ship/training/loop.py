@@ -41,9 +41,8 @@ def learning_rate(step: int, steps_an_epoch: int, recipe: Train) -> float:
     warmup, total = recipe.warmup_epochs * steps_an_epoch, recipe.epochs * steps_an_epoch
     if step < warmup:
         return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * (step + 1) / warmup
-    floor = min(recipe.floor_lr, recipe.lr)
     progress = (step + 1 - warmup) / (total - warmup)
-    return floor + (recipe.lr - floor) * (1 + math.cos(math.pi * progress)) / 2
+    return recipe.floor_lr + (recipe.lr - recipe.floor_lr) * (1 + math.cos(math.pi * progress)) / 2
 
 
 def make_optimiser(model: nn.Module, recipe: Train) -> torch.optim.Optimizer:

@@ -1,4 +1,5 @@
 import io
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,9 @@ def test_stream_is_the_file(digits, size):
 
 def test_stream_may_be_left_early(digits):
     """Leaving after the first batch ends its threads."""
+    before = {*threading.enumerate()}
     found = stream(digits / "test.parquet", size=16, interpolation="bilinear", batch_size=8, threads=2)
     next(found)
+    assert {*threading.enumerate()} > before
     found.close()
+    assert {*threading.enumerate()} == before

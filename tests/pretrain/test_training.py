@@ -91,10 +91,3 @@ def test_a_run_that_has_gone_further_is_not_called_shorter(tmp_path):
     run(out, SMALL.model_copy(update={"steps": 20}), until=6)
     with pytest.raises(BadInput, match=r"expected settings of a run that is at step \d of 4, got others"):
         run(out, SMALL.model_copy(update={"steps": 4, "decay_steps": 1}))
-
-
-def test_snapshots(tmp_path):
-    """A snapshot is a backbone of its step."""
-    out = tmp_path / "mini.safetensors"
-    run(out, snapshot_every=4)
-    assert "4 steps" in read_tensors(tmp_path / "mini.4.safetensors")[1]["source"]

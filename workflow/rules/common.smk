@@ -15,7 +15,7 @@ if config:
         f"settings: expected params.yaml alone, got --config or --configfile with {', '.join(config)}"
     )
 try:
-    PARAMS = read_params("params.yaml")
+    PARAMS = read_params()
 except BadInput as error:
     raise WorkflowError(str(error))
 
@@ -25,9 +25,7 @@ GRID = {
     "method": PARAMS.grid.methods,
     "seed": PARAMS.grid.seeds,
 }
-GPUS = int(
-    PARAMS.compute.device != "cpu"
-)  # that a job of training or features asks for
+GPUS = int(PARAMS.compute.wants_gpu)  # that a job of training or features asks for
 RUNS = "runs/{backbone}/{task}/{method}/{seed}"
 CODE = Code()
 
