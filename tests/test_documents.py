@@ -5,7 +5,8 @@ import re
 import yaml
 from project import ROOT
 
-from ship.methods import METHODS, defaults
+from ship.experiment.code import Code
+from ship.methods import METHODS
 
 
 def test_the_six_files_have_the_lines_that_contributing_states():
@@ -21,8 +22,8 @@ def test_every_option_of_every_method_is_listed():
     """With its default, in the order of its class."""
     rows = re.findall(r"^\| `(\w+)` \| (`\w+: .*`|none) \|$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
     found = {name: {} if told == "none" else yaml.safe_load("{" + told.replace("`", "") + "}") for name, told in rows}
-    assert found == {name: defaults(name) for name in METHODS}
-    assert [[*options] for options in found.values()] == [[*defaults(name)] for name in METHODS]
+    assert found == {name: Code().options(name) for name in METHODS}
+    assert [[*options] for options in found.values()] == [[*Code().options(name)] for name in METHODS]
 
 
 def test_links_between_documents_lead_somewhere():

@@ -39,7 +39,7 @@ def record() -> None:
     jobs = summary()
     cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
     _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
-    _refuse("not recorded, left by another experiment", strays(jobs), "delete them")
+    _refuse("not recorded, left by another experiment", strays(jobs), "move them away, or delete them")
     _refuse("not recorded, computed by other code", other_code(), "delete them, and snakemake --cores all")
     _run("ship", "code")
     _run("dvc", "commit", "--force", "--quiet")

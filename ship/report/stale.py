@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -104,10 +105,21 @@ def changes(now: Now, run: Run) -> Changes:
     had |= {group: {key: had[group].get(key) for key in wanted[group]} for group in ("backbone", "data")}
     had["protocol"] = "best-test-epoch" if WATCHED in then["result"] else "last-epoch"
     old, new = _flat({**had, "search": before}), _flat({**wanted, "search": search})
+    if not images_in(now.splits[run.task]):
+        new |= _by_images(old, new)
     if asked_then := now.asked[run.task]:
         old |= asked_then
         new |= {key: value for key, value in now.wanted[run.task].items() if key in asked_then}
     return {key: (old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)}
+
+
+def _by_images(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from how many images there are, which nobody knows: as the run had it, where that may be."""
+    longer = ("train.epochs", "train.warmup_epochs") if new.get("train.steps") else ()
+    fewer = ("hierarchy.prototypes",)
+    may_be = [key for key in longer if old.get(key, 0) >= new[key]]
+    may_be += [key for key in fewer if old.get(key, math.inf) <= new[key]]
+    return {key: old[key] for key in may_be}
 
 
 def changes_line(found: Changes) -> str:

@@ -22,7 +22,8 @@ CURES = {
     "(`ship report --partial` shows it).",
     "unfinished": "What was cut off goes on where it was saved, by the same command "
     "(after a kill of Snakemake itself, `snakemake --unlock` before it).",
-    "left over": "What is left over is of no run in params.yaml: delete it before `workflow/state.py record`.",
+    "left over": "What is left over is of no run in params.yaml, and stays; "
+    "DVC alone (`dvc repro`, `workflow/state.py record`) wants it moved or deleted.",
 }
 
 T = TypeVar("T")

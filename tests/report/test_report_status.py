@@ -141,6 +141,20 @@ class TestChanged:
             shutil.rmtree(root / folder)
         assert said(root) == ["18 runs: 18 done"]
 
+    def test_what_follows_from_images_that_are_not_there_is_not_known(self, root):
+        """How many epochs give as many steps, and how many prototypes there can be; all else is."""
+        raw = experiment.params().model_dump()
+        raw["train"] |= {"steps": 10**4}
+        for run in expected_runs(experiment.params()):
+            about = read_json(root / run.folder / "run.json")
+            longer = {"steps": 10**4, "epochs": 750, "warmup_epochs": 75}
+            about |= {"train": about["train"] | longer, "hierarchy": {"prototypes": 60, "seed": 0}}
+            write_json(root / run.folder / "run.json", about)
+        shutil.rmtree(root / "data")
+        assert said(root, raw) == ["18 runs: 18 done"]
+        raw["train"]["lr"] *= 2
+        assert said(root, raw)[-1] == "18 runs: 6 done, 12 stale"
+
     def test_a_row_that_is_gone(self, root):
         """Its runs are left over; who reads the table does not see them."""
         raw = experiment.params().model_dump()

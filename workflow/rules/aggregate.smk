@@ -1,23 +1,3 @@
-import os
-from glob import glob
-from pathlib import Path
-
-# under dvc.yaml, which takes both folders for inputs of the table
-if os.environ.get("DVC_STAGE", "").rpartition(":")[2] == "aggregate":
-    places = (
-        RUNS,
-        "hierarchy/{backbone}/{task}.json",
-        "hierarchy/{backbone}/{task}.safetensors",
-    )
-    known = {path for place in places for path in expand(place, **GRID)}
-    runs = {str(Path(path).parent) for path in glob("runs/*/*/*/*/*")}
-    if others := sorted({*runs, *glob("hierarchy/*/*")} - known):
-        raise WorkflowError(
-            f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
-            f"of the table, got {', '.join(others)} (delete them)"
-        )
-
-
 rule aggregate:
     """Every run's result in one table, with means, deviations and intervals."""
     input:

@@ -1,8 +1,11 @@
 """The experiment, its axes, and what each job depends on beside its files: settings and code."""
 
+import os
 import re
 from functools import reduce
+from glob import glob
 from operator import getitem
+from pathlib import Path
 
 from ship.data.asked import contents
 from ship.data.inventory import needs
@@ -66,3 +69,19 @@ wildcard_constraints:
     task="|".join(map(re.escape, PARAMS.tasks)),
     method="|".join(map(re.escape, PARAMS.methods)),
     seed=r"\d+",
+
+
+# under dvc.yaml, which takes both folders for inputs of the table: refused by the first stage, before hours of others
+if "DVC_STAGE" in os.environ:
+    places = (
+        RUNS,
+        "hierarchy/{backbone}/{task}.json",
+        "hierarchy/{backbone}/{task}.safetensors",
+    )
+    known = {path for place in places for path in expand(place, **GRID)}
+    runs = {str(Path(path).parent) for path in glob("runs/*/*/*/*/*")}
+    if others := sorted({*runs, *glob("hierarchy/*/*")} - known):
+        raise WorkflowError(
+            f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
+            f"of the table, got {', '.join(others)} (move them away, or delete them)"
+        )
