@@ -25,7 +25,9 @@ def main() -> None:
     atexit.register(_leave)
     defer_compiler()
     Image.MAX_IMAGE_PIXELS = None  # the setting `pixels` is the limit; a program that imports ship has its own
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("ship").setLevel(logging.INFO)
     try:
         app()
@@ -38,6 +40,14 @@ def main() -> None:
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  # else what is left is tried again at the end
         print(f"ship: {error.filename or 'output'}: expected room on its disk, got: {error.strerror}", file=sys.stderr)
         sys.exit(2)
+
+
+class _Lines(logging.Formatter):
+    """A message a line, of which a warning says that it is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"warning: {text}" if record.levelno == logging.WARNING else text
 
 
 def _open_streams() -> None:

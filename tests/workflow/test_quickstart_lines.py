@@ -18,7 +18,7 @@ rule all:
 rule make:
     output: "{n}.txt"
     log: "{n}.log"
-    shell: "if [ {wildcards.n} = FAILS ]; then echo a reason > {log}; exit 1; fi; touch {output}"
+    shell: "if [ {wildcards.n} = FAILS ]; then echo a reason > {log}; exit 1; fi; WORDS; touch {output}"
 """
 
 
@@ -29,9 +29,9 @@ def plugin(monkeypatch):
     return importlib.import_module("snakemake_logger_plugin_ship")
 
 
-def snakemake(folder, fails="none"):
+def snakemake(folder, fails="none", words=":"):
     """A run of three jobs and `all`, of which one may fail: exit code, and the lines on stderr."""
-    (folder / "Snakefile").write_text(SNAKEFILE.replace("FAILS", fails))
+    (folder / "Snakefile").write_text(SNAKEFILE.replace("FAILS", fails).replace("WORDS", words))
     call = (sys.executable, "-m", "snakemake", "--cores", "1", "--logger", "ship", "--show-failed-logs", "--keep-going")
     environment = {**os.environ, "PYTHONPATH": str(PLUGINS)}
     done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -49,6 +49,29 @@ def test_a_line_a_job(tmp_path):
     code, lines = snakemake(tmp_path)
     assert (code, len(lines)) == (0, 1)
     assert lines[0].startswith("Nothing to be done")
+
+
+@pytest.mark.slow
+def test_what_a_job_warns_of_is_seen(tmp_path):
+    """Below its line; nothing else that it logs."""
+    words = "printf 'to begin\\nwarning: {wildcards.n} are odd\\nmake: done\\n' > {log}"
+    code, lines = snakemake(tmp_path, words=words)
+    assert (code, len(lines)) == (0, 8)
+    for i in (1, 3, 5):
+        assert lines[i + 1].strip() == f"warning: {re.search('make (.):', lines[i])[1]} are odd"
+
+
+def test_a_hundred_runs_warn_once(plugin, tmp_path, capsys):
+    """Of the same; two tasks each say their own."""
+    handler = object.__new__(plugin.LogHandler)
+    handler.warned = set()
+    for place in ("a/b/0", "a/b/1", "own", "mine"):
+        (tmp_path / "log").write_text(f"{place}: begun\nwarning: {place}: too few\nwarning: dark\n")
+        handler.warn(place, [str(tmp_path / "log"), str(tmp_path / "gone")])
+    said = [line.strip() for line in capsys.readouterr().err.splitlines()]
+    assert said == [
+        f"warning: {of}" for of in ("a/b/0: too few", "dark", "own: too few", "dark", "mine: too few", "dark")
+    ]
 
 
 @pytest.mark.slow

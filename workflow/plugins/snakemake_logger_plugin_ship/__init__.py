@@ -1,16 +1,21 @@
 """A logger for Snakemake: a line for every job that ends, with the time left; warnings and errors as they are.
 
+What a job has logged as a warning comes below its line, the same words once.
+
 `PYTHONPATH=workflow/plugins snakemake --cores all --logger ship`: Snakemake finds it by the name of this package.
 """
 
 import sys
 from collections import Counter
+from contextlib import suppress
 from logging import WARNING, LogRecord
+from pathlib import Path
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
 NOTHING = "Nothing to be done"
+WARNED = "warning: "  # how such a line of a log begins
 
 
 class LogHandler(LogHandlerBase):
@@ -24,6 +29,8 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         self.progress: Progress | None = None
+        self.logs: dict[int, tuple[str, list[str]]] = {}
+        self.warned: set[str] = set()
 
     def emit(self, record: LogRecord) -> None:
         """Say what matters of one message."""
@@ -36,15 +43,35 @@ class LogHandler(LogHandlerBase):
             jobs = ", ".join(f"{count} {rule}" for rule, count in counts.items())
             self.say(f"to do: {jobs}")
         elif event == LogEvent.JOB_INFO and self.progress:
-            words = [record.rule_name, *map(str, record.wildcards.values())]
-            self.progress.begin(record.jobid, record.rule_name, " ".join(words), record.created)
+            place = [str(part) for part in record.wildcards.values()]
+            self.logs[record.jobid] = "/".join(place), record.log
+            self.progress.begin(record.jobid, record.rule_name, " ".join([record.rule_name, *place]), record.created)
         elif event == LogEvent.JOB_FINISHED and self.progress:
             self.say(self.progress.end(record.job_id, record.created))
+            self.warn(*self.logs.pop(record.job_id, ("", [])))
+
+    def warn(self, place: str, logs: list[str]) -> None:
+        """Say what a job has warned of: of a task all, but of a hundred runs the same words once."""
+        for line in warnings(logs):
+            words = line.replace(place, "*") if "/" in place else f"{place} {line}"
+            if words not in self.warned:
+                self.warned.add(words)
+                self.say(f"      {line}")
 
     def say(self, text: str) -> None:
         """Print it at once."""
         if text.strip():
             print(text, file=sys.stderr, flush=True)
+
+
+def warnings(logs: list[str]) -> list[str]:
+    """The lines of a job's logs that are warnings."""
+    found = []
+    for log in logs:
+        with suppress(OSError):  # what is gone says nothing
+            lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+            found += [line for line in lines if line.startswith(WARNED)]
+    return found
 
 
 class Progress:
