@@ -28,8 +28,9 @@ def together(faults: Sequence[str], way_out: str = "") -> BadInput:
 def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
     """An error for `name`, which is none of `known`, with the nearest name as a hint."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    spelt = {known.lower(): known for known in names}
+    near = get_close_matches(name.lower(), spelt, n=1)
+    hint = f" (did you mean {spelt[near[0]]!r}?)" if near else ""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return BadInput(f"{what}: expected {f'one of {shown}' if names else 'none'}, got {name!r}{hint}")
 

@@ -41,7 +41,7 @@ def complaint(details: ErrorDetails) -> str:
     value = details["input"]
     if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
         return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
-    return found_instead(details) + _yaml_hint(value)
+    return found_instead(details) + _yaml_hint(value, whole=details["type"].startswith("int"))
 
 
 def found_instead(details: Mapping[str, Any]) -> str:
@@ -60,13 +60,15 @@ def shortened(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)"
 
 
-def _yaml_hint(value: object) -> str:
-    """YAML 1.1 reads 1e-3 and 1.0e3 as text: say so."""
+def _yaml_hint(value: object, *, whole: bool) -> str:
+    """YAML 1.1 reads 1e-3 and 1.0e3 as text: say so, and how the number is written, or the `whole` one."""
     if isinstance(value, str) and "e" in value.lower():
         try:
-            float(value)
+            number = float(value)
         except ValueError:
             return ""
+        if whole:
+            return f" (write {number:.0f})" if number.is_integer() else ""
         mantissa, _, exponent = value.lower().partition("e")
         point = "" if "." in mantissa else ".0"
         return f" (YAML reads {value} as text: write {mantissa}{point}e{int(exponent):+d})"

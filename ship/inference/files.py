@@ -25,6 +25,8 @@ from ship.inference.predict import answer, batch_size, readied
 from ship.models.preprocessing import Preprocessing
 from ship.storage import expanded
 
+LISTS = {".csv", ".tsv", ".txt"}  # suffixes of files that may name images
+
 
 class Answer(NamedTuple):
     """Of one image file."""
@@ -127,4 +129,5 @@ def _pixels(path: Path, made: Preprocessing, reading: Reading) -> np.ndarray | s
     except ValueError as error:  # as of a name with a zero byte
         return f"{str(path)!r}: expected the name of a file, got: {error}"
     except BadInput as error:
-        return str(error)
+        way_out = " (names of images, one a line, are read of `-`)" if path.suffix.lower() in LISTS else ""
+        return f"{error}{way_out}"

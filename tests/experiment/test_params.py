@@ -26,6 +26,8 @@ GOOD = {
 BAD = [
     ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
     ("train.lr", "1e2", r"\(YAML reads 1e2 as text: write 1\.0e\+2\)"),
+    ("train.batch_size", "1e3", r"expected an integer, got '1e3' \(write 1000\)"),
+    ("train.batch_size", "1e-3", r"expected an integer, got '1e-3'$"),
     ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),
     ("train.epochs", 2.5, r"train\.epochs: expected an integer, got 2\.5"),
     ("train.epochs", 0, r"train\.epochs: expected greater than or equal to 1, got 0"),

@@ -90,6 +90,14 @@ def test_names_that_are_none_stop_nothing(model, photos, monkeypatch):
     assert all(line.startswith(text) for line, text in zip(sorted(refused), sorted(messages), strict=True))
 
 
+def test_a_list_in_the_place_of_an_image_is_told_from_one(model, tmp_path):
+    """It is read of standard input."""
+    refused = []
+    (tmp_path / "names.CSV").write_text("path\na.png\n")
+    assert not [*classify(model, [tmp_path / "names.CSV"], COMPUTE, refused.append)]
+    assert refused[0].endswith("cannot identify image file (names of images, one a line, are read of `-`)")
+
+
 def test_the_good_get_their_rows_and_the_bad_are_named(model, photos):
     """A file that is broken, absent or a folder stops no other; each image is decoded once."""
     refused = []

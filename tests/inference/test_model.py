@@ -135,6 +135,7 @@ def test_statistics_may_be_given(tiny_vit):
     ("method", "arguments", "message"),
     [
         ("lor", {}, "wrap: method: expected one of .* got 'lor' .did you mean 'lora'"),
+        ("LoRA", {}, "wrap: method: expected one of .* got 'LoRA' .did you mean 'lora'"),
         ("lora", {"rnk": 4}, "wrap: lora.rnk: expected one of .* got 'rnk' .did you mean 'rank'"),
         ("lora", {"rank": "4"}, "wrap: lora.rank: expected an integer, got '4'"),
         ("lora", {"num_classes": 0}, "wrap: num_classes: expected a whole number from 1, got 0"),
