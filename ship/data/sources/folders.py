@@ -6,22 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from ship.data.sources.splits import (
-    SPLITS,
-    Check,
-    Item,
-    Listing,
-    check_number,
-    chosen,
-    part_of,
-    parts_of,
-    share,
-    split,
-    unchecked,
-    warn_alike,
-)
+from ship.data.sources.spelling import part_of, parts_of, warn_alike
+from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_number, split, unchecked
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
@@ -109,26 +95,6 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
     for item in check(items):
         splits[parts[item.key.split("/")[0]]].append(item)
     return Listing(apart(name, task, splits, classes, f"{shown}/{by_part['train']}"), classes, about=_about(tree))
-
-
-def apart(
-    name: str, task: Task, splits: dict[str, list[Item]], classes: Sequence[str], shown: str
-) -> dict[str, list[Item]]:
-    """The `splits`, with those that are lacking set apart from train, which is called `shown`, in proportion."""
-    whole = splits["train"]
-    sizes = {part: share(getattr(task, part), len(whole)) or 0 for part in SPLITS if part not in splits}
-    left = len(whole) - sum(sizes.values())
-    if sizes and left < 1:
-        part = next(iter(sizes))
-        got = getattr(task, part) if len(sizes) == 1 else " and ".join(str(size) for size in sizes.values())
-        raise BadInput(f"tasks.{name}.{part}: expected fewer than the {len(whole)} of {shown}, got {got}")
-    if sizes:
-        floors = np.zeros((len(sizes) + 1, len(classes)), dtype=np.int64)
-        have = np.bincount([item.label for item in whole], minlength=len(classes)) > 0
-        floors[0] = have if have.sum() <= left else 0
-        rows = chosen(name, task, whole, classes, [left, *sizes.values()], floors, ["train", *sizes])
-        splits = {**splits, **rows}
-    return {part: splits[part] for part in SPLITS}
 
 
 def _check_no_splits(tree: Tree, inside: Sequence[str], named: Mapping[str, str]) -> None:

@@ -8,19 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ship.data.sources import spreadsheet
-from ship.data.sources.folders import apart
-from ship.data.sources.splits import (
-    SPLITS,
-    Check,
-    Item,
-    Listing,
-    check_groups,
-    check_number,
-    part_of,
-    split,
-    unchecked,
-    warn_alike,
-)
+from ship.data.sources.spelling import part_of, warn_alike
+from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_groups, check_number, split, unchecked
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +18,6 @@ from ship.experiment.task import Task
 _log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
-ALIASES = {
-    "train": {"train", "training", "trn"},
-    "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"},
-    "test": {"test", "testing", "tst", "holdout"},
-}
 
 
 class Item(NamedTuple):
@@ -62,38 +55,6 @@ Check = Callable[[Sequence[Item]], list[Item]]
 def unchecked(items: Sequence[Item]) -> list[Item]:
     """The images as they are."""
     return list(items)
-
-
-def warn_alike(classes: Sequence[str], shown: str) -> None:
-    """Tell names of classes, in the folder or list `shown`, that people may mean as one."""
-    alike: dict[str, str] = {}
-    for title in classes:
-        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
-            _log.warning("%s: %r and %r differ in spelling alone, and are two classes", shown, first, title)
-
-
-def part_of(name: str) -> str | None:
-    """The split that a folder or a cell names, such as `Training`, `test_set` or `images-val`; None for any other."""
-    part, rest = _parted(name)
-    return None if rest else part
-
-
-def parts_of(names: Sequence[str]) -> dict[str, str]:
-    """The splits that folders name, by their names; `pets_train` is one beside `pets_test`, and none alone."""
-    read = {name: _parted(name) for name in names}
-    known = {(rest, part) for part, rest in read.values() if part}
-    beside = Counter(rest for rest, _ in known)
-    return {name: part for name, (part, rest) in read.items() if part and (not rest or beside[rest] > 1)}
-
-
-def _parted(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """The split that is a word of the name, if just one is, and the words beside it that say something."""
-    words = "".join(letter if letter.isalpha() else " " for letter in name.casefold()).split()
-    words = [word.removesuffix("set").removesuffix("data") or word for word in words]
-    words = [word for word in words if word not in {"set", "data", "dataset", "images", "imgs", "img", "split", "seg"}]
-    parts = [part for word in words for part, names in ALIASES.items() if word in names]
-    rest = tuple(word for word in words if not any(word in names for names in ALIASES.values()))
-    return (parts[0], rest) if len(parts) == 1 else (None, rest)
 
 
 def check_groups(splits: Mapping[str, Sequence[Item]], shown: str) -> None:
@@ -144,6 +105,26 @@ def chosen(
         raise BadInput(f"tasks.{name}: expected enough groups for {', '.join(parts)}, got none left for {empty[0]}")
     check_train(name, labels, rows[0], classes)
     return {part: [items[index] for index in found] for part, found in zip(parts, rows, strict=True)}
+
+
+def apart(
+    name: str, task: Task, splits: dict[str, list[Item]], classes: Sequence[str], shown: str
+) -> dict[str, list[Item]]:
+    """The `splits`, with those that are lacking set apart from train, which is called `shown`, in proportion."""
+    whole = splits["train"]
+    sizes = {part: share(getattr(task, part), len(whole)) or 0 for part in SPLITS if part not in splits}
+    left = len(whole) - sum(sizes.values())
+    if sizes and left < 1:
+        part = next(iter(sizes))
+        got = getattr(task, part) if len(sizes) == 1 else " and ".join(str(size) for size in sizes.values())
+        raise BadInput(f"tasks.{name}.{part}: expected fewer than the {len(whole)} of {shown}, got {got}")
+    if sizes:
+        floors = np.zeros((len(sizes) + 1, len(classes)), dtype=np.int64)
+        have = np.bincount([item.label for item in whole], minlength=len(classes)) > 0
+        floors[0] = have if have.sum() <= left else 0
+        rows = chosen(name, task, whole, classes, [left, *sizes.values()], floors, ["train", *sizes])
+        splits = {**splits, **rows}
+    return {part: splits[part] for part in SPLITS}
 
 
 def share(size: float | None, whole: int) -> int | None:

@@ -3,7 +3,7 @@ import logging
 import numpy as np
 import pytest
 
-from ship.data.sources.splits import Item, part_of, split
+from ship.data.sources.splits import Item, split
 from ship.data.sources.strata import grouped, stratified
 from ship.errors import BadInput
 from ship.experiment.params import Task
@@ -103,29 +103,3 @@ def test_units_of_one_image_are_split_exactly():
     parts = grouped(labels, np.arange(100), (50, 20, 30), 2, 0)
     assert [len(part) for part in parts] == [50, 20, 30]
     assert [int(labels[part].sum()) for part in parts] == [20, 8, 12]
-
-
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("Training", "train"),
-        ("TRAIN", "train"),
-        ("train_set", "train"),
-        ("trainset", "train"),
-        ("Test Images", "test"),
-        ("testing", "test"),
-        ("valid", "val"),
-        ("Validation", "val"),
-        ("val2017", "val"),
-        ("dev", "val"),
-        ("seg_test", "test"),
-        ("training wheels", None),
-        ("contest", None),
-        ("valley", None),
-        ("set", None),
-        ("cat", None),
-    ],
-)
-def test_names_of_splits(name, part):
-    """In any case and with the usual words beside; names that only contain one are none."""
-    assert part_of(name) == part

@@ -1,0 +1,48 @@
+"""Names as people spell them: of classes, and of splits. Loads no torch."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from unicodedata import normalize
+
+_log = logging.getLogger(__name__)
+
+ALIASES = {
+    "train": {"train", "training", "trn"},
+    "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"},
+    "test": {"test", "testing", "tst", "holdout"},
+}
+
+
+def warn_alike(classes: Sequence[str], shown: str) -> None:
+    """Tell names of classes, in the folder or list `shown`, that people may mean as one."""
+    alike: dict[str, str] = {}
+    for title in classes:
+        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
+            _log.warning("%s: %r and %r differ in spelling alone, and are two classes", shown, first, title)
+
+
+def part_of(name: str) -> str | None:
+    """The split that a folder or a cell names, such as `Training`, `test_set` or `images-val`; None for any other."""
+    part, rest = _parted(name)
+    return None if rest else part
+
+
+def parts_of(names: Sequence[str]) -> dict[str, str]:
+    """The splits that folders name, by their names; `pets_train` is one beside `pets_test`, and none alone."""
+    read = {name: _parted(name) for name in names}
+    known = {(rest, part) for part, rest in read.values() if part}
+    beside = Counter(rest for rest, _ in known)
+    return {name: part for name, (part, rest) in read.items() if part and (not rest or beside[rest] > 1)}
+
+
+def _parted(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """The split that is a word of the name, if just one is, and the words beside it that say something."""
+    words = "".join(letter if letter.isalpha() else " " for letter in name.casefold()).split()
+    words = [word.removesuffix("set").removesuffix("data") or word for word in words]
+    words = [word for word in words if word not in {"set", "data", "dataset", "images", "imgs", "img", "split", "seg"}]
+    parts = [part for word in words for part, names in ALIASES.items() if word in names]
+    rest = tuple(word for word in words if not any(word in names for names in ALIASES.values()))
+    return (parts[0], rest) if len(parts) == 1 else (None, rest)
