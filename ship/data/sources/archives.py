@@ -90,6 +90,12 @@ def is_zip(archive: Path | IO[bytes]) -> bool:
     return zipfile.is_zipfile(archive) and (head.startswith(b"PK") or not _is_tar(archive))
 
 
+def content_of(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    """The content of a file in a tar."""
+    content = tape.extractfile(member)
+    return content if content is not None else io.BytesIO()
+
+
 def _is_tar(file: IO[bytes]) -> bool:
     file.seek(0)
     return tarfile.is_tarfile(file)
@@ -155,7 +161,9 @@ def _entries(archive: Path, shown: str) -> Iterator[Entry]:
     with tarfile.open(archive, tarinfo=Header) as tape:
         for member in tape:
             if not member.isdir():
-                yield Entry(member.name.replace("\\", "/"), _tar_target(member, shown), partial(_content, tape, member))
+                yield Entry(
+                    member.name.replace("\\", "/"), _tar_target(member, shown), partial(content_of, tape, member)
+                )
 
 
 def _zip_target(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, shown: str) -> str | None:
@@ -177,11 +185,6 @@ def _tar_target(member: tarfile.TarInfo, shown: str) -> str | None:
     if not (member.isreg() or member.islnk()):
         raise _strange(member.name, shown)
     return member.linkname if member.islnk() else None
-
-
-def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = tape.extractfile(member)
-    return content if content is not None else io.BytesIO()
 
 
 def _copy(entry: Entry, file: Path, left: int) -> int:

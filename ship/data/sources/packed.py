@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from ship.data.sources.archives import BROKEN, Header, is_zip
+from ship.data.sources.archives import BROKEN, Header, content_of, is_zip
 from ship.data.sources.gzipped import Gzipped
 from ship.data.sources.rows import Images, Wanted
 from ship.data.sources.seeking import Computed
@@ -51,7 +51,7 @@ def members(place: Path | Sequence[Path] | IO[bytes], shown: str) -> Iterator[Me
                     if member.size < 0:  # it would lead back
                         raise tarfile.ReadError(f"{member.name}: expected a size, got {member.size}")
                     if member.isreg():
-                        yield Member(member.name.removeprefix("./"), member.size, partial(_content, tape, member))
+                        yield Member(member.name.removeprefix("./"), member.size, partial(content_of, tape, member))
                     tape.members = []  # type: ignore[attr-defined]  # else it remembers all of them
     except BROKEN as error:
         raise broken(shown, error) from None
@@ -203,11 +203,6 @@ def _tape(file: IO[bytes], place: object) -> Iterator[tarfile.TarFile]:
     content = _Content(Gzipped(Path(file.name), step=math.inf), BUFFER)
     with content, tarfile.open(fileobj=content, mode="r:", tarinfo=Header) as tape:
         yield tape
-
-
-def _content(tape: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = tape.extractfile(member)
-    return content if content is not None else io.BytesIO()
 
 
 def _few(names: Sequence[str]) -> str:
