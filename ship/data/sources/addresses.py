@@ -6,31 +6,20 @@ accept; where they record none, the source is named beside the row.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ship.data.sources.rows import Archive
 
-
-class Archive(NamedTuple):
-    """A file as its publisher gives it.
-
-    `name` is what it is called in the folder of archives, `urls` are in order of preference (none: it is fetched by
-    hand, as `how` says), `size` is in bytes. Where no digest is known, names and number of its images are checked.
-    """
-
-    name: str
-    urls: tuple[str, ...]
-    size: int | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    how: str = ""
-
-
+PCAM = "camelyonpatch_level_2_split_{}_{}.h5.gz"  # with the part, and x or y
+NORB = {  # with dat or info
+    "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat.gz",
+    "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat.gz",
+}
+DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5"
 _PETS = "https://thor.robots.ox.ac.uk/~vgg/data/pets/"
 _FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
 _SVHN = "http://ufldl.stanford.edu/housenumbers/"
-_PCAM, _PATCHES = "https://zenodo.org/record/2546921/files/", "camelyonpatch_level_2_split_"
+_PCAM = "https://zenodo.org/record/2546921/files/"
 _KITTI = "https://s3.eu-central-1.amazonaws.com/avg-kitti/"
 _NORB = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
-_TRAINING, _TESTING = "smallnorb-5x46789x9x18x6x2x96x96-training", "smallnorb-5x01235x9x18x6x2x96x96-testing"
 _DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs/"
 _CARS = ("http://ai.stanford.edu/~jkrause/car196/", "http://imagenet.stanford.edu/internal/car196/")
 _KIT = (  # with the digest that torchvision has
@@ -180,11 +169,10 @@ _ORDINARY = (
         "ce0b76b69c0c5f89690a0d65b7302bbbdb962a0c7e8aba6efc7050d1b04b4cf1",
     ),
     Archive(
-        "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5",
+        DSPRITES,
         (
-            "https://github.com/deepmind/dsprites-dataset/raw/master/dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5",
-            "https://github.com/deepmind/dsprites-dataset/blob/master/"
-            "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5?raw=true",
+            f"https://github.com/deepmind/dsprites-dataset/raw/master/{DSPRITES}",
+            f"https://github.com/deepmind/dsprites-dataset/blob/master/{DSPRITES}?raw=true",
         ),
         28024106,
         "729fa22e884c9c500e1f17415d580746b4c5894fbbb780a1319bbcfa39a745bb",
@@ -221,25 +209,25 @@ _CAR_FILES = (
     ("cars_test_annos_withlabels.mat", 185758, "790f75be8ea34eeded134cc559332baf23e30e91367e9ddca97d26ed9b895f05"),
 )
 _PCAM_FILES = (
-    ("train_x.h5.gz", 6421353462, "d619e741468a7ab35c7e4a75e6821b7e7e6c9411705d45708f2a0efc8960656c"),
-    ("train_y.h5.gz", 21378, "b74126d2c01b20d3661f9b46765d29cf4e4fba6faba29c8e0d09d406331ab75a"),
-    ("valid_x.h5.gz", 805965320, "f82ee1670d027b4ec388048d9eabc2186b77c009655dae76d624c0ecb053ccb2"),
-    ("valid_y.h5.gz", 3038, "ce1ae30f08feb468447971cfd0472e7becd0ad96d877c64120c72571439ae48c"),
-    ("test_x.h5.gz", 800875929, "79174c2201ad521602a5888be8f36ee10875f37403dd3f2086caf2182ef87245"),
-    ("test_y.h5.gz", 3040, "0a522005fccc8bbd04c5a117bfaf81d8da2676f03a29d7499f71d0a0bd6068ef"),
+    (PCAM.format("train", "x"), 6421353462, "d619e741468a7ab35c7e4a75e6821b7e7e6c9411705d45708f2a0efc8960656c"),
+    (PCAM.format("train", "y"), 21378, "b74126d2c01b20d3661f9b46765d29cf4e4fba6faba29c8e0d09d406331ab75a"),
+    (PCAM.format("valid", "x"), 805965320, "f82ee1670d027b4ec388048d9eabc2186b77c009655dae76d624c0ecb053ccb2"),
+    (PCAM.format("valid", "y"), 3038, "ce1ae30f08feb468447971cfd0472e7becd0ad96d877c64120c72571439ae48c"),
+    (PCAM.format("test", "x"), 800875929, "79174c2201ad521602a5888be8f36ee10875f37403dd3f2086caf2182ef87245"),
+    (PCAM.format("test", "y"), 3040, "0a522005fccc8bbd04c5a117bfaf81d8da2676f03a29d7499f71d0a0bd6068ef"),
 )
 _NORB_FILES = (
-    (f"{_TRAINING}-dat.mat.gz", 131896188, "5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873"),
-    (f"{_TRAINING}-info.mat.gz", 71052, "de7eb932ebe7a4ee16217fead60660d0eb3d23632c2f4d1c51f88c501c17bf32"),
-    (f"{_TESTING}-dat.mat.gz", 130799817, "cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474"),
-    (f"{_TESTING}-info.mat.gz", 10428, "16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2"),
+    (NORB["train"].format("dat"), 131896188, "5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873"),
+    (NORB["train"].format("info"), 71052, "de7eb932ebe7a4ee16217fead60660d0eb3d23632c2f4d1c51f88c501c17bf32"),
+    (NORB["test"].format("dat"), 130799817, "cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474"),
+    (NORB["test"].format("info"), 10428, "16adf314226327ee006d1a44db8cfef52773c06c829951d5653a9f6f310248a2"),
 )
 
 ARCHIVES: dict[str, Archive] = {
     one.name: one
     for one in (
         *_ORDINARY,
-        *(Archive(_PATCHES + end, (_PCAM + _PATCHES + end,), size, digest) for end, size, digest in _PCAM_FILES),
+        *(Archive(name, (_PCAM + name,), size, digest) for name, size, digest in _PCAM_FILES),
         *(Archive(name, (_NORB + name,), size, digest) for name, size, digest in _NORB_FILES),
         *(Archive(name, tuple(place + name for place in _CARS), size, digest) for name, size, digest in _CAR_FILES),
         Archive("car_devkit.tgz", _KIT, md5="c3b158d763b6e2245038c8ad08e45376"),

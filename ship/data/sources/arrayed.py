@@ -9,6 +9,7 @@ import numpy as np
 
 from ship.data import png
 from ship.data.sources import arrays
+from ship.data.sources.addresses import DSPRITES, NORB, PCAM
 from ship.data.sources.arrays import Array, Rows
 from ship.data.sources.packed import lines, pick
 from ship.data.sources.rows import Content, Files, Images, Wanted
@@ -17,12 +18,7 @@ from ship.errors import BadInput
 CIFAR = {"train": "cifar-100-binary/train.bin", "test": "cifar-100-binary/test.bin"}
 FINE = "cifar-100-binary/fine_label_names.txt"
 SVHN = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
-PCAM = {"train": "train", "validation": "valid", "test": "test"}
-NORB = {
-    "train": "smallnorb-5x46789x9x18x6x2x96x96-training-{}.mat.gz",
-    "test": "smallnorb-5x01235x9x18x6x2x96x96-testing-{}.mat.gz",
-}
-DSPRITES = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5"
+PATCHES = {"train": "train", "validation": "valid", "test": "test"}  # in keys and names of files
 
 
 def cifar(files: Files) -> Content:
@@ -62,16 +58,16 @@ def patch_camelyon(files: Files) -> Content:
     """PatchCamelyon: `x` is (n, 96, 96, 3), `y` (n, 1, 1, 1); keys are `train_0`, `valid_0`, `test_0`."""
 
     def name(split: str, end: str) -> str:
-        return f"camelyonpatch_level_2_split_{PCAM[split]}_{end}.h5.gz"
+        return PCAM.format(PATCHES[split], end)
 
     def images(wanted: Wanted) -> Images:
         for split, keys in wanted.items():
             numbers = sorted(int(key.rpartition("_")[2]) for key in keys)
             for row, pixels in arrays.hdf5_rows(files[name(split, "x")], "x", numbers):
-                yield split, f"{PCAM[split]}_{row}", partial(png.encoded, pixels)
+                yield split, f"{PATCHES[split]}_{row}", partial(png.encoded, pixels)
 
     labels = {}
-    for split, part in PCAM.items():
+    for split, part in PATCHES.items():
         with arrays.hdf5(files[name(split, "y")], "y") as array:
             labels[split] = {f"{part}_{row}": int(label) for row, label in enumerate(array[:].reshape(-1))}
     return Content(labels, images, ["no tumour", "tumour"])

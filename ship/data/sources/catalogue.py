@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ship.data.sources.addresses import ARCHIVES, Archive
+from ship.data.sources.addresses import ARCHIVES
 from ship.data.sources.fgvc import FGVC
-from ship.data.sources.rows import Source
+from ship.data.sources.rows import Archive, Source
 from ship.data.sources.vtab1k import VTAB1K
 
 __all__ = ["ARCHIVES", "SOURCES", "Archive", "Source"]

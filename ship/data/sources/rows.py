@@ -1,4 +1,4 @@
-"""What a row of the catalogue says of a data set, and what its reader gives. Loads no torch."""
+"""What rows of the catalogue say of archives and of data sets, and what a reader gives. Loads no torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ Files = Mapping[str, Path]  # archives by their names
 Wanted = Mapping[str, Set[str]]  # keys by official split
 # official split, key, and what makes the encoded image in any thread, in the order of the archive
 Images = Iterator[tuple[str, str, Callable[[], bytes]]]
+
+
+class Archive(NamedTuple):
+    """A file as its publisher gives it.
+
+    `name` is what it is called in the folder of archives, `urls` are in order of preference (none: it is fetched by
+    hand, as `how` says), `size` is in bytes. Where no digest is known, names and number of its images are checked.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    size: int | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    how: str = ""
 
 
 class Content(NamedTuple):

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from ship.data.sources import annotated, arrayed, listed
+from ship.data.sources.addresses import DSPRITES, NORB, PCAM
 from ship.data.sources.rows import Checked, Source, Stored
 
-PCAM = tuple(f"camelyonpatch_level_2_split_{part}_{end}.h5.gz" for part in ("train", "valid", "test") for end in "xy")
-NORB = tuple(
-    f"smallnorb-5x{part}-{end}.mat.gz"
-    for part in ("46789x9x18x6x2x96x96-training", "01235x9x18x6x2x96x96-testing")
-    for end in ("dat", "info")
-)
+PATCHES = tuple(PCAM.format(part, end) for part in arrayed.PATCHES.values() for end in "xy")
+MATRICES = tuple(name.format(end) for name in NORB.values() for end in ("dat", "info"))
 FLOWERS = ("102flowers.tgz", "imagelabels.mat", "setid.mat")
 KAGGLE = (*(f"train.zip.{part:03}" for part in range(1, 6)), *(f"test.zip.{part:03}" for part in range(1, 8)))
 RETINOPATHY = (*KAGGLE, "trainLabels.csv.zip", "retinopathy_solution.csv")
 KITTI = ("data_object_image_2.zip", "data_object_label_2.zip", "devkit_object.zip")
-DSPRITES = ("dsprites_ndarray_co1sh3sc6or40x32y32_64x64.hdf5",)
 FIRST = ("train[:800]", "validation[:200]", "test")
 BYTES: Stored = "source bytes"
 PNG: Stored = "PNG of equal pixels"
@@ -59,7 +55,7 @@ VTAB1K: dict[str, Source] = {
         "not stated", "sun397/tfds:4.0.0", KEYS,
         "at most 120,000 pixels, JPEG again at OpenCV's 95; train has 309 of the 397 classes; no public address works"),
     "patch_camelyon": Source(
-        "vtab1k", arrayed.patch_camelyon, PCAM, "`train_0`, `valid_0`, `test_0`", "`y`", PNG,
+        "vtab1k", arrayed.patch_camelyon, PATCHES, "`train_0`, `valid_0`, `test_0`", "`y`", PNG,
         2, {"train": 262144, "validation": 32768, "test": 32768}, FIRST,
         "CC0", "patch_camelyon:2.0.0", ORACLE, "keys say `valid`, the split is `validation`"),
     "eurosat": Source(
@@ -96,19 +92,19 @@ VTAB1K: dict[str, Source] = {
         4, {"train": 6347, "validation": 423, "test": 711}, FIRST,
         "CC BY-NC-SA 3.0", "kitti:3.1.0", ORACLE, "split by video; an image without vehicles is class 3"),
     "dsprites_loc": Source(
-        "vtab1k", arrayed.dsprites_loc, DSPRITES, INDEX, "class of x, halved", PNG,
+        "vtab1k", arrayed.dsprites_loc, (DSPRITES,), INDEX, "class of x, halved", PNG,
         16, {"train": 737280}, ("train[:800]", "train[589824:590024]", "train[663552:]"),
         "Apache-2.0", "dsprites:2.0.0", KEYS, "0 and 1 become 0 and 255"),
     "dsprites_ori": Source(
-        "vtab1k", arrayed.dsprites_ori, DSPRITES, INDEX, "class of orientation, by 2.5, rounded down", PNG,
+        "vtab1k", arrayed.dsprites_ori, (DSPRITES,), INDEX, "class of orientation, by 2.5, rounded down", PNG,
         16, {"train": 737280}, ("train[:800]", "train[589824:590024]", "train[663552:]"),
         "Apache-2.0", "dsprites:2.0.0", KEYS, "0 and 1 become 0 and 255"),
     "smallnorb_azi": Source(
-        "vtab1k", arrayed.smallnorb_azi, NORB, INDEX, "third number of info, halved", PNG,
+        "vtab1k", arrayed.smallnorb_azi, MATRICES, INDEX, "third number of info, halved", PNG,
         18, {"train": 24300, "test": 24300}, ("train[:800]", "test[:200]", "test[12150:]"),
         "research only", "smallnorb:2.0.0", ORACLE, "left camera only; val is of the official test split"),
     "smallnorb_ele": Source(
-        "vtab1k", arrayed.smallnorb_ele, NORB, INDEX, "second number of info", PNG,
+        "vtab1k", arrayed.smallnorb_ele, MATRICES, INDEX, "second number of info", PNG,
         9, {"train": 24300, "test": 24300}, ("train[:800]", "test[:200]", "test[12150:]"),
         "research only", "smallnorb:2.0.0", ORACLE, "left camera only; val is of the official test split"),
 }
