@@ -56,7 +56,9 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
         items.append(Item(key, label, row.place, file.parent / key, row.group))
         splits.append(_part(row))
     _check_once(items)
-    items, absent = _there(items, files, name, task)
+    if (absent := _absent(items, files)) and task.broken == "refuse":
+        raise together([*absent.values()], f"tasks.{name}.broken: skip leaves them out" if len(absent) > 1 else "")
+    items = [item for item in items if item.place not in absent]
     try:
         classes = titles or _numbered(items, task.classes, shown)
     except BadInput as error:
@@ -69,7 +71,7 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
         _log.warning("%s: the column %s is not used (called `group`, it keeps its images in one split)", shown, title)
     for title in () if any(splits) else (title for title, cells in unused.items() if all(map(part_of, cells))):
         _log.warning("%s: the column %s is not used (called `split`, it says what is tested on)", shown, title)
-    passed = {"no such file": absent, f"columns: {', '.join(unused)}": len(unused)}
+    passed = {"no such file": len(absent), f"columns: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)
@@ -101,17 +103,13 @@ def _own_splits(
     return apart(name, task, splits, classes, f"{shown}'s train")
 
 
-def _there(items: list[Item], files: spreadsheet.Files, name: str, task: Task) -> tuple[list[Item], int]:
-    """The images whose files are there, and how many are not. Raises BadInput for all that are not."""
-    absent = {item.place for item in items if isinstance(item.content, Path) and not is_file(item.content)}
-    if absent and task.broken == "refuse":
-        faults = [
-            f"{item.place}: expected the image {item.key[:200]}, found none{files.hint(item.key)}"
-            for item in items
-            if item.place in absent
-        ]
-        raise together(faults, f"tasks.{name}.broken: skip leaves them out" if len(faults) > 1 else "")
-    return [item for item in items if item.place not in absent], len(absent)
+def _absent(items: Sequence[Item], files: spreadsheet.Files) -> dict[str, str]:
+    """A fault for each image whose file is not there, by its place."""
+    return {
+        item.place: f"{item.place}: expected the image {item.key[:200]}, found none{files.hint(item.key)}"
+        for item in items
+        if isinstance(item.content, Path) and not is_file(item.content)
+    }
 
 
 def _read_list(root: Path, file: str, shown: str) -> list[Item]:
@@ -131,7 +129,8 @@ def _read_list(root: Path, file: str, shown: str) -> list[Item]:
     if not items:
         raise BadInput(f"{shown}/{file}: expected lines 'path label', got an empty file")
     _check_once(items)
-    _check_files(items)
+    if absent := _absent(items, files):
+        raise together([*absent.values()])
     return items
 
 
@@ -168,16 +167,6 @@ def _numbered(items: Sequence[Item], known: int | None, shown: str) -> list[str]
     if known is None and (gaps := {*range(len(labels))} - labels):
         raise BadInput(f"{shown}: expected labels from 0 without a gap (or names, in a CSV file), got no {min(gaps)}")
     return [str(label) for label in range(len(labels) if known is None else known)]
-
-
-def _check_files(items: Sequence[Item]) -> None:
-    faults = [
-        f"{item.place}: expected the image {item.key}, found none"
-        for item in items
-        if isinstance(item.content, Path) and not is_file(item.content)
-    ]
-    if faults:
-        raise together(faults)
 
 
 def _check_once(items: Sequence[Item]) -> None:

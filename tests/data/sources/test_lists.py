@@ -28,6 +28,11 @@ def test_vtab_needs_no_union(vtab):
     ("file", "line", "message"),
     [
         ("train800.txt", "images/none.png 0", r"vtab/train800.txt:9: expected the image images/none.png, found none"),
+        (
+            "test.txt",
+            "Images/A picture 1.png 1",
+            r"found none \(there is images/a picture 1.png, which differs in case",
+        ),
         ("train800.txt", "images/a picture 1.png -1", r"train800.txt:9: expected every image once, got .*:2\)"),
         ("val200.txt", "images/a picture 1.png 1", r"val200.txt:5: expected every image once, got images/a picture 1"),
         (
