@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from project import environment_of
 
-from ship.data import decoding
+from ship.data.formats import formats
 from ship.experiment.code import Code, digests
 
 MODULES = (
@@ -85,7 +85,7 @@ def serve(until: str, place: str, *modules: str) -> None:
     """Load what commands need; print the number of a process that forks for each that comes, while `until` lives."""
     for module in (*MODULES, *modules):
         import_module(module)
-    decoding.formats()
+    formats()
     digests({name: (name, True) for name in Code().methods()}, "")  # half a second of each Snakemake's start
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     gc.freeze()  # else a fork that collects would copy all of it

@@ -7,8 +7,6 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ship.data import jpeg, png
+from ship.data.formats import formats
 from ship.errors import BadInput
 
 # what PIL's readers raise for files that are cut, broken or too large to be true
@@ -23,8 +22,6 @@ BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, struct.error, OverflowError),
     Image.DecompressionBombError,
 )
-# formats that PIL knows by name and cannot read by itself, or has a program of its own started for
-UNFIT = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 BOMB = 5  # times the pixels that are asked for: more is not decoded, where a format cannot shrink on the way
 EXIF_ORIENTATION = 0x0112
 TURNED = range(2, 9)
@@ -64,24 +61,6 @@ ODDITIES = {
     "frames": "have several frames or pages, of which the first is taken (frames: middle, last or refuse)",
     "large": "have more pixels than `pixels` says and are shrunk while they are decoded",
 }
-
-
-@cache
-def formats() -> tuple[str, ...]:
-    """The formats that are read, in PIL's order; HEIC among them where pillow-heif is installed."""
-    Image.init()
-    if find_spec("pillow_heif") is not None:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    return tuple(name for name in Image.ID if name in Image.OPEN and name not in UNFIT)
-
-
-@cache
-def suffixes() -> frozenset[str]:
-    """The suffixes of files in those formats, with their dot, in lower case."""
-    known = formats()
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)
 
 
 def rgb(data: bytes, place: str = "image", reading: Reading = PLAIN) -> Image.Image:

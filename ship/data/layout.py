@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
-from ship.data.decoding import suffixes
+from ship.data.formats import suffixes
 from ship.data.reading import opened
 from ship.data.sources.lists import LISTS, UNION
 from ship.data.sources.splits import SPLITS

@@ -29,7 +29,7 @@ from ship.storage import replacing, sweep
 _log = logging.getLogger(__name__)
 
 DISK_SHARE = 0.1  # of the free disk, at most, that the images of a split may take
-DECODING = ("decoding.py", "images.py", "jpeg.py", "png.py")  # whose change may change a pixel
+DECODING = ("decoding.py", "formats.py", "images.py", "jpeg.py", "png.py")  # whose change may change a pixel
 Shape = tuple[int, int, int, int]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from ship.data.decoding import suffixes
+from ship.data.formats import suffixes
 from ship.errors import BadInput, together
 
 SUFFIXES = {".csv", ".tsv"}

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ship.data.decoding import BROKEN, formats, suffixes
+from ship.data.decoding import BROKEN
+from ship.data.formats import formats, suffixes
 from ship.errors import BadInput, together
 
 SYSTEM = {  # folders that a system, a NAS or a program makes beside the user's, in lower case
