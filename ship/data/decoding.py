@@ -56,6 +56,7 @@ class Seen(NamedTuple):
 ODDITIES = {
     "turned": "hold a rotation in EXIF that is not applied (orientation: exif applies it)",
     "dark": "have 16 bits a channel and use few of them, so that they are nearly black (bits: 12 fits many cameras)",
+    "clipped": "use more bits than `bits` says, so that they are cut off at white (bits: 16 cuts nothing off)",
     "alpha": "are one colour without their alpha, so that they are put on white, or on black where the colour is light "
     "(alpha: white, black or drop say it for all)",
     "frames": "have several frames or pages, of which the first is taken (frames: middle, last or refuse)",
@@ -186,6 +187,8 @@ def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd:
         return None
     if reading.bits == 16 and 0 < values.max() < 2**13:
         odd.add("dark")
+    if values.max() >= 2**reading.bits:
+        odd.add("clipped")
     return Image.fromarray((values >> (reading.bits - 8)).clip(0, 255).astype(np.uint8)).convert("RGB")
 
 

@@ -125,6 +125,17 @@ def test_odd_images_are_told(data, kind):
     assert see(data).odd == ({kind} if kind else set())
 
 
+@pytest.mark.parametrize("bits", [12, 14, 16])
+@pytest.mark.parametrize("more", [0, 1])
+def test_bits_beyond_those_that_are_said_are_told(bits, more):
+    """Of grey and of colour: they are cut off at white."""
+    top = min(2**bits - 1 + more, 2**16 - 1)
+    odd = {"clipped"} if top >= 2**bits else set()
+    for data in (encoded(Image.fromarray(np.full((2, 2), top, np.uint16))), colour_png((0, top, 0))):
+        seen = see(data, reading=Reading(bits=bits))
+        assert (seen.odd, seen.image.getpixel((0, 0))[1]) == (odd, 255)
+
+
 @pytest.mark.parametrize(("colour", "ground"), [((0, 0, 0), 255), ((255, 255, 255), 0), ((200, 30, 30), 255)])
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
 def test_a_picture_in_alpha_alone_is_put_on_a_ground(colour, ground, mode):

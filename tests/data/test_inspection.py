@@ -150,6 +150,16 @@ def test_oddities_are_counted_and_said(tmp_path, pets):
     assert about["reading"] == {"alpha": "white", "orientation": "exif", "bits": 12, "frames": "middle"}
 
 
+def test_bits_that_are_cut_off_are_said(tmp_path, pets):
+    """Where the task says fewer than an image uses."""
+    Image.fromarray(np.full((8, 8), 2**12, np.uint16)).save(pets / "cat/bright.png")
+    said, _ = prepared(tmp_path, bits=12)
+    (line,) = (line for line in said if "warning" in line)
+    assert line.startswith(
+        "warning: 1 images use more bits than `bits` says, so that they are cut off at white (bits: 16"
+    )
+
+
 def test_how_images_are_read_goes_with_them(tmp_path, pets):
     """Bytes stay as they are; whoever reads the split reads them as the task says."""
     turned(pets / "cat/turned.jpg")
