@@ -50,11 +50,10 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     (found, unused), files = spreadsheet.read(file, shown), spreadsheet.Files(file.parent)
     titles = [] if _whole_numbers(found, task) else sorted({row.label for row in found})
     numbers = {title: label for label, title in enumerate(titles)}
-    items, splits = [], []
+    items, splits = [], _parts(found, shown)
     for row in found:
         key, label = files.key(row.path, row.place), numbers[row.label] if titles else int(row.label)
         items.append(Item(key, label, row.place, file.parent / key, row.group))
-        splits.append(_part(row))
     _check_once(items)
     if (absent := _absent(items, files)) and task.broken == "refuse":
         raise together([*absent.values()], f"tasks.{name}.broken: skip leaves them out" if len(absent) > 1 else "")
@@ -79,11 +78,21 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     return Listing(_own_splits(name, task, check(items), part, classes, shown), classes, about=about)
 
 
-def _part(row: spreadsheet.Row) -> str:
-    """The split that a row names; empty where the file has no such column."""
-    if row.split and part_of(row.split) is None:
-        raise BadInput(f"{row.place}: expected train, val or test as the split, got {row.split!r}")
-    return part_of(row.split) or ""
+def _parts(found: Sequence[spreadsheet.Row], shown: str) -> list[str]:
+    """The split that each row names; empty where the file has no such column. Raises BadInput for two names of one."""
+    named: dict[str, dict[str, str]] = {}  # in their first spelling, by split and name without case
+    for row in filter(lambda row: row.split, found):
+        if (part := part_of(row.split)) is None:
+            raise BadInput(f"{row.place}: expected train, val or test as the split, got {row.split!r}")
+        named.setdefault(part, {}).setdefault(row.split.casefold(), row.split)
+    faults = [
+        f"{shown}: expected one name for {part} in the column split, got {', '.join(names.values())}"
+        for part, names in named.items()
+        if len(names) > 1
+    ]
+    if faults:
+        raise together(faults, "leave out the rows of the others, or give all the same name")
+    return [part_of(row.split) or "" for row in found]
 
 
 def _own_splits(

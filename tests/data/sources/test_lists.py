@@ -276,6 +276,30 @@ def test_a_column_names_the_splits(tmp_path, put):
     assert [len(part) for part in listing.splits.values()] == [5, 1, 4]
 
 
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (("train", "dev", "eval", "test"), "one name for val in the column split, got dev, eval"),
+        (
+            ("train", "training", "Test", "holdout"),
+            "one name for train in .*, got train, training; .*got Test, holdout",
+        ),
+    ],
+)
+def test_two_names_of_a_split_are_refused(tmp_path, put, cells, told):
+    """Two sets that somebody has told apart make no single one."""
+    body = "path,label,split\n" + "".join(f"img/{n}.png,{('cat', 'dog')[n // 5]},{cells[n % 4]}\n" for n in range(10))
+    with pytest.raises(BadInput, match=told):
+        read(tmp_path, put, body)
+
+
+def test_a_name_of_a_split_in_any_case_is_one(tmp_path, put):
+    """As where two people have typed it."""
+    body = "path,label,split\n" + rows("img/{n}.png,{label},train", 4) + "img/4.png,cat,Train\nimg/5.png,dog,TEST\n"
+    listing = read(tmp_path, put, body + "img/6.png,cat,test\n")
+    assert {item.key for item in listing.splits["test"]} == {"img/5.png", "img/6.png"}
+
+
 def test_a_column_keeps_groups_together(tmp_path, put):
     """A patient's images are on one side."""
     body = "path,label,Group\n" + "".join(f"img/{n}.png,{('cat', 'dog')[n % 2]},p{n // 2}\n" for n in range(10))
