@@ -149,7 +149,7 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
             f"tasks.{name}.source=csv)"
         )
     check_number(classes, task, tree.shown_of(root))
-    warn_alike(classes, tree.shown_of(root))
+    warn_alike(classes, tree.shown_of(root), "classes")
     return classes
 
 

@@ -17,10 +17,12 @@ from ship.experiment.task import Task
 
 LISTS = {"train": "train800.txt", "val": "val200.txt", "test": "test.txt"}
 UNION = "train800val200.txt"
+THINGS = (
+    "patient|subject|participant|person|individual|donor|animal|plant|specimen|object|lesion|case|study|session|scene|site"
+    "|field|location|camera|slide|user|video|sequence"
+)
 GROUPS = re.compile(
-    r"(patient|subject|participant|person|individual|donor|animal|object|lesion|case|study|site|location|camera|slide"
-    r"|video|sequence)s?([ ._-]?(id|no|nr|number|name))?",
-    re.IGNORECASE,
+    rf"({THINGS})s?([ ._-]?(no|nr|number|name))?|(.+[ ._-])?({THINGS})s?[ ._-]?(instance)?[ ._-]?u?id", re.IGNORECASE
 )
 
 _log = logging.getLogger(__name__)
@@ -63,7 +65,8 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     except BadInput as error:
         raise BadInput(f"{error} (tasks.{name}.labels: names takes them as names)") from None
     check_number(classes, task, shown)
-    warn_alike(classes, shown)
+    warn_alike(classes, shown, "classes")
+    warn_alike(dict.fromkeys(row.group for row in found), shown, "groups")
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
     for title in filter(GROUPS.fullmatch, () if any(row.group for row in found) else unused):

@@ -1,14 +1,16 @@
-"""Names as people spell them: of classes, and of splits. Loads no torch."""
+"""Names as people spell them: of classes, groups and splits. Loads no torch."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from unicodedata import normalize
 
 _log = logging.getLogger(__name__)
 
+SHOWN = 5  # pairs of names that are told
 ALIASES = {
     "train": {"train", "training", "trn"},
     "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"},
@@ -16,12 +18,19 @@ ALIASES = {
 }
 
 
-def warn_alike(classes: Sequence[str], shown: str) -> None:
-    """Tell names of classes, in the folder or list `shown`, that people may mean as one."""
-    alike: dict[str, str] = {}
-    for title in classes:
-        if (first := alike.setdefault(normalize("NFC", title).casefold(), title)) != title:
-            _log.warning("%s: %r and %r differ in spelling alone, and are two classes", shown, first, title)
+def warn_alike(names: Iterable[str], shown: str, what: str) -> None:
+    """Tell different names of `what` (classes, groups), in the folder or list `shown`, that people may mean as one."""
+    first: dict[str, str] = {}
+    pairs = [(known, name) for name in names if (known := first.setdefault(_alike(name), name)) != name]
+    for pair in pairs[:SHOWN]:
+        _log.warning("%s: %r and %r differ in spelling alone, and are two %s", shown, *pair, what)
+    if more := pairs[SHOWN:]:
+        _log.warning("%s: %d more %s differ from others in spelling alone", shown, len(more), what)
+
+
+def _alike(name: str) -> str:
+    """The name without what is spelt in several ways: case, spaces, leading zeros, accents put together or not."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", "".join(normalize("NFC", name).casefold().split()))
 
 
 def part_of(name: str) -> str | None:

@@ -44,6 +44,13 @@ def test_classes_that_differ_in_spelling_alone_are_told(classes, caplog):
     assert "pets: 'Cat' and 'cat' differ in spelling alone, and are two classes" in caplog.text
 
 
+def test_a_space_beside_a_name_is_told(classes, caplog):
+    """Nobody sees it in a list of folders."""
+    shutil.copytree(classes / "cat", classes / "cat ")
+    folder("mine", FOLDER, classes, "pets")
+    assert "pets: 'cat' and 'cat ' differ in spelling alone, and are two classes" in caplog.text
+
+
 def test_split_follows_from_the_seed(classes):
     """The same seed gives the same split, another one another."""
     first, again = (keys(folder("mine", FOLDER, classes, "pets")) for _ in range(2))

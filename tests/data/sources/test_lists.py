@@ -214,7 +214,15 @@ def test_columns_that_are_not_used_are_told(tmp_path, put):
         ("lesion_id", True),
         ("subject.id", True),
         ("video no", True),
+        ("plant", True),
+        ("specimen_uid", True),
+        ("anon_patient_id", True),
+        ("StudyInstanceUID", True),
+        ("acquisition site id", True),
+        ("session", True),
+        ("uid", False),
         ("age", False),
+        ("outfield", False),
         ("petals", False),
     ],
 )
@@ -306,6 +314,16 @@ def test_a_column_keeps_groups_together(tmp_path, put):
     listing = read(tmp_path, put, body)
     groups = [{item.group for item in part} for part in listing.splits.values()]
     assert sum(map(len, groups)) == len(set.union(*groups)) == 5
+
+
+def test_groups_that_differ_in_spelling_alone_are_told(tmp_path, put, caplog):
+    """Else one patient is trained on and tested."""
+    body = "path,label,group\n" + "".join(
+        f"img/{n}.png,{('cat', 'dog')[n % 2]},{n // 3:0{1 + n % 2}}\n" for n in range(10)
+    )
+    read(tmp_path, put, body)
+    told = [f"list.csv: {one} differ in spelling alone, and are two groups" for one in ("'0' and '00'", "'01' and '1'")]
+    assert caplog.messages[:2] == told
 
 
 def test_a_group_in_two_splits_of_the_file_is_refused(tmp_path, put):

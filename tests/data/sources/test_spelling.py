@@ -1,6 +1,6 @@
 import pytest
 
-from ship.data.sources.spelling import part_of
+from ship.data.sources.spelling import part_of, warn_alike
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,31 @@ from ship.data.sources.spelling import part_of
 def test_names_of_splits(name, part):
     """In any case and with the usual words beside; names that only contain one are none."""
     assert part_of(name) == part
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["Pat3", "pat3"], True),
+        (["3", "003"], True),
+        (["p-01", "P-1"], True),
+        ([" A", "A", "A "], True),
+        (["Pat 3", "Pat3"], True),
+        (["caf\u00e9", "cafe\u0301"], True),
+        (["3", "30", "300", "0"], False),
+        (["p10", "p1", "p100"], False),
+        (["cat", "cats"], False),
+    ],
+)
+def test_names_that_differ_in_spelling_alone_are_told(caplog, names, told):
+    """In case, spaces, leading zeros, and how accents are put together."""
+    warn_alike(names, "pets", "groups")
+    assert len(caplog.records) == (len(names) - 1) * told
+    assert all("differ in spelling alone, and are two groups" in line for line in caplog.messages)
+
+
+def test_of_many_names_that_are_alike_the_first_are_told(caplog):
+    """And how many more there are."""
+    warn_alike([name for n in range(30) for name in (f"p{n}", f"P{n}")], "pets", "groups")
+    assert len(caplog.messages) == 6
+    assert caplog.messages[-1] == "pets: 25 more groups differ from others in spelling alone"
