@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from ship.data.sources.spelling import part_of, parts_of, warn_alike
+from ship.data.sources.spelling import check_printable, part_of, parts_of, plain, warn_alike
 from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_number, split, unchecked
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
@@ -77,8 +77,7 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
     for part in (part for part in SPLITS if part in by_part):
         place = train if part == "train" else _inmost(tree, tree.root / by_part[part], classes.__contains__)
         if odd := sorted({*tree.folders(place)} - {*classes}):
-            rule = f"a class of {tree.shown_of(train)}"
-            raise together([f"{tree.shown_of(place / title)}: expected {rule}, got another" for title in odd])
+            raise _unknown(odd, classes, tree.shown_of(train), tree.shown_of(place))
         before = tree.passed.copy()
         tree.count_outside(place, {*classes})
         found = _by_class(place, classes, tree, name, task)
@@ -95,6 +94,13 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
     for item in check(items):
         splits[parts[item.key.split("/")[0]]].append(item)
     return Listing(apart(name, task, splits, classes, f"{shown}/{by_part['train']}"), classes, about=_about(tree))
+
+
+def _unknown(odd: Sequence[str], classes: Sequence[str], train: str, shown: str) -> BadInput:
+    """An error for the sub-folders `odd` of a split that are none of the `classes` of the folder `train`."""
+    near = {plain(title): f" (there is {title}, which differs in spelling alone)" for title in classes}
+    rule = f"expected a class of {train}, got another"
+    return together([f"{shown}/{title}: {rule}{near.get(plain(title), '')}" for title in odd])
 
 
 def _check_no_splits(tree: Tree, inside: Sequence[str], named: Mapping[str, str]) -> None:
@@ -149,6 +155,7 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
             f"tasks.{name}.source=csv)"
         )
     check_number(classes, task, tree.shown_of(root))
+    check_printable(classes, tree.shown_of(root))
     warn_alike(classes, tree.shown_of(root), "classes")
     return classes
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ship.data.sources import spreadsheet
-from ship.data.sources.spelling import part_of, warn_alike
+from ship.data.sources.spelling import check_printable, part_of, warn_alike
 from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_groups, check_number, split, unchecked
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
@@ -65,6 +65,7 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     except BadInput as error:
         raise BadInput(f"{error} (tasks.{name}.labels: names takes them as names)") from None
     check_number(classes, task, shown)
+    check_printable(classes, shown)
     warn_alike(classes, shown, "classes")
     warn_alike(dict.fromkeys(row.group for row in found), shown, "groups")
     if len({item.label for item in items}) < 2:

@@ -6,11 +6,14 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from unicodedata import normalize
+from unicodedata import category, normalize
+
+from ship.errors import together
 
 _log = logging.getLogger(__name__)
 
 SHOWN = 5  # pairs of names that are told
+BREAKING = {"Cc", "Zl", "Zp"}  # categories of Unicode: control characters, breaks of lines and of paragraphs
 ALIASES = {
     "train": {"train", "training", "trn"},
     "val": {"val", "valid", "validation", "validate", "dev", "development", "eval", "evaluation"},
@@ -18,17 +21,25 @@ ALIASES = {
 }
 
 
+def check_printable(classes: Sequence[str], shown: str) -> None:
+    """Raises BadInput for all names that would break the lines of tables; their source is called `shown`."""
+    rule = "names of classes without line breaks and other control characters"
+    faults = [f"{shown}: expected {rule}, got {name!r}" for name in classes if {*map(category, name)} & BREAKING]
+    if faults:
+        raise together(faults, "rename them")
+
+
 def warn_alike(names: Iterable[str], shown: str, what: str) -> None:
     """Tell different names of `what` (classes, groups), in the folder or list `shown`, that people may mean as one."""
     first: dict[str, str] = {}
-    pairs = [(known, name) for name in names if (known := first.setdefault(_alike(name), name)) != name]
+    pairs = [(known, name) for name in names if (known := first.setdefault(plain(name), name)) != name]
     for pair in pairs[:SHOWN]:
         _log.warning("%s: %r and %r differ in spelling alone, and are two %s", shown, *pair, what)
     if more := pairs[SHOWN:]:
         _log.warning("%s: %d more %s differ from others in spelling alone", shown, len(more), what)
 
 
-def _alike(name: str) -> str:
+def plain(name: str) -> str:
     """The name without what is spelt in several ways: case, spaces, leading zeros, accents put together or not."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", "".join(normalize("NFC", name).casefold().split()))
 

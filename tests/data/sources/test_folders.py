@@ -44,6 +44,13 @@ def test_classes_that_differ_in_spelling_alone_are_told(classes, caplog):
     assert "pets: 'Cat' and 'cat' differ in spelling alone, and are two classes" in caplog.text
 
 
+def test_a_class_with_a_line_break_is_refused(classes):
+    """It would break the lines of tables."""
+    (classes / "cat").rename(classes / "c\nat")
+    with pytest.raises(BadInput, match=r"pets: expected names of classes without line breaks .*, got 'c\\nat'"):
+        folder("mine", FOLDER, classes, "pets")
+
+
 def test_a_space_beside_a_name_is_told(classes, caplog):
     """Nobody sees it in a list of folders."""
     shutil.copytree(classes / "cat", classes / "cat ")
@@ -120,7 +127,8 @@ def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
         (["test/cat/a.png", "other/cat/b.png"], {}, "pets: expected one sub-folder per class, or train, test and"),
         (["test/a.png"], {}, "pets/test: expected images in a sub-folder for each class, got none"),
         (["test/cat/a.png", "train/cat/3.png", "train/dog/4.png"], {"val": 3}, "of which none falls into train"),
-        (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another"),
+        (["test/emu/a.png"], {}, "pets/test/emu: expected a class of pets/train, got another$"),
+        (["test/Cat/a.png"], {}, "of pets/train, got another .there is cat, which differs in spelling alone"),
         (
             ["test/cat/a.png"],
             {"train": 800},

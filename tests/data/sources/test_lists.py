@@ -387,6 +387,10 @@ def test_labels_that_are_names(tmp_path, put, labels, setting, classes):
             r"expected UTF-8 text, .* in line 2 \(save it as text in UTF-8",
         ),
         ("path,label\nimg/0\0.png,cat\n", "list.csv:2: expected"),
+        (
+            'path,label\nimg/0.png,"c\nat"\nimg/1.png,dog\n',
+            r"list.csv: expected names of classes without .*, got 'c\\nat'",
+        ),
     ],
 )
 def test_csv_that_does_not_fit_is_refused_in_one_line(tmp_path, put, body, message):

@@ -1,6 +1,7 @@
 import pytest
 
-from ship.data.sources.spelling import part_of, warn_alike
+from ship.data.sources.spelling import check_printable, part_of, warn_alike
+from ship.errors import BadInput
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,13 @@ def test_of_many_names_that_are_alike_the_first_are_told(caplog):
     warn_alike([name for n in range(30) for name in (f"p{n}", f"P{n}")], "pets", "groups")
     assert len(caplog.messages) == 6
     assert caplog.messages[-1] == "pets: 25 more groups differ from others in spelling alone"
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\0", "\x1b[31mred", "a\x85b", "a\u2028b", "a\tb"])
+def test_names_that_break_lines_are_refused(name):
+    """All of them at once, as they would be written."""
+    check_printable(["caf\u00e9 noir", "\u732b", "a\u00a0b", "#1 (new), 'x'"], "pets")
+    rule = "pets: expected names of classes without line breaks and other control characters, got "
+    with pytest.raises(BadInput) as error:
+        check_printable(["cat", name, name * 2], "pets")
+    assert str(error.value).startswith(f"{rule}{name!r}; {rule}{name * 2!r} (2 in all) (")
