@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from ship.data import jpeg, png
 from ship.data.formats import formats
@@ -23,7 +24,7 @@ BROKEN = (
     Image.DecompressionBombError,
 )
 BOMB = 5  # times the pixels that are asked for: more is not decoded, where a format cannot shrink on the way
-EXIF_ORIENTATION = 0x0112
+BITS_PER_SAMPLE, EXIF_ORIENTATION = 0x0102, 0x0112
 TURNED = range(2, 9)
 
 
@@ -173,7 +174,7 @@ def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd:
     """An image of 16 bits a channel by the upper eight of those that it uses; None for any other."""
     values: NDArray[Any]
     if image.mode == "F" or (image.mode == "I" and image.format not in {"PPM", "PNG"}):
-        raise BadInput(f"expected 8 or 16 bits a channel, got an image of 32 (mode {image.mode!r})")
+        raise _unscaled(image)
     if image.mode == "I" or image.mode.startswith("I;16"):
         values = np.asarray(image).astype(np.int64)
     elif wide and reading.bits < 16:
@@ -190,6 +191,15 @@ def _sixteen(image: Image.Image, wide: bool, data: bytes, reading: Reading, odd:
     if values.max() >= 2**reading.bits:
         odd.add("clipped")
     return Image.fromarray((values >> (reading.bits - 8)).clip(0, 255).astype(np.uint8)).convert("RGB")
+
+
+def _unscaled(image: Image.Image) -> BadInput:
+    """An error for an image whose numbers have no black and white that everybody knows."""
+    if isinstance(image, TiffImageFile) and image.tag_v2.get(BITS_PER_SAMPLE) == (16,):  # of which PIL makes 32
+        way_out = "shift its numbers to 0 and above, and save it as uint16"
+        return BadInput(f"expected 8 or 16 bits a channel without a sign, got 16 signed ones ({way_out})")
+    way_out = "scale its numbers, and save it as uint8 or uint16"
+    return BadInput(f"expected 8 or 16 bits a channel, got an image of 32, mode {image.mode!r} ({way_out})")
 
 
 def _eight(image: Image.Image, reading: Reading, odd: set[str]) -> Image.Image:

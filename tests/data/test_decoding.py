@@ -64,6 +64,16 @@ def test_float_image_is_refused():
         rgb(encoded(picture, "TIFF"), "a.tif")
 
 
+def test_signed_image_is_refused_with_the_way_out():
+    """PIL reads it as one of 32 bits; nobody knows where its black is."""
+    tiff = io.BytesIO()
+    Image.fromarray(np.ones((2, 2), np.uint16)).save(tiff, "TIFF", tiffinfo={339: 2})
+    with pytest.raises(
+        BadInput, match=r"ct.tif: expected 8 or 16 bits a channel without a sign, got 16 signed ones .*uint16"
+    ):
+        rgb(tiff.getvalue(), "ct.tif")
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
 @pytest.mark.parametrize("share", [0, 0.05, 0.5, 0.9])
 def test_cut_image_is_refused(kind, share):
