@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ship.data.sources.strata import grouped, stratified
 from ship.errors import BadInput, together
-from ship.experiment.task import Task
+from ship.experiment.task import OWN, Task
 
 _log = logging.getLogger(__name__)
 
 SPLITS = ("train", "val", "test")
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}  # for any number of images, as in the preset `own`
 
 
 class Item(NamedTuple):
@@ -117,7 +118,10 @@ def apart(
     if sizes and left < 1:
         part = next(iter(sizes))
         got = getattr(task, part) if len(sizes) == 1 else " and ".join(str(size) for size in sizes.values())
-        raise BadInput(f"tasks.{name}.{part}: expected fewer than the {len(whole)} of {shown}, got {got}")
+        raise BadInput(
+            f"tasks.{name}.{part}: expected fewer than the {len(whole)} of {shown}, got {got}"
+            f"{_defaults(name, task, sizes)}"
+        )
     if sizes:
         floors = np.zeros((len(sizes) + 1, len(classes)), dtype=np.int64)
         have = np.bincount([item.label for item in whole], minlength=len(classes)) > 0
@@ -143,9 +147,19 @@ def _sizes(name: str, task: Task, whole: int) -> tuple[int, int, int]:
     if whole < needed:
         raise BadInput(
             f"tasks.{name}: expected at least {needed} images (train {max(train, 1)}, val {val}, test {test}), "
-            f"got {whole} (lower train, val or test)"
+            f"got {whole}{_defaults(name, task, SPLITS) or ' (lower train, val or test)'}"
         )
     return train, val, test
+
+
+def _defaults(name: str, task: Task, parts: Iterable[str]) -> str:
+    """Which sizes of these parts nobody has written, and how shares are; empty where all are, or must be numbers."""
+    unset = [part for part in parts if part not in task.model_fields_set and getattr(task, part) is not None]
+    if not unset or task.source not in OWN:
+        return ""
+    said = " and ".join(f"{part} {getattr(task, part)}" for part in unset)
+    said += " is the default" if len(unset) == 1 else " are the defaults"
+    return f" ({said}; shares work, too, such as tasks.{name}.{unset[0]}={SHARES[unset[0]]})"
 
 
 def _floors(task: Task, items: Sequence[Item], sizes: Sequence[int], classes: int) -> NDArray[np.int64]:

@@ -134,7 +134,8 @@ def test_val_is_set_apart_from_train_where_there_is_none(tmp_path, put):
             {"train": 800},
             "tasks.mine.train: expected no size, since pets/train is used whole, got 800",
         ),
-        (["test/cat/a.png"], {"val": 2}, "tasks.mine.val: expected fewer than the 2 of pets/train, got 2"),
+        (["test/cat/a.png"], {"val": 2}, "tasks.mine.val: expected fewer than the 2 of pets/train, got 2$"),
+        (["test/cat/a.png"], {}, "got 200 .val 200 is the default; shares work, too, such as tasks.mine.val=0.1.$"),
     ],
 )
 def test_splits_that_do_not_fit(tmp_path, put, paths, settings, message):

@@ -68,6 +68,23 @@ def test_all_classes_without_training_images_are_named():
         sizes([1] * 3, train=0.4, val=0.3, test=0.3)
 
 
+@pytest.mark.parametrize(
+    ("settings", "way_out"),
+    [
+        ({}, "(train 800 and val 200 are the defaults; shares work, too, such as tasks.mine.train=0.7)"),
+        ({"train": 0.7}, "(val 200 is the default; shares work, too, such as tasks.mine.val=0.1)"),
+        ({"train": 15}, "(val 200 is the default; shares work, too, such as tasks.mine.val=0.1)"),
+        ({"train": 15, "val": 5}, "(lower train, val or test)"),
+        ({"train": 0.9, "val": 5}, "(lower train, val or test)"),
+    ],
+)
+def test_sizes_that_nobody_has_written_are_called_defaults(settings, way_out):
+    """Who has 20 images wonders where 800 come from."""
+    with pytest.raises(BadInput, match=r"tasks.mine: expected at least \d+ images \(train \d+, .* got 20") as error:
+        sizes([10, 10], **settings)
+    assert str(error.value).endswith(way_out)
+
+
 def test_images_in_no_split_are_told(caplog):
     """Shares that make up the whole leave none."""
     with caplog.at_level(logging.INFO):
