@@ -27,7 +27,7 @@ class Inspection:
     """Reads images and keeps what was found; images that cannot be read are refused together, or left out.
 
     Called with a task's images it gives those that can be used, with their digests. Raises BadInput for all broken
-    images at once, and for all that are in two classes at once.
+    images at once, and for all that are in two classes, or in two splits of the task's own, at once.
     """
 
     def __init__(self, name: str, task: Task, pool: Executor) -> None:
@@ -76,18 +76,19 @@ class Inspection:
             return Look(b"", frozenset(), str(error))
 
     def _check_copies(self, items: Sequence[Item]) -> None:
-        """Count copies of the same bytes. Raises BadInput for all that have another label than the first."""
+        """Count copies of the same bytes. Raises BadInput for all with another label or split than the first."""
         first: dict[bytes, Item] = {}
-        faults = []
+        classes, splits = [], []
         for item in items:
             twin = first.setdefault(item.digest, item)
             self.copies += twin is not item
+            got = f"got the bytes of {twin.key}"
             if twin.label != item.label:
-                faults.append(
-                    f"{titled(item)}: expected one class for an image, got the bytes of {twin.key}, of another"
-                )
-        if faults:
-            raise together(faults, "remove the wrong one of each pair")
+                classes.append(f"{titled(item)}: expected one class for an image, {got}, of another")
+            if twin.part != item.part:
+                splits.append(f"{titled(item)}: expected no image of {twin.part} in {item.part}, {got}")
+        if classes or splits:
+            raise together([*classes, *splits], f"remove {'the wrong one' if classes else 'one'} of each pair")
 
 
 def read(item: Item) -> bytes:

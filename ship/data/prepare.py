@@ -26,9 +26,9 @@ from ship.data.sources.lists import table, vtab
 from ship.data.sources.published import published
 from ship.data.sources.rows import Files
 from ship.data.sources.splits import Check, Item, Listing, split
-from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, written
-from ship.errors import BadInput, together
-from ship.experiment.task import OWN, PUBLISHED, Task
+from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, write_groups
+from ship.errors import BadInput
+from ship.experiment.task import PUBLISHED, Task
 from ship.storage import below, expanded, replacing, sweep, write_json
 
 NONE: Files = MappingProxyType({})
@@ -183,8 +183,6 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
     """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
     about: dict[str, Any] = {"task": name, "source": task.source, **listing.about}
     about |= {"classes": listing.classes, "splits": {}}
-    seen: dict[bytes, tuple[str, Item]] = {}
-    twins: list[str] = []
     reading = listing.about.get("reading")
     schema = SCHEMA.with_metadata({"reading": json.dumps(reading, sort_keys=True)}) if reading else SCHEMA
     with ExitStack() as drafts:
@@ -193,12 +191,9 @@ def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
             with Pieces(draft) as file:
-                for rows, images in written(file, _groups(items, pool), schema):
-                    twins += _twins(part, rows, images, seen) if task.source in OWN else []
+                write_groups(file, _groups(items, pool), schema)
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
             about["splits"][part] = {"images": len(items), "sha256": file.hexdigest(), "per_class": counts.tolist()}
-        if twins:
-            raise together(twins, "remove one of each pair")
         write_json(draft_summary, about)
         (out / "task.json").unlink(missing_ok=True)  # what is renamed from here on is of no older one
     sweep(out)
@@ -215,16 +210,6 @@ def _groups(items: Sequence[Item], pool: Executor) -> Iterator[tuple[Sequence[It
         if len(rows) >= GROUP_ROWS or sum(map(len, images)) >= GROUP_BYTES or start + STEP >= len(items):
             yield rows, images
             rows, images = [], []
-
-
-def _twins(part: str, rows: Sequence[Item], images: Sequence[bytes], seen: dict[bytes, tuple[str, Item]]) -> list[str]:
-    """A complaint for each image with the bytes of one that was `seen` in another split."""
-    said = []
-    for item, data in zip(rows, images, strict=True):
-        other, twin = seen.setdefault(hashlib.sha256(data).digest(), (part, item))
-        if other != part:
-            said.append(f"{item.place}: expected no image of {other} in {part}, got the bytes of {twin.key}")
-    return said
 
 
 def _checked(item: Item) -> bytes:

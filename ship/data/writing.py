@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ PIECE = 2**18  # bytes that are written at once
 Group = tuple[Sequence[Item], Sequence[bytes]]
 
 
-def written(file: Pieces, groups: Iterable[Group], schema: pa.Schema) -> Iterator[Group]:
-    """The `groups` of images, each written while the next one is read. Without compression: images are compressed."""
+def write_groups(file: Pieces, groups: Iterable[Group], schema: pa.Schema) -> None:
+    """Write `groups` of images, each while the next one is read. Without compression: images are compressed."""
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(file, schema, **plain) as writer, ThreadPoolExecutor(1) as meanwhile:
         last: Future[None] | None = None
@@ -32,7 +32,6 @@ def written(file: Pieces, groups: Iterable[Group], schema: pa.Schema) -> Iterato
             if last:
                 last.result()
             last = meanwhile.submit(writer.write_table, table, GROUP_ROWS)
-            yield rows, images
         if last:
             last.result()
 

@@ -108,6 +108,27 @@ def test_copies_in_two_splits_of_their_own_are_named_at_once(tmp_path, put):
         prepared(tmp_path)
 
 
+def test_copies_in_classes_and_in_splits_are_named_together(tmp_path, put):
+    """Else who has put the first right meets the second."""
+    root = put(tmp_path / "pets", *(f"{part}/{title}/{n}.png" for part in SPLITS for title in "ab" for n in range(3)))
+    (root / "train/b/0.png").write_bytes((root / "train/a/0.png").read_bytes())
+    (root / "test/a/1.png").write_bytes((root / "train/a/1.png").read_bytes())
+    for name in ("val/b/2.png", "test/b/2.png"):
+        (root / name).write_bytes((root / "train/a/2.png").read_bytes())
+    with pytest.raises(BadInput) as error:
+        prepared(tmp_path)
+    told = str(error.value).split("; ")
+    assert [one.partition(": expected ")[0].rpartition("pets/")[2] for one in told] == [
+        *("train/b/0.png", "val/b/2.png", "test/b/2.png"),
+        *("val/b/2.png", "test/a/1.png", "test/b/2.png"),
+    ]
+    assert [("one class for an image" in one, "no image of train in" in one) for one in told] == [
+        *[(True, False)] * 3,
+        *[(False, True)] * 3,
+    ]
+    assert told[-1].endswith("(6 in all) (remove the wrong one of each pair)")
+
+
 def test_what_was_used_is_said(tmp_path, pets):
     """Images of each class and split, and what was passed over."""
     (pets / "cat/notes.txt").write_text("none")

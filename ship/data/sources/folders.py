@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ship.data.sources.spelling import check_printable, part_of, parts_of, plain, warn_alike
-from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_number, split, unchecked
+from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_number, parted, split, unchecked
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
@@ -86,13 +86,10 @@ def _own_splits(name: str, task: Task, tree: Tree, named: dict[str, str], check:
                 f"{tree.shown_of(place)}: expected images in a sub-folder for each class, got none"
                 f"{tree.since(before)} (move it away if its images have no labels)"
             )
-        items += found
+        items += [item._replace(part=part) for item in found]
     _check_none_below(tree, items, name)
     tree.count_outside(tree.root, {*inside})
-    parts = {title: part for part, title in by_part.items()}
-    splits: dict[str, list[Item]] = {part: [] for part in SPLITS if part in by_part}
-    for item in check(items):
-        splits[parts[item.key.split("/")[0]]].append(item)
+    splits = parted(check(items), by_part)
     return Listing(apart(name, task, splits, classes, f"{shown}/{by_part['train']}"), classes, about=_about(tree))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ship.data.sources import spreadsheet
 from ship.data.sources.spelling import check_printable, part_of, warn_alike
-from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_groups, check_number, split, unchecked
+from ship.data.sources.splits import Check, Item, Listing, apart, check_groups, check_number, parted, split, unchecked
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together
@@ -53,9 +53,9 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     titles = [] if _whole_numbers(found, task) else sorted({row.label for row in found})
     numbers = {title: label for label, title in enumerate(titles)}
     items, splits = [], _parts(found, shown)
-    for row in found:
+    for row, part in zip(found, splits, strict=True):
         key, label = files.key(row.path, row.place), numbers[row.label] if titles else int(row.label)
-        items.append(Item(key, label, row.place, file.parent / key, row.group))
+        items.append(Item(key, label, row.place, file.parent / key, row.group, part=part))
     _check_once(items)
     if (absent := _absent(items, files)) and task.broken == "refuse":
         raise together([*absent.values()], f"tasks.{name}.broken: skip leaves them out" if len(absent) > 1 else "")
@@ -78,8 +78,8 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)
-    part = dict(zip((row.place for row in found), splits, strict=True))
-    return Listing(_own_splits(name, task, check(items), part, classes, shown), classes, about=about)
+    own = parted(check(items), splits)
+    return Listing(_own_splits(name, task, own, classes, shown), classes, about=about)
 
 
 def _parts(found: Sequence[spreadsheet.Row], shown: str) -> list[str]:
@@ -100,12 +100,9 @@ def _parts(found: Sequence[spreadsheet.Row], shown: str) -> list[str]:
 
 
 def _own_splits(
-    name: str, task: Task, items: Sequence[Item], part: dict[str, str], classes: Sequence[str], shown: str
+    name: str, task: Task, splits: dict[str, list[Item]], classes: Sequence[str], shown: str
 ) -> dict[str, list[Item]]:
     """Splits as a column says them; what there is none of is set apart from train."""
-    splits: dict[str, list[Item]] = {title: [] for title in SPLITS if title in part.values()}
-    for item in items:
-        splits[part[item.place]].append(item)
     check_groups(splits, shown)
     for title in splits:
         if title in task.model_fields_set and not isinstance(getattr(task, title), float):

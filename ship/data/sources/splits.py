@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class Item(NamedTuple):
 
     `key` is its relative path with `/`, `place` names it in errors, `content` is its file, the encoded bytes, or what
     reads those that have been checked. Images with the same `group` stay on one side of a random split, as those with
-    the same `digest` of their bytes do.
+    the same `digest` of their bytes do. `part` is the split that it lies in where the task has splits of its own.
     """
 
     key: str
@@ -35,6 +35,7 @@ class Item(NamedTuple):
     content: Path | bytes | Callable[[], bytes]
     group: str = ""
     digest: bytes = b""
+    part: str = ""
 
 
 class Listing(NamedTuple):
@@ -56,6 +57,11 @@ Check = Callable[[Sequence[Item]], list[Item]]
 def unchecked(items: Sequence[Item]) -> list[Item]:
     """The images as they are."""
     return list(items)
+
+
+def parted(items: Sequence[Item], parts: Container[str]) -> dict[str, list[Item]]:
+    """The images of each of the splits `parts`, as they lie in them."""
+    return {part: [item for item in items if item.part == part] for part in SPLITS if part in parts}
 
 
 def check_groups(splits: Mapping[str, Sequence[Item]], shown: str) -> None:
