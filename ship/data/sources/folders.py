@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from ship.data.sources.spelling import check_printable, part_of, parts_of, plain, warn_alike
-from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_number, parted, split, unchecked
+from ship.data.sources.spelling import part_of, parts_of, plain
+from ship.data.sources.splits import SPLITS, Check, Item, Listing, apart, check_classes, parted, split, unchecked
 from ship.data.sources.tree import Tree
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
@@ -151,9 +151,7 @@ def _classes(root: Path, task: Task, tree: Tree, name: str) -> list[str]:
             f"sub-folders{tree.since(before)} (a CSV file of images and their labels is read with "
             f"tasks.{name}.source=csv)"
         )
-    check_number(classes, task, tree.shown_of(root))
-    check_printable(classes, tree.shown_of(root))
-    warn_alike(classes, tree.shown_of(root), "classes")
+    check_classes(classes, task, tree.shown_of(root))
     return classes
 
 

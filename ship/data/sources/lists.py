@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ship.data.sources import spreadsheet
-from ship.data.sources.spelling import check_printable, part_of, warn_alike
-from ship.data.sources.splits import Check, Item, Listing, apart, check_groups, check_number, parted, split, unchecked
+from ship.data.sources.spelling import part_of, warn_alike
+from ship.data.sources.splits import Check, Item, Listing, apart, check_classes, check_groups, parted, split, unchecked
 from ship.data.sources.spreadsheet import is_file
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together
@@ -64,22 +64,24 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
         classes = titles or _numbered(items, task.classes, shown)
     except BadInput as error:
         raise BadInput(f"{error} (tasks.{name}.labels: names takes them as names)") from None
-    check_number(classes, task, shown)
-    check_printable(classes, shown)
-    warn_alike(classes, shown, "classes")
+    check_classes(classes, task, shown)
     warn_alike(dict.fromkeys(row.group for row in found), shown, "groups")
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
-    for title in filter(GROUPS.fullmatch, () if any(row.group for row in found) else unused):
-        _log.warning("%s: the column %s is not used (called `group`, it keeps its images in one split)", shown, title)
-    for title in () if any(splits) else (title for title, cells in unused.items() if all(map(part_of, cells))):
-        _log.warning("%s: the column %s is not used (called `split`, it says what is tested on)", shown, title)
+    _tell_unused(found, unused, shown)
     passed = {"no such file": len(absent), f"columns: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)
-    own = parted(check(items), splits)
-    return Listing(_own_splits(name, task, own, classes, shown), classes, about=about)
+    return Listing(_own_splits(name, task, parted(check(items), splits), classes, shown), classes, about=about)
+
+
+def _tell_unused(found: Sequence[spreadsheet.Row], unused: Mapping[str, set[str]], shown: str) -> None:
+    """Tell columns that look like groups or splits, where the file has no column of that name."""
+    for title in filter(GROUPS.fullmatch, () if found[0].group else unused):
+        _log.warning("%s: the column %s is not used (called `group`, it keeps its images in one split)", shown, title)
+    for title in () if found[0].split else (title for title, cells in unused.items() if all(map(part_of, cells))):
+        _log.warning("%s: the column %s is not used (called `split`, it says what is tested on)", shown, title)
 
 
 def _parts(found: Sequence[spreadsheet.Row], shown: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ship.data.sources.spelling import check_printable, warn_alike
 from ship.data.sources.strata import grouped, stratified
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, Task
@@ -195,6 +196,13 @@ def _units(items: Sequence[Item]) -> list[int]:
             if mark:
                 parent[root(row)] = root(first.setdefault(mark, row))
     return [root(row) for row in range(len(items))]
+
+
+def check_classes(classes: Sequence[str], task: Task, shown: str) -> None:
+    """Raises BadInput for another number, and for names that break lines; tells names that people may mean as one."""
+    check_number(classes, task, shown)
+    check_printable(classes, shown)
+    warn_alike(classes, shown, "classes")
 
 
 def check_number(classes: Sequence[str], task: Task, shown: str) -> None:
