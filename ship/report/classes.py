@@ -35,6 +35,9 @@ def judge(run: Run, found: Outcomes) -> Judged:
 
 
 def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A row a backbone, task, method and class, of the `classes` of runs: means over seeds, and support."""
+    """A row a backbone, task, method and class, of the `classes` of runs: means over seeds, and support.
+
+    Those of a class without test images are empty.
+    """
     means = pd.concat(tables).groupby(PLACE, sort=False)[["precision", "recall", "f1", "support"]].mean()
     return means.reset_index().astype({"support": "int64"})

@@ -30,21 +30,25 @@ class Reliability(NamedTuple):
 
 
 def by_class(labels: Labels, predicted: Labels, classes: int) -> pd.DataFrame:
-    """A row for each of the C classes: `precision`, `recall`, `f1` (0 where nothing is to divide by), `support`."""
+    """A row for each of the C classes: `precision`, `recall`, `f1`, and `support`, the number of its images.
+
+    A class without images has none of the three (nan); one that is never predicted has a precision of 0.
+    """
     counts = confusion(labels, predicted, classes)
     hits, support, taken = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     shares = (hits / np.maximum(taken, 1), hits / np.maximum(support, 1), 2 * hits / np.maximum(taken + support, 1))
-    return pd.DataFrame(dict(zip(("precision", "recall", "f1"), shares, strict=True)) | {"support": support})
+    there = (np.where(support > 0, share, np.nan) for share in shares)
+    return pd.DataFrame(dict(zip(("precision", "recall", "f1"), there, strict=True)) | {"support": support})
 
 
 def balanced_accuracy(table: pd.DataFrame) -> float:
     """Mean recall over the classes that have test images, from `by_class`."""
-    return float(table.loc[table["support"] > 0, "recall"].mean())
+    return float(table["recall"].mean())
 
 
 def macro_f1(table: pd.DataFrame) -> float:
     """Mean F1 over the classes that have test images, from `by_class`."""
-    return float(table.loc[table["support"] > 0, "f1"].mean())
+    return float(table["f1"].mean())
 
 
 def confusion(labels: Labels, predicted: Labels, classes: int) -> npt.NDArray[np.int64]:

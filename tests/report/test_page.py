@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from ship.artifacts import Run, data_folder
+from ship.data.outcomes import read_outcomes, write_outcomes
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.hierarchy import first_blocks, hierarchies
-from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs
+from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs, read_table
 from ship.report.comparison import levels
 from ship.report.page import headline, write_page
 from ship.report.text import percent, points
@@ -161,6 +162,26 @@ def test_every_task_shows_its_classes_and_surest_mistakes(page):
     assert classes.count("3 before block 7 (frames), 3 before block 10 (dots).") == 3
     assert "two &amp; more" in classes
     assert "two & more" not in classes
+
+
+def test_a_class_without_test_images_has_no_figures(fresh, tmp_path):
+    """Neither in results/classes.csv nor on the page, which says why; the means leave it out."""
+    for run in expected_runs(fresh.params):
+        path = fresh.root / run.folder / "predictions.parquet"
+        found = read_outcomes(path, "")
+        labels = np.where(found.labels == 0, 1, found.labels)
+        write_outcomes(path, found._replace(labels=labels), np.zeros((len(labels), len(found.classes)), np.float16))
+        about = read_json(path.with_name("run.json"))
+        about["result"]["accuracy"] = float(np.mean(labels == found.predicted))
+        write_json(path.with_name("run.json"), about)
+    table = aggregate(fresh.params, fresh.root)
+    assert f"digits,ship,{experiment.CLASSES[0]},,,,0\n" in (fresh.root / "results/classes.csv").read_text()
+    classes = read_table(fresh.root / "results/classes.csv").groupby(["task", "method"], sort=False)
+    assert list(table["balanced_accuracy"]) == pytest.approx(list(classes["recall"].mean()), abs=2e-6)
+    assert list(table["macro_f1"]) == pytest.approx(list(classes["f1"].mean()), abs=2e-6)
+    write_page(fresh.params, fresh.root, tmp_path / "index.html")
+    page = section((tmp_path / "index.html").read_text(), "classes")
+    assert page.count('no test image</td><td class="n">-</td><td class="n">-</td><td class="n">-</td>') == 3
 
 
 def test_what_prompts_pick_is_shown_beside_a_row_that_picks_nothing(fresh, tmp_path):
