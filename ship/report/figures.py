@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ship.report.quality import Reliability
+from ship.data.quality import Reliability
 from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, short, spread, svg
 
 

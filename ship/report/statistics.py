@@ -12,20 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from ship.data.quality import Interval, wilson
 from ship.errors import BadInput
 
 RESAMPLES = 10_000
-SCORE = 1.959963984540054  # 95 % of a normal distribution lies within as many deviations of its mean
 ENOUGH_SEEDS = 3  # seeds that say how others would differ; of fewer, a deviation says next to nothing
 NEGLIGIBLE = 1e-300  # no smaller chance is told from 0
 GROUPS = ("natural", "specialized", "structured", "own")
-
-
-class Interval(NamedTuple):
-    """Where an accuracy lies."""
-
-    low: float
-    high: float
 
 
 class Comparison(NamedTuple):
@@ -76,7 +69,7 @@ def interval(hits: npt.NDArray[np.bool_]) -> Interval:
     mean, varied, count = float(hits.mean()), float(hits.mean(axis=0).var()), float(hits.shape[1])
     if 0 < mean < 1:
         count *= mean * (1 - mean) / varied if varied else math.inf
-    return _around(mean, _wilson(mean, count), _variance(hits), len(hits) - 1, least=0)
+    return _around(mean, wilson(mean, count), _variance(hits), len(hits) - 1, least=0)
 
 
 def paired(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Comparison:
@@ -151,14 +144,6 @@ def _around(mean: float, images: Interval, variance: float, freedom: float, leas
 def _variance(values: npt.NDArray[np.generic]) -> float:
     """Of the mean of values (S, n), over seeds; 0 of fewer than ENOUGH_SEEDS."""
     return stdev(values.mean(axis=1).tolist()) ** 2 / len(values) if len(values) >= ENOUGH_SEEDS else 0.0
-
-
-def _wilson(share: float, count: float) -> Interval:
-    """Wilson's score interval of a share of `count` images: it covers 95 % of few images too, or of a share of 1."""
-    part = SCORE**2 / count
-    centre = (share + part / 2) / (1 + part)
-    arm = SCORE * math.sqrt(share * (1 - share) / count + (part / 2 / SCORE) ** 2) / (1 + part)
-    return Interval(centre - arm, centre + arm)
 
 
 def _resampled(values: npt.NDArray[np.int64]) -> Interval:

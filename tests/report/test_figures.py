@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ship.data.quality import Reliability, reliability
 from ship.report import figures, svg
-from ship.report.quality import Reliability, reliability
 
 METHODS = ["linear", "vpt", "ship"]
 

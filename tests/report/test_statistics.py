@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
+from ship.data.quality import Interval
 from ship.errors import BadInput
 from ship.report.statistics import (
     Comparison,
-    Interval,
     deviation,
     group_mean,
     group_means,

@@ -1,7 +1,8 @@
-"""How good predictions are beyond their accuracy: class by class, and as probabilities. Pure functions of numbers."""
+"""How good predictions are: how sure their accuracy is, class by class, as probabilities. Pure functions of numbers."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,17 @@ import numpy.typing as npt
 import pandas as pd
 
 BINS = 15  # of equal width, as in Guo et al., ICML 2017
+SCORE = 1.959963984540054  # 95 % of a normal distribution lies within as many deviations of its mean
 
 Labels = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
+
+
+class Interval(NamedTuple):
+    """Where an accuracy lies."""
+
+    low: float
+    high: float
 
 
 class Reliability(NamedTuple):
@@ -27,6 +36,14 @@ class Reliability(NamedTuple):
         """Expected calibration error: how far confidence is from accuracy, mean over images."""
         gaps = np.abs(self.confidences - self.accuracies)
         return float(np.nansum(self.counts * gaps) / self.counts.sum())
+
+
+def wilson(share: float, count: float) -> Interval:
+    """Wilson's score interval of a share of `count` images: it covers 95 % of few images too, or of a share of 1."""
+    part = SCORE**2 / count
+    centre = (share + part / 2) / (1 + part)
+    arm = SCORE * math.sqrt(share * (1 - share) / count + (part / 2 / SCORE) ** 2) / (1 + part)
+    return Interval(max(0.0, centre - arm), min(1.0, centre + arm))
 
 
 def by_class(labels: Labels, predicted: Labels, classes: int) -> pd.DataFrame:

@@ -2,12 +2,21 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from ship.report.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability
+from ship.data.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability, wilson
 
 LABELS = np.array([0] * 8 + [1] * 2)
 PREDICTED = np.array([0] * 8 + [0, 1])
+
+
+@pytest.mark.parametrize("hits", [0, 1, 5, 9, 10])
+def test_the_interval_of_a_share_is_wilsons(hits):
+    """As scipy has it, and within 0-1 where all images are right, or none."""
+    found = wilson(hits / 10, 10)
+    assert found == pytest.approx(binomtest(hits, 10).proportion_ci(method="wilson"), abs=1e-9)
+    assert 0 <= found.low < found.high <= 1
 
 
 def test_a_rare_class_counts_as_much_as_a_common_one():
