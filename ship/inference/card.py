@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -15,6 +16,8 @@ RULES = {
     "pixels": "Images of more than {} pixels are shrunk while they are decoded.",
 }
 REFUSED = {("frames", "refuse"): "Images of several frames or pages are none.", ("alpha", "drop"): "Drop alpha."}
+
+MOST = 20  # classes of the table, and names in a sentence
 
 
 def rules(reading: dict[str, Any]) -> list[str]:
@@ -30,11 +33,23 @@ def card(title: str, about: dict[str, Any]) -> str:
     """
     text = files("ship.inference").joinpath("card.md").read_text(encoding="utf-8")
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)  # noqa: S701  # Markdown
-    environment.filters["plain"] = _plain
-    run, told = about["run"], rules(about["reading"])
-    return (
-        environment.from_string(text).render(title=title, about=about, run=run, result=run["result"], rules=told) + "\n"
-    )
+    environment.filters |= {"plain": _plain, "percent": _percent}
+    run, classes = about["run"], about["evaluation"]["classes"]
+    untested = [row["class"] for row in classes if not row["test_images"]]
+    told = {"result": run["result"], "rules": rules(about["reading"]), "rows": worst(classes), "untested": untested}
+    return environment.from_string(text).render(title=title, about=about, run=run, most=MOST, **told) + "\n"
+
+
+def worst(classes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows of few classes, in their order; of more than MOST those with the lowest recall, the lowest first."""
+    if len(classes) <= MOST:
+        return list(classes)
+    return sorted((row for row in classes if row["test_images"]), key=lambda row: float(row["recall"]))[:MOST]
+
+
+def _percent(share: float | None) -> str:
+    """0.8413 as 84.1; a dash where there is none."""
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def _plain(value: object) -> str:

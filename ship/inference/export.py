@@ -15,13 +15,14 @@ from torch import Tensor
 from ship.artifacts import PREDICTIONS, RESULT, TUNED
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
-from ship.data.outcomes import read_outcomes
+from ship.data.outcomes import Outcomes, read_outcomes
 from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Compute
 from ship.experiment.records import read_record
 from ship.inference import formats
 from ship.inference.card import card
+from ship.inference.evaluation import counted, evaluation
 from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer
@@ -44,7 +45,10 @@ class Subject(NamedTuple):
     """its RESULT"""
     model: Model
     preprocessing: Preprocessing
-    task: str
+    found: Outcomes
+    """what the run said of the whole test split"""
+    data: Path
+    """the folder of its images"""
     images: Tensor
     """(n, 3, S, S), uint8, of the test split"""
     logits: Tensor
@@ -72,7 +76,9 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
     with drafted(folder) as draft:
         subject = read(find(name), images, threads)
         about, checks = _write(subject, draft, tell, onnx)
-        about = {**about, "task": subject.task, "run": subject.about, "checks": checks}
+        counts = counted(subject.data, subject.about["data"], len(subject.model.classes))
+        told = {"task": subject.data.name, "run": subject.about, "evaluation": evaluation(subject.found, counts)}
+        about = {**about, **told, "checks": checks}
         write_json(draft / ABOUT, about)
         write_text(draft / "README.md", card(folder.name, about))
 
@@ -97,7 +103,8 @@ def read(run: Path, count: int, threads: int) -> Subject:
         if sum(map(len, pixels)) >= count:
             break
     first = torch.cat(pixels)[:count], torch.cat(logits)[:count]
-    subject = Subject(run, about, model, made, split.parent.name, *first)
+    found = read_outcomes(run / PREDICTIONS, "train it again")
+    subject = Subject(run, about, model, made, found, split.parent, *first)
     _check_run(subject)
     return subject
 
@@ -172,10 +179,15 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
 
 def _check_run(subject: Subject) -> None:
     """Raise BadInput where a run in float32 has predicted something else than the model that comes back from it."""
-    path = subject.run / PREDICTIONS
-    found, count = read_outcomes(path, "train it again"), len(subject.logits)
-    if found.classes != subject.model.classes or len(found.keys) < count:
+    path, found, count = subject.run / PREDICTIONS, subject.found, len(subject.logits)
+    result = subject.about["result"]
+    if found.classes != subject.model.classes or len(found.keys) != result["test_images"]:
         raise BadInput(f"{path}: expected classes and images of {TUNED}, got others (train it again)")
+    if not abs(found.hits.mean() - result["accuracy"]) <= 1e-6:
+        raise BadInput(
+            f"{path}: expected the accuracy of {RESULT}, {result['accuracy']}, got {found.hits.mean():.6f} "
+            "(train it again)"
+        )
     own = subject.logits.softmax(dim=1).numpy()[np.arange(count), found.predicted[:count]]
     difference = float(np.abs(own - found.confidences[:count]).max())
     if subject.about["environment"]["precision"] == "fp32" and not difference <= RUN_CLOSE:

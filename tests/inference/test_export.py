@@ -3,7 +3,6 @@
 import copy
 import json
 import shutil
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -17,12 +16,9 @@ from timm.models.vision_transformer import VisionTransformer
 
 import ship
 from ship.artifacts import Run
-from ship.data.decoding import Reading
-from ship.data.images import decode
 from ship.errors import BadInput
 from ship.inference import export as exporting
 from ship.inference import formats
-from ship.inference.card import card
 from ship.inference.export import compared, export
 from ship.inference.network import Network, network
 from ship.methods import METHODS, method_class
@@ -30,6 +26,7 @@ from ship.models.preprocessing import Preprocessing
 from ship.storage import read_json, write_json
 from ship.training.train import train_run
 
+SPLITS = ("train", "val", "test")
 MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
 CASES = [(name, {}) for name in METHODS]
 CASES += [("ship", {"decoupled": False}), ("ship", {"attribute_length": 0}), ("ship", {"threshold": 2.0})]
@@ -124,10 +121,10 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     assert about["weights"] == weights
     assert {(check["images"], check["same_classes"]) for check in about["checks"]} == {(18, 18)}
     predicted = pd.read_parquet(run / "predictions.parquet")
-    test = pd.read_parquet(tmp_path / "project/data/digits/test.parquet")
+    task = {part: pd.read_parquet(tmp_path / f"project/data/digits/{part}.parquet") for part in SPLITS}
     photos = tmp_path / "photos"
     photos.mkdir()
-    for i, image in enumerate(test.image):
+    for i, image in enumerate(task["test"].image):
         (photos / f"{i:02}.png").write_bytes(image)
     note = Image.Exif()
     note[0x0112] = 6  # the top is to the right
@@ -160,6 +157,15 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     text = (folder / "README.md").read_text()
     assert f"{100 * about['run']['result']['accuracy']:.1f} %" in text
     assert "| `model.onnx` | 18 |" in text
+    told = about["evaluation"]
+    assert told["images"] == {part: len(rows) for part, rows in task.items()}
+    for label, row in enumerate(told["classes"]):
+        own = predicted[predicted.label == label]
+        assert row["training_images"] == sum((task[part].label == label).sum() for part in ("train", "val"))
+        assert (row["test_images"], row["recall"]) == (
+            len(own),
+            pytest.approx((own.prediction == label).mean(), abs=1e-6),
+        )
 
 
 @pytest.mark.parametrize("run", ["lora"], indirect=True)
@@ -181,10 +187,12 @@ def test_what_export_refuses(run, tmp_path):
     refused("predictions.parquet: expected what a run predicted, got: No match for .*prediction")
     pq.write_table(table.set_column(2, "prediction", pa.array([99] * len(table))), path)
     refused("predictions.parquet: expected labels of its 10 classes, got others")
+    about = read_json(run / "run.json")
+    pq.write_table(table.set_column(2, "prediction", table["label"]), path)
+    refused(f"predictions.parquet: expected the accuracy of run.json, {about['result']['accuracy']}, got 1.000000")
     halved = pa.array(table["probability"].to_numpy() / 2)
     pq.write_table(table.set_column(3, "probability", halved), path)
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")
-    about = read_json(run / "run.json")
     about["compute"]["precision"] = "auto"
     write_json(run / "run.json", about)
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")  # whatever made it fp32
@@ -214,42 +222,6 @@ def test_another_model_is_found_out(tiny_vit):
     for wrong in (1e-3, torch.nan):
         with pytest.raises(BadInput, match="export: here: expected logits within"):
             compared("here", lambda x, wrong=wrong: whole(x) + wrong, images, logits)
-
-
-def test_a_name_cannot_break_the_card():
-    """Classes are text, whatever they look like."""
-    result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
-    backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
-    run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}}
-    about = {
-        "task": "own",
-        "weights": "tuned",
-        "classes": ["a|b", "<script>", "c\nd"],
-        "preprocessing": MADE._asdict(),
-        "reading": {},
-        "checks": [],
-    }
-    text = card("x", {**about, "run": {**run, "result": result}})
-    assert "0. a\\|b\n1. \\<script\\>\n2. c d\n" in text
-    assert text.count("vit (random weights)") == 2
-
-
-@pytest.mark.parametrize(("reading", "rule"), [({}, ""), ({"orientation": "exif", "bits": 12}, "by 16, and cut off")])
-def test_the_code_of_the_card_prepares_a_photo_as_ship_does(tmp_path, monkeypatch, reading, rule):
-    """It gives the same pixels when it is run as it is printed; other settings of the task are told."""
-    monkeypatch.chdir(tmp_path)
-    note = Image.Exif()
-    note[0x0112] = 6
-    Image.effect_noise((40, 30), 80).convert("RGB").save("photo.jpg", exif=note)
-    about = {"task": "own", "weights": "tuned", "classes": ["a"], "preprocessing": MADE._asdict(), "checks": []}
-    result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
-    backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
-    run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": {}, "result": result}
-    text, made = card("x", {**about, "reading": reading, "run": run}), {}
-    exec(text.split("## Images")[1].split("```python\n")[1].split("```")[0], made)
-    expected = decode(Path("photo.jpg").read_bytes(), 16, "bicubic", reading=Reading(**reading)).copy()
-    assert torch.equal(made["images"][0], torch.from_numpy(expected))
-    assert rule in text
 
 
 def test_the_extra_is_asked_for(monkeypatch):
