@@ -1,15 +1,24 @@
 """The model card tells what is known of a model, and its code reads images as the run did."""
 
 import re
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import ship
 from ship.data.decoding import Reading
 from ship.data.images import decode
+from ship.data.png import SIGNATURE
+from ship.experiment.params import Compute
 from ship.inference.card import MOST, card
+from ship.inference.files import classify
+from ship.inference.model import Model
+from ship.inference.network import network
 from ship.models.preprocessing import Preprocessing
 
 MADE = Preprocessing(16, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bicubic")
@@ -31,6 +40,11 @@ def text_of(rows, reading=None, **evaluation):
     about = {"task": "own", "weights": "tuned", "classes": [one["class"] for one in rows], "checks": [], "run": run}
     about |= {"preprocessing": MADE._asdict(), "reading": reading or {}, "evaluation": told | evaluation}
     return card("x", about)
+
+
+def code_of(text):
+    """The code that prepares a photo."""
+    return text.split("## Images")[1].split("```python\n")[1].split("```")[0]
 
 
 def table(text):
@@ -86,15 +100,88 @@ def test_of_many_classes_the_worst_are_shown():
     assert "No test image" not in text_of(rows[:50])
 
 
-@pytest.mark.parametrize(("reading", "rule"), [({}, ""), ({"orientation": "exif", "bits": 12}, "by 16, and cut off")])
-def test_the_code_of_the_card_prepares_a_photo_as_ship_does(tmp_path, monkeypatch, reading, rule):
-    """It gives the same pixels when it is run as it is printed; other settings of the task are told."""
-    monkeypatch.chdir(tmp_path)
+def odd_images():
+    """Files as cameras, microscopes and scanners leave them, by what is odd about them."""
+    random = np.random.default_rng(0)
+    photo = Image.fromarray(random.integers(0, 256, (30, 40, 3), dtype=np.uint8))
     note = Image.Exif()
-    note[0x0112] = 6
-    Image.effect_noise((40, 30), 80).convert("RGB").save("photo.jpg", exif=note)
-    text, made = text_of([row("a")], reading), {}
-    exec(text.split("## Images")[1].split("```python\n")[1].split("```")[0], made)
-    expected = decode(Path("photo.jpg").read_bytes(), 16, "bicubic", reading=Reading(**reading)).copy()
-    assert torch.equal(made["images"][0], torch.from_numpy(expected))
-    assert rule in text
+    note[0x0112] = 6  # the top is to the right
+    yield "turned.jpg", {"exif": note}, photo
+    yield "sixteen.png", {}, Image.fromarray(random.integers(0, 2**16, (30, 40), dtype=np.uint16))
+    yield "twelve.tif", {}, Image.fromarray(random.integers(0, 2**12, (30, 40), dtype=np.uint16))
+    yield "alpha.png", {}, Image.fromarray(random.integers(0, 256, (30, 40, 4), dtype=np.uint8))
+    shape = np.zeros((30, 40, 4), np.uint8)
+    shape[..., 3] = random.integers(0, 256, (30, 40))
+    yield "dark.png", {}, Image.fromarray(shape)
+    yield "light.png", {}, Image.fromarray(np.maximum(shape, np.array([250, 250, 250, 0], np.uint8)))
+    yield "palette.png", {"transparency": 3}, photo.quantize(16)
+    yield "two.jpg", {"format": "MPO", "save_all": True, "append_images": [photo.rotate(180)]}, photo
+    yield "pages.tif", {"save_all": True, "append_images": [photo.rotate(90 * i) for i in (1, 2)]}, photo
+
+
+READINGS = [
+    {},
+    {"orientation": "exif"},
+    {"alpha": "drop"},
+    {"alpha": "white"},
+    {"alpha": "black", "orientation": "exif", "bits": 12, "frames": "middle", "pixels": 300},
+    {"bits": 12},
+    {"frames": "middle"},
+    {"frames": "last", "orientation": "exif"},
+    {"frames": "refuse"},
+    {"pixels": 300},
+]
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda reading: ",".join(f"{k}={v}" for k, v in reading.items()))
+def test_the_code_of_the_card_reads_images_as_ship_predict_does(tmp_path, monkeypatch, tiny_vit, reading):
+    """It gives the same pixels and probabilities when it is run as it is printed, and refuses what is refused."""
+    monkeypatch.chdir(tmp_path)
+    method = ship.wrap(tiny_vit, "linear", num_classes=5).method.eval()
+    model = Model(method, "linear", {}, list("abcde"), MADE, Reading(**reading))
+    whole, code, same = network(model, MADE), code_of(text_of([row("a")], reading)), 0
+    for name, how, image in odd_images():
+        image.save("photo.jpg", **{"format": Image.registered_extensions()[Path(name).suffix], **how})
+        found = list(classify(model, [Path("photo.jpg")], Compute(device="cpu"), lambda fault: None))
+        if not found:
+            with pytest.raises(ValueError, match="photo.jpg: expected"):
+                exec(code, {})
+            continue
+        exec(code, made := {})
+        pixels = decode(Path("photo.jpg").read_bytes(), 16, "bicubic", reading=Reading(**reading))
+        assert np.array_equal(made["images"][0], pixels), name
+        with torch.no_grad():
+            torch.testing.assert_close(whole(made["images"]).softmax(1)[0], found[0].probabilities, msg=name)
+        same += 1
+    assert same == (8 if reading.get("frames") == "refuse" else 9)
+
+
+def test_the_code_of_the_card_refuses_what_it_cannot_read_as_ship_does(tmp_path, monkeypatch):
+    """A PNG in colour with 16 bits a channel, of which PIL has the upper eight, beside a task that uses others."""
+    monkeypatch.chdir(tmp_path)
+    colours = np.random.default_rng(0).integers(0, 2**16, (4, 4, 3)).astype(">u2")
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in colours))
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    Path("photo.jpg").write_bytes(
+        SIGNATURE
+        + b"".join(
+            struct.pack(">I", len(part)) + kind + part + struct.pack(">I", zlib.crc32(kind + part))
+            for kind, part in chunks
+        )
+    )
+    exec(code_of(text_of([row("a")])), made := {})
+    assert np.array_equal(made["images"][0], decode(Path("photo.jpg").read_bytes(), 16, "bicubic"))
+    with pytest.raises(ValueError, match=r"expected grey or 8 bits a channel, got 16 bits in colour .ship predict"):
+        exec(code_of(text_of([row("a")], {"bits": 12})), {})
+
+
+def test_the_code_of_the_card_has_the_lines_that_the_settings_need():
+    """And no others: most tasks say nothing of reading files."""
+    plain = code_of(text_of([row("a")]))
+    assert not [word for word in ("math", "ImageOps", "frames", "draft", "reduce", "tile") if word in plain]
+    assert ">> 8)" in plain
+    whole = text_of([row("a")], {"bits": 12, "alpha": "white"})
+    assert ">> 4)" in code_of(whole)
+    assert "getextrema" not in code_of(whole)
+    assert "by 16, and cut off above 255" in whole
