@@ -141,6 +141,11 @@ def method_means(summary: Frame, method: str, tasks: Sequence[str], column: str 
     return found
 
 
+def mean_by_method(summary: Frame, column: str) -> dict[str, float]:
+    """Of every method on one backbone, the mean of a `column` over the tasks that it has."""
+    return {str(method): float(rows[column].mean()) for method, rows in summary.groupby("method")}
+
+
 def metrics(summary: Frame, tasks: Sequence[str]) -> dict[str, Any]:
     """What `dvc metrics diff` compares, by backbone and method, six decimals; what is leaky stands apart."""
 

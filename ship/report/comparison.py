@@ -16,7 +16,7 @@ from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.report import figures
-from ship.report.aggregate import LEAKY, method_means
+from ship.report.aggregate import LEAKY, mean_by_method, method_means
 from ship.report.costs import costs
 from ship.report.outcomes import read_about
 from ship.report.pairs import MEAN
@@ -49,7 +49,7 @@ def compared(
         "methods": methods,
         "table": {task: table[table["task"] == task].to_dict("records") for task in tasks},
         "preprocessing": _preprocessing(root, own),
-        "figures": _overview(table, runs, methods, backbone, numbers["means"]),
+        "figures": _overview(table, runs, methods, backbone, numbers),
         "comparisons": _comparisons(paired, table, tasks, methods),
         "curves": [Markup(figures.curves(curves, task, methods, backbone)) for task in tasks],  # noqa: S704
         "hierarchies": _hierarchies(params, root, backbone, tasks, methods),
@@ -68,13 +68,13 @@ def _numbers(table: pd.DataFrame, methods: Sequence[str], tasks: Sequence[str]) 
     """What is said of each method over all tasks of the grid."""
     means = {method: method_means(table, method, tasks) for method in methods}
     ranks = ranking(table, tasks)
-    added = _mean_by_method(table, "tuned_parameters_without_head")
+    added = mean_by_method(table, "tuned_parameters_without_head")
     return {
         "means": means,
         "ranks": ranks,
         "leaky": {m: method_means(table, m, tasks, LEAKY) for m in methods} if LEAKY in table else {},
         "best": _best(means, ranks),
-        "tuned": _mean_by_method(table, "tuned_parameters"),
+        "tuned": mean_by_method(table, "tuned_parameters"),
         "added": added,
         "per_million": {m: points_per_million(means[m].get("group_mean"), added[m]) for m in methods},
         "groups": [(group, sum(table.drop_duplicates("task")["group"] == group)) for group in GROUPS],
@@ -96,11 +96,6 @@ def _highest(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {key: max(part[key] for part in parts if key in part) for part in parts for key in part}
 
 
-def _mean_by_method(table: pd.DataFrame, column: str) -> dict[str, float]:
-    """Mean over tasks."""
-    return {str(method): float(rows[column].mean()) for method, rows in table.groupby("method")}
-
-
 def _preprocessing(root: Path, runs: Sequence[Run]) -> dict[str, str]:
     """What the runs say of their backbone: the same of all; nothing where none is there."""
     first = next((run for run in runs if (root / run.folder / RESULT).exists()), None)
@@ -112,12 +107,12 @@ def _overview(
     runs: pd.DataFrame,
     methods: Sequence[str],
     backbone: str,
-    means: Mapping[str, Mapping[str, Any]],
+    numbers: Mapping[str, Any],
 ) -> dict[str, Markup]:
-    """Accuracy by task, and accuracy against tuned parameters where there are means to show."""
+    """Accuracy by task, and accuracy against tuned parameters where there are means among the `numbers` to show."""
     found = {"accuracy": figures.accuracy(table, runs, methods, backbone)}
-    counts = {method: float(table.loc[table["method"] == method, "tuned_parameters"].mean()) for method in methods}
-    points = {m: (counts[m], float(means[m]["group_mean"])) for m in methods if "group_mean" in means[m]}
+    tuned, means = numbers["tuned"], numbers["means"]
+    points = {m: (tuned[m], float(means[m]["group_mean"])) for m in methods if "group_mean" in means[m]}
     if len(points) > 1:
         found["parameters"] = figures.against_parameters(points, methods, backbone)
     return {name: Markup(svg) for name, svg in found.items()}  # noqa: S704  # matplotlib has escaped its texts

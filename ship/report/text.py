@@ -8,7 +8,7 @@ import numpy as np
 from pandas import Series
 
 from ship.experiment.params import Params
-from ship.report.aggregate import LEAKY, Frame, method_means
+from ship.report.aggregate import LEAKY, Frame, mean_by_method, method_means
 from ship.report.ranks import ranking
 from ship.report.statistics import NEGLIGIBLE
 
@@ -53,15 +53,14 @@ def table_cells(summary: Frame) -> list[list[str]]:
     tasks = list(summary["task"].unique())
     leaky = ["task mean, best test epoch (leaky)"] if LEAKY in summary else []
     cells = [["accuracy, %", *tasks, "group mean", "task mean", "mean rank", "tuned", *leaky]]
-    ranks = ranking(summary, tasks)
+    ranks, tuned = ranking(summary, tasks), mean_by_method(summary, "tuned_parameters")
     for method in summary["method"].unique():
         means = method_means(summary, method, tasks)
         rows = summary[summary["method"] == method].set_index("task")
         accuracies = [_accuracy(rows.loc[task]) if task in rows.index else "-" for task in tasks]
         values = [percent(means.get(kind)) for kind in ("group_mean", "task_mean")]
-        tuned = summary.loc[summary["method"] == method, "tuned_parameters"].mean()
         seen = [percent(method_means(summary, method, tasks, LEAKY).get("task_mean"))] if leaky else []
-        cells.append([method, *accuracies, *values, rank(ranks.get(method)), parameters(float(tuned)), *seen])
+        cells.append([method, *accuracies, *values, rank(ranks.get(method)), parameters(tuned[method]), *seen])
     return cells
 
 

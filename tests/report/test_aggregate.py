@@ -12,7 +12,7 @@ import pytest
 from ship.artifacts import Run
 from ship.errors import BadInput
 from ship.experiment.params import parse_params
-from ship.report.aggregate import COLUMNS, LEAKY, aggregate, missing_runs, read_table, summarise
+from ship.report.aggregate import COLUMNS, LEAKY, aggregate, mean_by_method, missing_runs, read_table, summarise
 from ship.report.statistics import holm
 from ship.report.text import table_cells, text_table
 from ship.storage import read_json, write_json
@@ -44,6 +44,14 @@ def test_metrics_are_means_of_what_the_runs_say(finished):
     assert found["groups"] == pytest.approx({"natural": natural, "structured": task["counting"]}, abs=2e-6)
     assert found["group_mean"] == pytest.approx((natural + task["counting"]) / 2, abs=2e-6)
     assert found["task_mean"] == pytest.approx(sum(task.values()) / 3, abs=2e-6)
+
+
+def test_a_mean_by_method_is_over_its_tasks(finished):
+    """Those that it has, each once."""
+    table = finished.table
+    few = table[(table["task"] == "digits") | (table["method"] != "vpt")]
+    found = mean_by_method(few, "tuned_parameters")
+    assert found == {name: few.loc[few["method"] == name, "tuned_parameters"].mean() for name in experiment.LEVEL}
 
 
 def test_metrics_have_sorted_keys_and_six_decimals(finished):
