@@ -21,8 +21,9 @@ from ship.report.costs import costs
 from ship.report.outcomes import read_about
 from ship.report.pairs import MEAN
 from ship.report.ranks import points_per_million, ranking
-from ship.report.settings import all_options, text
+from ship.report.settings import all_options
 from ship.report.statistics import GROUPS
+from ship.report.values import as_yaml
 
 MEANS = ("group_mean", "task_mean")
 
@@ -99,7 +100,7 @@ def _highest(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def _preprocessing(root: Path, runs: Sequence[Run]) -> dict[str, str]:
     """What the runs say of their backbone: the same of all; nothing where none is there."""
     first = next((run for run in runs if (root / run.folder / RESULT).exists()), None)
-    return {key: text(value) for key, value in read_about(root, first)["backbone"].items()} if first else {}
+    return {key: as_yaml(value) for key, value in read_about(root, first)["backbone"].items()} if first else {}
 
 
 def _overview(

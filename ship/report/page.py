@@ -23,9 +23,10 @@ from ship.report.inspection import inspected
 from ship.report.literature import published
 from ship.report.outcomes import expected_runs, read_about
 from ship.report.pairs import MEAN
-from ship.report.settings import row_settings, text
+from ship.report.settings import row_settings
 from ship.report.statistics import ENOUGH_SEEDS
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
+from ship.report.values import as_yaml
 from ship.storage import write_text
 
 PAGE = Path("report", "index.html")
@@ -169,7 +170,7 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
     """What the runs were computed with: one value where all agree."""
     found = [read_about(root, run)["environment"] for run in shown if (root / run.folder / RESULT).exists()]
     keys = dict.fromkeys(key for part in found for key in part)
-    return {key: " or ".join(dict.fromkeys(text(part[key]) for part in found if key in part)) for key in keys}
+    return {key: " or ".join(dict.fromkeys(as_yaml(part[key]) for part in found if key in part)) for key in keys}
 
 
 def _prepared(root: Path, task: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ship.experiment.code import Code
 from ship.experiment.params import Params, under
 from ship.experiment.settings import RunSettings, best_trial, read_settings
 from ship.report.text import percent
+from ship.report.values import as_yaml
 
 
 @cache  # a page asks for them once a task
@@ -52,17 +53,6 @@ def row_settings(params: Params, root: Path, method: str) -> dict[str, Any]:
     }
 
 
-def text(value: object) -> str:
-    """A setting as params.yaml would show it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(text(part) for part in value)
-    return str(value)
-
-
 def _written(params: Params, root: Path, backbone: str, task: str, method: str) -> RunSettings | None:
     """The settings that were written of a row on a task; None where there are none, or those of other `params`."""
     try:
@@ -72,4 +62,4 @@ def _written(params: Params, root: Path, backbone: str, task: str, method: str) 
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    return {key: text(value) for key, value in values.items()}
+    return {key: as_yaml(value) for key, value in values.items()}

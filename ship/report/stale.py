@@ -19,6 +19,7 @@ from ship.experiment.records import read_record
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
 from ship.report.outcomes import WATCHED, read_about
+from ship.report.values import as_yaml
 from ship.storage import sha256
 
 SHOWN = 3  # changes of a run, in its line
@@ -134,13 +135,9 @@ def changes_line(found: Changes) -> str:
         elif group == "settings":
             said.append(str(new))
         else:
-            said.append(f"{key} {_value(old)} -> {_value(new)}")
+            said.append(f"{key} {as_yaml(old)} -> {as_yaml(new)}")
     more = f" and {len(said) - SHOWN} more" if len(said) > SHOWN else ""
     return ", ".join(said[:SHOWN]) + more
-
-
-def _value(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

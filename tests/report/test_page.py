@@ -89,7 +89,7 @@ def test_page_shows_every_part(page):
 
 def test_page_says_what_was_run(page):
     """Normalisation, both means, the deviation, defaults of options, versions."""
-    for text in ("mean 0.5, 0.5, 0.5", "group mean", "task mean", " ± ", "matching_weight", "2.9.0", "read once"):
+    for text in ("mean [0.5, 0.5, 0.5]", "group mean", "task mean", " ± ", "matching_weight", "2.9.0", "read once"):
         assert text in page
 
 
