@@ -9,11 +9,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ship.data.quality import Reliability
 from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, short, spread, svg
+
+Ends = dict[str, tuple[float, float]]
+"""where the line of each method ends"""
 
 
 def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str], backbone: str) -> str:
@@ -75,21 +79,17 @@ def across_backbones(means: Mapping[str, Mapping[str, float]], methods: Sequence
     with mpl.rc_context(STYLE):
         figure = Figure((5.2, max(2.6, 0.21 * len(methods) + 0.8)), layout="constrained")
         axes = figure.subplots()
-        ends: dict[str, float] = {}
+        ends: Ends = {}
         for index, method in enumerate(methods):
             values = [100 * means[backbone].get(method, math.nan) for backbone in backbones]
             axes.plot(range(len(backbones)), values, linestyle=dash_of(index), linewidth=1.6, **marker(index))
             if known := [value for value in values if not math.isnan(value)]:
-                ends[method] = known[-1]
+                ends[method] = (len(backbones) - 1, known[-1])
         axes.set_xticks(range(len(backbones)), [short(backbone) for backbone in backbones], color=INK)
         axes.set_xlim(-0.3, len(backbones) - 0.7)
         axes.grid(axis="y")
         axes.set_ylabel("group mean, %")
-        heights = spread(list(ends.values()), gap_of(axes), top=axes.get_ylim()[1])
-        for method, y in zip(ends, heights, strict=True):
-            place: dict[str, Any] = {"xytext": (8, 0), "textcoords": "offset points", "va": "center_baseline"}
-            colour = SERIES[methods.index(method) % len(SERIES)]
-            axes.annotate(short(method), (len(backbones) - 1, y), annotation_clip=False, color=colour, **place)
+        _label(axes, ends, methods, away=8)
         return svg(figure, "Accuracy by backbone and method")
 
 
@@ -103,7 +103,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
     with mpl.rc_context(STYLE):
         figure = Figure((3.5, max(2.4, 0.21 * len(methods) + 0.5)), layout="constrained")
         axes = figure.subplots()
-        ends: dict[str, tuple[float, float]] = {}
+        ends: Ends = {}
         for index, method in enumerate(methods):
             rows = table[(table["task"] == task) & (table["method"] == method)]
             if rows.empty:
@@ -122,17 +122,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
         axes.grid(axis="y")
         axes.set_xlabel("% of its epochs" if shares else "epoch")
         axes.set_ylabel("training accuracy, %")
-        heights = spread([y for _, y in ends.values()], gap_of(axes), top=axes.get_ylim()[1])
-        right = max((x for x, _ in ends.values()), default=1.0)
-        for (method, _), y in zip(ends.items(), heights, strict=True):
-            colour = SERIES[methods.index(method) % len(SERIES)]
-            place: dict[str, Any] = {
-                "xytext": (6, 0),
-                "textcoords": "offset points",
-                "va": "center_baseline",
-                "color": colour,
-            }
-            axes.annotate(short(method), (right, y), annotation_clip=False, **place)
+        _label(axes, ends, methods, away=6)
         return svg(figure, f"Training accuracy by epoch on {task} with {backbone}")
 
 
@@ -178,6 +168,16 @@ def reliability(found: Reliability, task: str) -> str:
         axes.set_title("Confidence")
         axes.grid()
         return svg(figure, f"Accuracy against confidence on {task}")
+
+
+def _label(axes: Axes, ends: Ends, methods: Sequence[str], away: float) -> None:
+    """The method of each line, `away` points to the right of where the last of them ends, none on another."""
+    heights = spread([y for _, y in ends.values()], gap_of(axes), top=axes.get_ylim()[1])
+    right = max((x for x, _ in ends.values()), default=1.0)
+    place: dict[str, Any] = {"xytext": (away, 0), "textcoords": "offset points", "va": "center_baseline"}
+    for method, y in zip(ends, heights, strict=True):
+        colour = SERIES[methods.index(method) % len(SERIES)]
+        axes.annotate(short(method), (right, y), annotation_clip=False, color=colour, **place)
 
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:
