@@ -55,6 +55,7 @@ def code() -> None:
 @app.command()
 def status() -> None:
     """Say which runs are done, stale, failed, unfinished or missing, and why; a line for all with the same reason."""
-    from ship.report.status import lines, statuses
+    from ship.report.status import lines, notices, statuses
 
-    print(*lines(statuses(read_params())), sep="\n")
+    params = read_params()
+    print(*lines(statuses(params)), *notices(params), sep="\n")

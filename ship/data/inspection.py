@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -13,6 +14,8 @@ from ship.data.decoding import ODDITIES, PLAIN, Reading, oddities
 from ship.data.sources.splits import Item
 from ship.errors import BadInput, together
 from ship.experiment.task import OWN, Task
+
+_log = logging.getLogger(__name__)
 
 
 class Look(NamedTuple):
@@ -33,7 +36,6 @@ class Inspection:
     def __init__(self, name: str, task: Task, pool: Executor) -> None:
         self.name, self.task, self.pool = name, task, pool
         self.reading = Reading(**{key: getattr(task, key) for key in Reading._fields})
-        self.odd: Counter[str] = Counter()
         self.broken: list[str] = []
         self.copies = 0
 
@@ -49,7 +51,10 @@ class Inspection:
         ]
         if not seen:
             raise BadInput(f"tasks.{self.name}: expected images that can be read, got none of {len(items)}")
-        self.odd = Counter(kind for look in looks for kind in look.odd)
+        odd = Counter(kind for look in looks for kind in look.odd)
+        for kind, text in ODDITIES.items():
+            if odd[kind]:
+                _log.warning("%s: %d images %s", self.name, odd[kind], text)
         if self.task.source in OWN:
             self._check_copies(seen)
         return seen
@@ -62,10 +67,9 @@ class Inspection:
         return said | ({"reading": reading} if reading else {})
 
     def lines(self) -> list[str]:
-        """What a person should know, a line each."""
+        """How many images are skipped, and are copies."""
         said = [f"skipped: {fault}" for fault in self.broken[:20]]
         said += [f"skipped: {len(self.broken)} images that cannot be read"] if self.broken else []
-        said += [f"warning: {self.odd[kind]} images {text}" for kind, text in ODDITIES.items() if self.odd[kind]]
         return said + ([f"copies: {self.copies} images have the bytes of another one"] if self.copies else [])
 
     def _look(self, item: Item) -> Look:

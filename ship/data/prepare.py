@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,6 +20,7 @@ import numpy as np
 from ship.data import decoding
 from ship.data.inspection import Inspection, titled
 from ship.data.inspection import read as read_image
+from ship.data.notices import noticed
 from ship.data.sources import builtin, spreadsheet
 from ship.data.sources.archives import is_archive, unpacked
 from ship.data.sources.folders import folder
@@ -28,8 +30,11 @@ from ship.data.sources.rows import Files
 from ship.data.sources.splits import Check, Item, Listing, split
 from ship.data.writing import GROUP_ROWS, SCHEMA, Pieces, write_groups
 from ship.errors import BadInput
+from ship.experiment.length import TRAINING
 from ship.experiment.task import PUBLISHED, Task
 from ship.storage import below, expanded, replacing, sweep, write_json
+
+_log = logging.getLogger(__name__)
 
 NONE: Files = MappingProxyType({})
 DECODERS = 2  # threads, as many as the workflow's rule has
@@ -47,10 +52,11 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: F
     a label is not as it must be.
     """
     with ThreadPoolExecutor(DECODERS) as pool:
-        check = Inspection(name, task, pool)
-        with opened(name, task, expanded(data_root), check, archives, out.parent) as found:
-            listing = found._replace(about={**found.about, **check.about})
-            check_shown(name, listing)
+        check, root = Inspection(name, task, pool), expanded(data_root)
+        with noticed() as notices, opened(name, task, root, check, archives, out.parent) as found:
+            check_shown(name, found)
+            told = {"notices": notices} if notices else {}
+            listing = found._replace(about={**found.about, **check.about, **told})
             fresh = not out.exists()
             try:
                 _write(name, task, listing, out, pool)
@@ -143,17 +149,21 @@ def read(name: str, task: Task, place: Path, shown: str, check: Check) -> Listin
 def check_shown(name: str, listing: Listing) -> None:
     """Raises BadInput for a split without images, and for a class that no image of train or val shows.
 
-    The latter unless the task's draw is known to miss some.
+    The latter unless the task's draw is known to miss some. Classes that test does not show are told.
     """
     if empty := [part for part, items in listing.splits.items() if not items]:
         raise BadInput(f"tasks.{name}: expected images in each of {', '.join(listing.splits)}, got none in {empty[0]}")
-    shown = {item.label for part in ("train", "val") for item in listing.splits[part]}
+    shown = {item.label for part in TRAINING for item in listing.splits[part]}
     for label, title in enumerate(listing.classes):
         if label not in shown and not listing.holes:
             raise BadInput(
                 f"tasks.{name}: expected training images of each of the {len(listing.classes)} classes, "
                 f"got an empty class: {title!r} (label {label})"
             )
+    tested = {item.label for item in listing.splits["test"]}
+    if unseen := [title for label, title in enumerate(listing.classes) if label not in tested]:
+        of = f"({len(unseen)} of {len(listing.classes)})"
+        _log.warning("%s: test has no image of %s %s", name, ", ".join(unseen[:20]), of)
 
 
 def summary(listing: Listing) -> list[str]:
@@ -174,8 +184,6 @@ def summary(listing: Listing) -> list[str]:
             f"  {title}: {sum(numbers)} ({', '.join(map(str, numbers))})"
             for title, numbers in zip(listing.classes, table.T.tolist(), strict=True)
         ]
-    if unseen := [title for title, count in zip(listing.classes, counts["test"], strict=True) if not count]:
-        said.append(f"warning: test has no image of {', '.join(unseen[:20])} ({len(unseen)} of {len(listing.classes)})")
     return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
 
 

@@ -44,6 +44,7 @@ class Task(Record):
     splits: dict[str, Split]
     broken: Count = 0
     passed_over: dict[str, int] = {}
+    notices: list[str] = []
 
 
 class Asked(Record):

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from ship.data.outcomes import Outcomes
 from ship.data.quality import balanced_accuracy, by_class, wilson
 from ship.data.reading import read_labels
+from ship.experiment import records
 from ship.experiment.length import TRAINING
+from ship.experiment.records import read_record
 from ship.storage import sha256
 
 Counts = dict[str, npt.NDArray[np.int64]]
@@ -48,6 +50,15 @@ def counted(folder: Path, digests: Mapping[str, str], classes: int) -> Counts:
     files = {split: folder / f"{split}.parquet" for split in digests}
     own = {split: path for split, path in files.items() if path.is_file() and sha256(path) == digests[split]}
     return {split: np.bincount(read_labels(path), minlength=classes) for split, path in own.items()}
+
+
+def noticed(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """What was noticed when the images in `folder` were prepared; nothing where they are not those of the run."""
+    if not (path := folder / "task.json").is_file():
+        return []
+    told = read_record(path, records.Task)
+    own = {split: about["sha256"] for split, about in told["splits"].items()} == digests
+    return told.get("notices", []) if own else []
 
 
 def _number(value: float) -> float | None:

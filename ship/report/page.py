@@ -75,6 +75,7 @@ def write_page(
         "environment": _environment(root, shown),
         "images": {task: _images(told) for task, told in prepared.items()},
         "unused": {task: found for task, told in prepared.items() if (found := _unused(told))},
+        "notices": {task: told["notices"] for task, told in prepared.items() if told.get("notices")},
         "published": published(tasks),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},

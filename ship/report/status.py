@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ship.artifacts import Run
+from ship.artifacts import Run, data_folder, task_file
 from ship.errors import BadInput
+from ship.experiment import records
 from ship.experiment.params import Params, read_params
+from ship.experiment.records import read_record
 from ship.report.outcomes import expected_runs, missing_runs
 from ship.report.reasons import why
 from ship.report.stale import Now, changes, changes_line
@@ -102,6 +104,13 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
         if place.exists() and (free := shutil.disk_usage(place).free) < ROOM:
             said.append(f"The disk of {place.resolve()} is full: {free} bytes are free.")
     return [*said, *(cure for state, cure in CURES.items() if counts[state])]
+
+
+def notices(params: Params, root: Path = Path()) -> list[str]:
+    """What was noticed of the images of the grid's tasks when they were prepared, a line each."""
+    there = [task for task in params.grid.tasks if (root / task_file(task)).exists()]
+    told = {task: read_record(root / task_file(task), records.Task).get("notices", []) for task in there}
+    return [f"{data_folder(task)}: {words}" for task, found in told.items() for words in found]
 
 
 def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:

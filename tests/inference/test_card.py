@@ -38,6 +38,7 @@ def text_of(rows, reading=None, **evaluation):
     run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": data, "result": result}
     told = {"interval": [0.15, 0.85], "balanced_accuracy": 0.45, "images": {"train": 12, "test": 4}, "classes": rows}
     about = {"task": "own", "weights": "tuned", "classes": [one["class"] for one in rows], "checks": [], "run": run}
+    about |= {"notices": evaluation.pop("notices", [])}
     about |= {"preprocessing": MADE._asdict(), "reading": reading or {}, "evaluation": told | evaluation}
     return card("x", about)
 
@@ -51,6 +52,13 @@ def table(text):
     """The cells of the table of classes."""
     lines = text.split("### Classes")[1].split("## Files")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("|")]
+
+
+def test_what_was_noticed_of_images_is_said_once():
+    """Whoever gets the model should know that test lacks a class; nothing is said of images that are all right."""
+    text = text_of([row("a"), row("b", test=0)], notices=["test has no image of b (1 of 2)"])
+    assert "this was noticed:\n\n* test has no image of b (1 of 2)\n\nClasses, in the order" in text
+    assert "noticed" not in text_of([row("a"), row("b")])
 
 
 def test_a_name_cannot_break_the_card():

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ship.data.outcomes import Outcomes
-from ship.inference.evaluation import counted, evaluation
-from ship.storage import sha256
+from ship.inference.evaluation import counted, evaluation, noticed
+from ship.storage import sha256, write_json
 
 LABELS, PREDICTED = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 2, 1, 0])
 FOUND = Outcomes([f"k{i}" for i in range(6)], LABELS, PREDICTED, np.full(6, 0.9, np.float32), ["a", "b", "c"])
@@ -45,3 +45,12 @@ def test_only_the_images_of_the_run_are_counted(tmp_path):
         digests[split] = sha256(tmp_path / f"{split}.parquet")
     found = counted(tmp_path, {**digests, "val": "0" * 64, "test": "1" * 64}, 4)
     assert {split: part.tolist() for split, part in found.items()} == {"train": [2, 0, 1, 0]}
+
+
+def test_only_the_images_of_the_run_were_noticed(tmp_path):
+    """What is said of others is none of its."""
+    splits = {split: {"images": 1, "sha256": split} for split in ("train", "val", "test")}
+    write_json(tmp_path / "task.json", {"classes": ["a"], "splits": splits, "notices": ["3 images are dark"]})
+    digests = {split: split for split in splits}
+    assert noticed(tmp_path, digests) == ["3 images are dark"]
+    assert noticed(tmp_path, {**digests, "val": "other"}) == noticed(tmp_path / "gone", digests) == []

@@ -211,11 +211,14 @@ def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
 def test_files_that_are_not_used_are_told(fresh, tmp_path):
     """By suffix and reason, as `prepare` counts them; of a task that uses all, nothing."""
     path = fresh.root / data_folder("digits") / "task.json"
-    write_json(path, {"classes": [], "splits": {}, "broken": 2, "passed_over": {".txt: no image": 3}})
+    counts = {"broken": 2, "passed_over": {".txt: no image": 3}}
+    write_json(path, {"classes": [], "splits": {}, **counts, "notices": ["3 images are <dark>", "no cat"]})
     aggregate(fresh.params, fresh.root)
     write_page(fresh.params, fresh.root, tmp_path / "index.html")
     said = "Of digits, these files are not used: 2 images that cannot be read, 3 .txt: no image. "
-    assert (tmp_path / "index.html").read_text().count("files are not used") == 1
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("files are not used") == page.count("look at this") == 1
+    assert "Of the images of digits, look at this:</strong> 3 images are &lt;dark&gt;; no cat. " in page
     assert said in (tmp_path / "index.html").read_text()
 
 

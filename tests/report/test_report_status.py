@@ -18,7 +18,7 @@ from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.checkpoints import recipe
 from ship.report.aggregate import aggregate, expected_runs
-from ship.report.status import doubts, lines, names, statuses
+from ship.report.status import doubts, lines, names, notices, statuses
 from ship.storage import read_json, write_json
 
 RUN = Run("vit_mini", "digits", "ship", 1)
@@ -46,6 +46,15 @@ def log(root, step, text):
 def test_all_is_done(root):
     """One line."""
     assert said(root) == ["18 runs: 18 done"]
+
+
+def test_what_was_noticed_of_images_is_told(root):
+    """A line each, of the tasks of the grid; nothing of a task that is not there."""
+    told = {**experiment.told(), "notices": ["3 images are dark", "test has no image of cat"]}
+    write_json(root / data_folder("digits") / "task.json", told)
+    (root / data_folder("textures") / "task.json").unlink()
+    found = notices(experiment.params(), root)
+    assert found == ["data/digits: 3 images are dark", "data/digits: test has no image of cat"]
 
 
 class TestChanged:
