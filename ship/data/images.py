@@ -77,7 +77,7 @@ def normaliser(mean: Sequence[float], std: Sequence[float], device: torch.device
     """What makes uint8 images x (B, 3, S, S), wherever they are, to (x / 255 - mean) / std on the device."""
     centre = torch.tensor(mean, device=device).view(-1, 1, 1)
     scale = torch.tensor(std, device=device).view(-1, 1, 1)
-    return lambda images: (images.to(device).float() / 255 - centre) / scale
+    return lambda images: images.to(device).float().div_(255).sub_(centre).div_(scale)
 
 
 def batches(
