@@ -38,11 +38,11 @@ from ship.artifacts import (
     split_file,
     task_file,
 )
-from ship.data.outcomes import Outcomes, write_outcomes
+from ship.evaluation.outcomes import Outcomes, write_outcomes
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.methods import METHODS
-from ship.report.outcomes import expected_runs
+from ship.report.runs import expected_runs
 from ship.storage import sha256, write_json, write_text
 
 TEST = {  # images, classes

@@ -15,14 +15,14 @@ from torch import Tensor
 from ship.artifacts import PREDICTIONS, RESULT, TUNED
 from ship.compute import set_up
 from ship.data.images import normaliser, stream
-from ship.data.outcomes import Outcomes, read_outcomes
 from ship.errors import BadInput
+from ship.evaluation.outcomes import Outcomes, read_outcomes
 from ship.experiment import records
 from ship.experiment.params import Compute
 from ship.experiment.records import read_record
 from ship.inference import formats
 from ship.inference.card import card
-from ship.inference.evaluation import counted, evaluation, noticed
+from ship.inference.facts import counted, evaluation, noticed
 from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer

@@ -12,13 +12,13 @@ import pandas as pd
 from ship.artifacts import LOG, Run, hierarchy_file
 from ship.data.tasks import group_of
 from ship.errors import BadInput
+from ship.evaluation.statistics import deviation, group_mean, group_means, interval, task_mean
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.report.classes import CLASSES, MEASURES, Judged, judge, over_seeds
-from ship.report.outcomes import WATCHED, expected_runs, files_of, missing_runs, read_about, read_predictions
 from ship.report.pairs import aligned, compare
-from ship.report.statistics import deviation, group_mean, group_means, interval, task_mean
+from ship.report.runs import WATCHED, expected_runs, files_of, missing_runs, read_about, read_predictions
 from ship.storage import write_json, write_text
 
 METRICS = Path("results", "metrics.json")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from ship.artifacts import Run
-from ship.data.outcomes import Outcomes
-from ship.data.quality import balanced_accuracy, by_class, macro_f1, reliability
+from ship.evaluation.outcomes import Outcomes
+from ship.evaluation.quality import balanced_accuracy, by_class, macro_f1, reliability
 
 MEASURES = ("balanced_accuracy", "macro_f1", "calibration_error")
 CLASSES = Path("results", "classes.csv")

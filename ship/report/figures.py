@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ship.data.quality import Reliability
+from ship.evaluation.quality import Reliability
 from ship.report.svg import INK, LINE, SERIES, STYLE, dash_of, gap_of, marker, short, spread, svg
 
 Ends = dict[str, tuple[float, float]]

@@ -13,12 +13,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from ship.artifacts import MISTAKES, PREDICTIONS, Run, split_file
-from ship.data.outcomes import Outcomes
-from ship.data.quality import confusion, reliability
+from ship.evaluation.outcomes import Outcomes
+from ship.evaluation.quality import confusion, reliability
 from ship.report import figures
 from ship.report.classes import MEASURES
 from ship.report.looks import Look, Seen, read_looks
-from ship.report.outcomes import read_predictions
+from ship.report.runs import read_predictions
 from ship.report.thumbnails import ROOM, Picture, thumbnails
 
 PICKS = 4  # mistakes of a further row, which picks tokens

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ship.artifacts import RESULT, Run, task_file
 from ship.errors import BadInput
+from ship.evaluation.statistics import ENOUGH_SEEDS
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
@@ -21,10 +22,9 @@ from ship.report.classes import CLASSES
 from ship.report.comparison import Tables, compared
 from ship.report.inspection import inspected
 from ship.report.literature import published
-from ship.report.outcomes import expected_runs, read_about
 from ship.report.pairs import MEAN
+from ship.report.runs import expected_runs, read_about
 from ship.report.settings import row_settings
-from ship.report.statistics import ENOUGH_SEEDS
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
 from ship.report.values import as_yaml
 from ship.storage import write_text

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ship.artifacts import Run
 from ship.errors import BadInput
-from ship.report.statistics import Comparison, holm, paired, paired_group_mean
+from ship.evaluation.statistics import Comparison, holm, paired, paired_group_mean
 
 MEAN = "group mean"  # in place of a task; no task has a space in its name
 FIGURES = ("difference", "low", "high", "p", "error", "seeds")  # of a comparison, in the table

@@ -14,8 +14,8 @@ from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Params, read_params
 from ship.experiment.records import read_record
-from ship.report.outcomes import expected_runs, missing_runs
 from ship.report.reasons import why
+from ship.report.runs import expected_runs, missing_runs
 from ship.report.stale import Now, changes, changes_line
 
 ROOM = 2**20  # bytes: with less, a log lacks its last words

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from pandas import Series
 
+from ship.evaluation.statistics import NEGLIGIBLE
 from ship.experiment.params import Params
 from ship.report.aggregate import LEAKY, Frame, mean_by_method, method_means
 from ship.report.ranks import ranking
-from ship.report.statistics import NEGLIGIBLE
 
 WIDTH = 100  # characters, where there is no terminal
 

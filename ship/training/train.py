@@ -22,8 +22,8 @@ from ship.artifacts import (
     task_file,
 )
 from ship.compute import Runtime, environment, set_up
-from ship.data.outcomes import Outcomes, write_outcomes
 from ship.data.reading import read_told, verified
+from ship.evaluation.outcomes import Outcomes, write_outcomes
 from ship.experiment import records
 from ship.experiment.length import for_images, steps_an_epoch
 from ship.experiment.params import Params

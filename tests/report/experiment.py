@@ -24,7 +24,7 @@ from ship.artifacts import (
     split_file,
     task_file,
 )
-from ship.data.outcomes import Outcomes, write_outcomes
+from ship.evaluation.outcomes import Outcomes, write_outcomes
 from ship.experiment.code import Code
 from ship.experiment.params import Params, parse_params
 from ship.report.aggregate import expected_runs

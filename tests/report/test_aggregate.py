@@ -11,9 +11,9 @@ import pytest
 
 from ship.artifacts import Run
 from ship.errors import BadInput
+from ship.evaluation.statistics import holm
 from ship.experiment.params import parse_params
 from ship.report.aggregate import COLUMNS, LEAKY, aggregate, mean_by_method, missing_runs, read_table, summarise
-from ship.report.statistics import holm
 from ship.report.text import table_cells, text_table
 from ship.storage import read_json, write_json
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ship.data.quality import Reliability, reliability
+from ship.evaluation.quality import Reliability, reliability
 from ship.report import figures, svg
 
 METHODS = ["linear", "vpt", "ship"]

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ship.artifacts import Run, data_folder
-from ship.data.outcomes import read_outcomes, write_outcomes
 from ship.errors import BadInput
+from ship.evaluation.outcomes import read_outcomes, write_outcomes
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.hierarchy import first_blocks, hierarchies

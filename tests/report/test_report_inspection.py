@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ship.artifacts import MISTAKES
-from ship.data.outcomes import Outcomes
+from ship.evaluation.outcomes import Outcomes
 from ship.report.inspection import PICKS, SQUARE, matrix, mistakes, pairs
 from ship.report.looks import Seen
 from ship.report.thumbnails import ROOM, thumbnails

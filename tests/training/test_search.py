@@ -201,7 +201,7 @@ def test_prepared_images_are_read_in_one_place():
     readers = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if reads_tables(path.read_text())}
     assert readers == {
         "data/images.py",
-        "data/outcomes.py",  # what runs predict
+        "evaluation/outcomes.py",  # what runs predict
         "data/reading.py",
         "data/writing.py",
         "inference/rows.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ship.artifacts import LOG, PREDICTIONS, RESULT, Run
-from ship.data.outcomes import Outcomes, read_outcomes
+from ship.evaluation.outcomes import Outcomes, read_outcomes
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record

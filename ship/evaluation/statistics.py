@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
-from ship.data.quality import Interval, wilson
 from ship.errors import BadInput
+from ship.evaluation.quality import Interval, wilson
 
 RESAMPLES = 10_000
 ENOUGH_SEEDS = 3  # seeds that say how others would differ; of fewer, a deviation says next to nothing

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ship.data.outcomes import Outcomes
-from ship.inference.evaluation import counted, evaluation, noticed
+from ship.evaluation.outcomes import Outcomes
+from ship.inference.facts import counted, evaluation, noticed
 from ship.storage import sha256, write_json
 
 LABELS, PREDICTED = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 2, 1, 0])

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from ship.data.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability, wilson
+from ship.evaluation.quality import BINS, balanced_accuracy, by_class, confusion, macro_f1, reliability, wilson
 
 LABELS = np.array([0] * 8 + [1] * 2)
 PREDICTED = np.array([0] * 8 + [0, 1])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ship.data.outcomes import Outcomes
-from ship.data.quality import balanced_accuracy, by_class, wilson
 from ship.data.reading import read_labels
+from ship.evaluation.outcomes import Outcomes
+from ship.evaluation.quality import balanced_accuracy, by_class, wilson
 from ship.experiment import records
 from ship.experiment.length import TRAINING
 from ship.experiment.records import read_record

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ship.data.outcomes import Outcomes, read_outcomes, write_outcomes
 from ship.errors import BadInput
+from ship.evaluation.outcomes import Outcomes, read_outcomes, write_outcomes
 
 FOUND = Outcomes(
     ["a.png", "\u00e4.png", "b"],

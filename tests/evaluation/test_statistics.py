@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from ship.data.quality import Interval
 from ship.errors import BadInput
-from ship.report.statistics import (
+from ship.evaluation.quality import Interval
+from ship.evaluation.statistics import (
     Comparison,
     deviation,
     group_mean,
