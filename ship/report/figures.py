@@ -70,6 +70,7 @@ def against_parameters(points: Mapping[str, tuple[float, float]], methods: Seque
         axes.grid()
         axes.set_xlabel("tuned parameters, head included")
         axes.set_ylabel("group mean, %")
+        _tick_shares(axes)
         return svg(figure, f"Accuracy against tuned parameters on {backbone}")
 
 
@@ -89,6 +90,7 @@ def across_backbones(means: Mapping[str, Mapping[str, float]], methods: Sequence
         axes.set_xlim(-0.3, len(backbones) - 0.7)
         axes.grid(axis="y")
         axes.set_ylabel("group mean, %")
+        _tick_shares(axes)
         _label(axes, ends, methods, away=8)
         return svg(figure, "Accuracy by backbone and method")
 
@@ -122,6 +124,7 @@ def curves(table: pd.DataFrame, task: str, methods: Sequence[str], backbone: str
         axes.grid(axis="y")
         axes.set_xlabel("% of its epochs" if shares else "epoch")
         axes.set_ylabel("training accuracy, %")
+        _tick_shares(axes)
         _label(axes, ends, methods, away=6)
         return svg(figure, f"Training accuracy by epoch on {task} with {backbone}")
 
@@ -178,6 +181,13 @@ def _label(axes: Axes, ends: Ends, methods: Sequence[str], away: float) -> None:
     for method, y in zip(ends, heights, strict=True):
         colour = SERIES[methods.index(method) % len(SERIES)]
         axes.annotate(short(method), (right, y), annotation_clip=False, color=colour, **place)
+
+
+def _tick_shares(axes: Axes) -> None:
+    """No tick above 100 %, where the room around a point or a line goes beyond."""
+    low, high = axes.get_ylim()
+    if high > 100:
+        axes.set_yticks([tick for tick in axes.get_yticks() if low <= tick <= 100])
 
 
 def _legend(figure: Figure, methods: Sequence[str]) -> None:

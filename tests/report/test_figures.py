@@ -211,3 +211,18 @@ def test_a_figure_has_room_for_the_longest_names(finished, name):
     words = ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
     assert any("…" in word and word.endswith("last") for word in words)
     assert max(map(len, words)) <= max(svg.LONGEST, len("tuned parameters, head included"))
+
+
+def test_no_tick_says_more_than_all():
+    """Where everything is right, there is room above the marker, and no 105 %."""
+    points = {method: (10.0**place, 1.0) for place, method in enumerate(METHODS, 3)}
+    curves = pd.DataFrame(
+        {"task": "a", "method": "vpt", "seed": 0, "epoch": range(5), "accuracy": [0.9, 0.95, 1, 1, 1]}
+    )
+    for figure in (
+        figures.against_parameters(points, METHODS, "vit"),
+        figures.across_backbones({"one": dict.fromkeys(METHODS, 0.99), "two": dict.fromkeys(METHODS, 1.0)}, METHODS),
+        figures.curves(curves, "a", METHODS, "vit"),
+    ):
+        labels = [float(text) for text in re.findall(r">(\d+(?:\.\d+)?)</text>", figure)]
+        assert max(label for label in labels if label < 1000) <= 100
