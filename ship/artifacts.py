@@ -17,13 +17,18 @@ MISTAKES = 12  # the most confident of a run, in its looks.json
 
 
 def data_folder(task: str) -> Path:
-    """train.parquet, val.parquet, test.parquet, task.json"""
+    """train.parquet, val.parquet, test.parquet, notices.json, task.json"""
     return Path("data", task)
 
 
 def task_file(task: str) -> Path:
     """Classes, splits and where the images come from; written last, so without it a task is not whole."""
     return data_folder(task) / "task.json"
+
+
+def notices_file(task: str) -> Path:
+    """What a person should know of the images; no run depends on it."""
+    return data_folder(task) / "notices.json"
 
 
 def split_file(task: str, split: str) -> Path:

@@ -40,11 +40,12 @@ NONE: Files = MappingProxyType({})
 DECODERS = 2  # threads, as many as the workflow's rule has
 GROUP_BYTES = 2**25  # of images in memory at once, beside GROUP_ROWS, for large photos
 STEP = 8  # images that are read at once
+NOTED = ("broken", "passed_over")  # of a listing, what decides nothing of a run
 LONG = 20  # classes that a person reads line by line
 
 
 def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: Files = NONE) -> list[str]:
-    """Write train.parquet, val.parquet, test.parquet and task.json to the folder `out`; say what was used, and how.
+    """Write three splits, notices.json and task.json to the folder `out`; say what was used, and how.
 
     The columns of a split are `key` (relative path), `image` (the file's own bytes) and `label`; rows keep the order of
     the list. `archives` are the verified ones that the task needs, by name (ship.data.inventory); what fetches them is
@@ -53,13 +54,12 @@ def prepare(name: str, task: Task, data_root: str | Path, out: Path, archives: F
     """
     with ThreadPoolExecutor(DECODERS) as pool:
         check, root = Inspection(name, task, pool), expanded(data_root)
-        with noticed() as notices, opened(name, task, root, check, archives, out.parent) as found:
+        with noticed() as warnings, opened(name, task, root, check, archives, out.parent) as found:
             check_shown(name, found)
-            told = {"notices": notices} if notices else {}
-            listing = found._replace(about={**found.about, **check.about, **told})
+            listing = found._replace(about={**found.about, **check.about})
             fresh = not out.exists()
             try:
-                _write(name, task, listing, out, pool)
+                _write(name, task, listing, warnings, out, pool)
             except BaseException:
                 if fresh:
                     with contextlib.suppress(OSError):  # another job's file may lie there by now
@@ -187,15 +187,17 @@ def summary(listing: Listing) -> list[str]:
     return said + [f"passed over: {count} {why}" for why, count in listing.about.get("passed_over", {}).items()]
 
 
-def _write(name: str, task: Task, listing: Listing, out: Path, pool: Executor) -> None:
-    """All four files, or none: drafts become files when the last image has been checked, task.json at the very end."""
+def _write(name: str, task: Task, listing: Listing, warnings: list[str], out: Path, pool: Executor) -> None:
+    """All five files, or none: drafts become files when the last image has been checked, task.json at the very end."""
     about: dict[str, Any] = {"task": name, "source": task.source, **listing.about}
     about |= {"classes": listing.classes, "splits": {}}
+    noted = {key: about.pop(key) for key in NOTED if key in about}
     reading = listing.about.get("reading")
     schema = SCHEMA.with_metadata({"reading": json.dumps(reading, sort_keys=True)}) if reading else SCHEMA
     with ExitStack() as drafts:
         # entered first, so that it is renamed last
         draft_summary = drafts.enter_context(replacing(out / "task.json"))
+        write_json(drafts.enter_context(replacing(out / "notices.json")), {**noted, "warnings": warnings})
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
             with Pieces(draft) as file:

@@ -42,9 +42,14 @@ class Task(Record):
 
     classes: list[str]
     splits: dict[str, Split]
+
+
+class Notices(Record):
+    """notices.json of a prepared task."""
+
     broken: Count = 0
     passed_over: dict[str, int] = {}
-    notices: list[str] = []
+    warnings: list[str] = []
 
 
 class Asked(Record):

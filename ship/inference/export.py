@@ -22,7 +22,7 @@ from ship.experiment.params import Compute
 from ship.experiment.records import read_record
 from ship.inference import formats
 from ship.inference.card import card
-from ship.inference.facts import counted, evaluation, noticed
+from ship.inference.facts import counted, evaluation, warned_of
 from ship.inference.model import Model
 from ship.inference.network import Network, network
 from ship.inference.predict import answer
@@ -78,7 +78,7 @@ def export(name: str, folder: Path, tell: Callable[[str], None], *, images: int,
         about, checks = _write(subject, draft, tell, onnx)
         digests = subject.about["data"]
         counts = counted(subject.data, digests, len(subject.model.classes))
-        about |= {"task": subject.data.name, "notices": noticed(subject.data, digests)}
+        about |= {"task": subject.data.name, "warnings": warned_of(subject.data, digests)}
         about |= {"run": subject.about, "evaluation": evaluation(subject.found, counts), "checks": checks}
         write_json(draft / ABOUT, about)
         write_text(draft / "README.md", card(folder.name, about))

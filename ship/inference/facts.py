@@ -52,13 +52,14 @@ def counted(folder: Path, digests: Mapping[str, str], classes: int) -> Counts:
     return {split: np.bincount(read_labels(path), minlength=classes) for split, path in own.items()}
 
 
-def noticed(folder: Path, digests: Mapping[str, str]) -> list[str]:
-    """What was noticed when the images in `folder` were prepared; nothing where they are not those of the run."""
-    if not (path := folder / "task.json").is_file():
+def warned_of(folder: Path, digests: Mapping[str, str]) -> list[str]:
+    """What `prepare` warned of, of the images in `folder`; nothing where they are not those of the run."""
+    task, notices = folder / "task.json", folder / "notices.json"
+    if not (task.is_file() and notices.is_file()):
         return []
-    told = read_record(path, records.Task)
-    own = {split: about["sha256"] for split, about in told["splits"].items()} == digests
-    return told.get("notices", []) if own else []
+    splits = read_record(task, records.Task)["splits"]
+    own = {split: about["sha256"] for split, about in splits.items()} == digests
+    return read_record(notices, records.Notices).get("warnings", []) if own else []
 
 
 def _number(value: float) -> float | None:

@@ -10,7 +10,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from ship.artifacts import RESULT, Run, task_file
+from ship.artifacts import RESULT, Run, notices_file, task_file
 from ship.errors import BadInput
 from ship.evaluation.statistics import ENOUGH_SEEDS
 from ship.experiment import records
@@ -55,7 +55,8 @@ def write_page(
     tasks, methods = list(table["task"].unique()), [m for m in params.grid.methods if m in set(table["method"])]
     read = Tables(*(read_table(tables / path) for path in (PLOTS / "accuracy.csv", PLOTS / "curves.csv", PAIRED)))
     shown = [run for run in expected_runs(params) if run not in missing]
-    prepared = {task: _prepared(root, task) for task in tasks}
+    prepared = {task: _read(root / task_file(task), records.Task, task) for task in tasks}
+    noted = {task: _read(root / notices_file(task), records.Notices, task) for task in tasks}
     parts = [compared(params, root, name, rows, read, shown) for name, rows in by_backbone(table).items()]
     context = {
         "params": params,
@@ -74,8 +75,8 @@ def write_page(
         "runs": len(expected_runs(params)),
         "environment": _environment(root, shown),
         "images": {task: _images(told) for task, told in prepared.items()},
-        "unused": {task: found for task, told in prepared.items() if (found := _unused(told))},
-        "notices": {task: told["notices"] for task, told in prepared.items() if told.get("notices")},
+        "unused": {task: found for task, told in noted.items() if (found := _unused(told))},
+        "warnings": {task: told["warnings"] for task, told in noted.items() if told.get("warnings")},
         "published": published(tasks),
         "searched": [method for method in methods if params.methods[method].search],
         "settings": {method: row_settings(params, root, method) for method in methods},
@@ -174,10 +175,9 @@ def _environment(root: Path, shown: Sequence[Run]) -> dict[str, str]:
     return {key: " or ".join(dict.fromkeys(as_yaml(part[key]) for part in found if key in part)) for key in keys}
 
 
-def _prepared(root: Path, task: str) -> dict[str, Any]:
-    """What there is to say of a task's preparation; nothing where it is not there."""
-    path = root / task_file(task)
-    return read_record(path, records.Task, f"ship prepare {task}") if path.exists() else {}
+def _read(path: Path, kind: type[records.Record], task: str) -> dict[str, Any]:
+    """What a file of a prepared task says; nothing where it is not there."""
+    return read_record(path, kind, f"ship prepare {task}") if path.exists() else {}
 
 
 def _images(told: Mapping[str, Any]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from ship.artifacts import Run, data_folder, task_file
+from ship.artifacts import Run, data_folder, notices_file
 from ship.errors import BadInput
 from ship.experiment import records
 from ship.experiment.params import Params, read_params
@@ -108,9 +108,9 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
 
 def notices(params: Params, root: Path = Path()) -> list[str]:
     """What was noticed of the images of the grid's tasks when they were prepared, a line each."""
-    there = [task for task in params.grid.tasks if (root / task_file(task)).exists()]
-    told = {task: read_record(root / task_file(task), records.Task).get("notices", []) for task in there}
-    return [f"{data_folder(task)}: {words}" for task, found in told.items() for words in found]
+    files = {task: root / notices_file(task) for task in params.grid.tasks}
+    told = {task: read_record(path, records.Notices) for task, path in files.items() if path.exists()}
+    return [f"{data_folder(task)}: {words}" for task, found in told.items() for words in found.get("warnings", [])]
 
 
 def names(runs: Sequence[Run], every: Sequence[Collection[str]]) -> list[str]:

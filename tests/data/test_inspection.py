@@ -1,7 +1,6 @@
 """Images as people have them: broken, copied, twice labelled, odd."""
 
 import io
-import json
 import os
 
 import numpy as np
@@ -16,6 +15,7 @@ from ship.data.reading import read_labels
 from ship.data.sources.splits import SPLITS, Item, Listing
 from ship.errors import BadInput
 from ship.experiment.params import Task
+from ship.storage import read_json
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def pets(tmp_path, put):
 
 
 def prepared(tmp_path, **settings):
-    """What `ship prepare` says, and what task.json holds."""
+    """What `ship prepare` says, and what task.json and notices.json hold."""
     task = Task(**{"source": "folder", "path": "pets", "train": 0.6, "val": 0.2, "test": 0.2, **settings})
     said = prepare("mine", task, tmp_path, tmp_path / "out")
-    return said, json.loads((tmp_path / "out/task.json").read_text())
+    return said, {**read_json(tmp_path / "out/task.json"), **read_json(tmp_path / "out/notices.json")}
 
 
 def spoil(file, share=0.5):
@@ -163,10 +163,10 @@ def test_oddities_are_counted_and_said(tmp_path, pets):
     frames[0].save(pets / "cat/frames.gif", save_all=True, append_images=frames[1:])
     _, about = prepared(tmp_path)
     for text in ("a rotation in EXIF", "16 bits a channel", "without their alpha", "several frames"):
-        assert any(words.startswith("1 images") and text in words for words in about["notices"]), text
+        assert any(words.startswith("1 images") and text in words for words in about["warnings"]), text
     assert "reading" not in about
     _, about = prepared(tmp_path, orientation="exif", bits=12, alpha="white", frames="middle")
-    assert "notices" not in about
+    assert about["warnings"] == []
     assert about["reading"] == {"alpha": "white", "orientation": "exif", "bits": 12, "frames": "middle"}
 
 
@@ -174,7 +174,7 @@ def test_bits_that_are_cut_off_are_said(tmp_path, pets):
     """Where the task says fewer than an image uses."""
     Image.fromarray(np.full((8, 8), 2**12, np.uint16)).save(pets / "cat/bright.png")
     _, about = prepared(tmp_path, bits=12)
-    (words,) = about["notices"]
+    (words,) = about["warnings"]
     assert words.startswith("1 images use more bits than `bits` says, so that they are cut off at white (bits: 16")
 
 
@@ -239,5 +239,5 @@ def test_classes_that_are_not_tested_are_told(tmp_path, pets, caplog):
     for file in sorted((pets / "cat").iterdir())[1:]:
         file.unlink()
     _, about = prepared(tmp_path)
-    assert about["notices"] == ["test has no image of cat (1 of 2)"]
+    assert about["warnings"] == ["test has no image of cat (1 of 2)"]
     assert caplog.messages == ["mine: test has no image of cat (1 of 2)"]

@@ -1,8 +1,10 @@
 """Warnings of images are kept, and nothing else."""
 
+import ast
 import logging
 
 from ship.data.notices import noticed
+from ship.experiment.code import PACKAGE
 
 
 def test_warnings_are_kept_without_places_each_once():
@@ -16,3 +18,30 @@ def test_warnings_are_kept_without_places_each_once():
         logging.getLogger("ship.models").warning("of another room")
     here.warning("after the end")
     assert words == ["3 images are odd", "all are odd"]
+
+
+def test_what_a_program_wants_to_hear_decides_nothing(tmp_path):
+    """What is kept is compared with what another machine kept."""
+    package = logging.getLogger("ship")
+    before = package.level
+    package.setLevel(logging.ERROR)
+    try:
+        with noticed() as words:
+            logging.getLogger("ship.data.inspection").warning("%s: odd", "own")
+    finally:
+        package.setLevel(before)
+    assert words == ["odd"]
+    assert logging.getLogger("ship.data").level == logging.NOTSET
+
+
+def test_a_warning_names_its_place_first():
+    """It is left out of what is kept, since it is of this machine."""
+    texts = [ast.unparse(call.args[0]) for path in (PACKAGE / "data").rglob("*.py") for call in warnings_of(path)]
+    assert len(texts) > 4
+    assert all(text.startswith("'%s: ") for text in texts), texts
+
+
+def warnings_of(path):
+    """The calls of a module that warn."""
+    calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return [call for call in calls if ast.unparse(call.func) == "_log.warning"]

@@ -14,7 +14,7 @@ from ship.errors import BadInput
 from ship.experiment.params import Task
 
 VTAB = Task(source="vtab", path="vtab")
-FILES = {"train.parquet", "val.parquet", "test.parquet", "task.json"}
+FILES = {"train.parquet", "val.parquet", "test.parquet", "notices.json", "task.json"}
 
 
 @pytest.fixture(autouse=True)
@@ -166,9 +166,10 @@ def test_a_kill_among_the_files_leaves_no_task(tmp_path, vtab, monkeypatch):
     replace, renamed = Path.replace, []
 
     def killed(path, target):
-        renamed.append(target.name)
-        if len(renamed) == 2:
-            raise KeyboardInterrupt
+        if target.suffix == ".parquet":
+            renamed.append(target.name)
+            if len(renamed) == 2:
+                raise KeyboardInterrupt
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", killed)

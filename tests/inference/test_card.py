@@ -30,7 +30,7 @@ def row(name, test=4, recall=0.5, train=8):
     return {"class": name, "training_images": train, "test_images": test, "recall": share, "precision": share}
 
 
-def text_of(rows, reading=None, **evaluation):
+def text_of(rows, reading=None, warnings=(), **evaluation):
     """The card of a model that tells these classes apart."""
     result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
     backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
@@ -38,8 +38,8 @@ def text_of(rows, reading=None, **evaluation):
     run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": data, "result": result}
     told = {"interval": [0.15, 0.85], "balanced_accuracy": 0.45, "images": {"train": 12, "test": 4}, "classes": rows}
     about = {"task": "own", "weights": "tuned", "classes": [one["class"] for one in rows], "checks": [], "run": run}
-    about |= {"notices": evaluation.pop("notices", [])}
-    about |= {"preprocessing": MADE._asdict(), "reading": reading or {}, "evaluation": told | evaluation}
+    about |= {"warnings": list(warnings), "preprocessing": MADE._asdict(), "reading": reading or {}}
+    about |= {"evaluation": told | evaluation}
     return card("x", about)
 
 
@@ -56,7 +56,7 @@ def table(text):
 
 def test_what_was_noticed_of_images_is_said_once():
     """Whoever gets the model should know that test lacks a class; nothing is said of images that are all right."""
-    text = text_of([row("a"), row("b", test=0)], notices=["test has no image of b (1 of 2)"])
+    text = text_of([row("a"), row("b", test=0)], warnings=["test has no image of b (1 of 2)"])
     assert "this was noticed:\n\n* test has no image of b (1 of 2)\n\nClasses, in the order" in text
     assert "noticed" not in text_of([row("a"), row("b")])
 

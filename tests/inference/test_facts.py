@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ship.evaluation.outcomes import Outcomes
-from ship.inference.facts import counted, evaluation, noticed
+from ship.inference.facts import counted, evaluation, warned_of
 from ship.storage import sha256, write_json
 
 LABELS, PREDICTED = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 2, 1, 0])
@@ -47,10 +47,11 @@ def test_only_the_images_of_the_run_are_counted(tmp_path):
     assert {split: part.tolist() for split, part in found.items()} == {"train": [2, 0, 1, 0]}
 
 
-def test_only_the_images_of_the_run_were_noticed(tmp_path):
+def test_only_warnings_of_the_images_of_the_run_are_told(tmp_path):
     """What is said of others is none of its."""
     splits = {split: {"images": 1, "sha256": split} for split in ("train", "val", "test")}
-    write_json(tmp_path / "task.json", {"classes": ["a"], "splits": splits, "notices": ["3 images are dark"]})
+    write_json(tmp_path / "task.json", {"classes": ["a"], "splits": splits})
+    write_json(tmp_path / "notices.json", {"warnings": ["3 images are dark"]})
     digests = {split: split for split in splits}
-    assert noticed(tmp_path, digests) == ["3 images are dark"]
-    assert noticed(tmp_path, {**digests, "val": "other"}) == noticed(tmp_path / "gone", digests) == []
+    assert warned_of(tmp_path, digests) == ["3 images are dark"]
+    assert warned_of(tmp_path, {**digests, "val": "other"}) == warned_of(tmp_path / "gone", digests) == []

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ship.artifacts import Run, data_folder
+from ship.artifacts import Run, notices_file
 from ship.errors import BadInput
 from ship.evaluation.outcomes import read_outcomes, write_outcomes
 from ship.experiment.params import parse_params
@@ -210,9 +210,8 @@ def test_same_experiment_same_bytes(finished, fresh, page, tmp_path):
 
 def test_files_that_are_not_used_are_told(fresh, tmp_path):
     """By suffix and reason, as `prepare` counts them; of a task that uses all, nothing."""
-    path = fresh.root / data_folder("digits") / "task.json"
     counts = {"broken": 2, "passed_over": {".txt: no image": 3}}
-    write_json(path, {"classes": [], "splits": {}, **counts, "notices": ["3 images are <dark>", "no cat"]})
+    write_json(fresh.root / notices_file("digits"), {**counts, "warnings": ["3 images are <dark>", "no cat"]})
     aggregate(fresh.params, fresh.root)
     write_page(fresh.params, fresh.root, tmp_path / "index.html")
     said = "Of digits, these files are not used: 2 images that cannot be read, 3 .txt: no image. "

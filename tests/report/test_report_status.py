@@ -12,7 +12,7 @@ import yaml
 from project import ROOT, contents
 from project import ship as command
 
-from ship.artifacts import Run, backbone_file, data_folder, settings_file
+from ship.artifacts import Run, backbone_file, data_folder, notices_file, settings_file
 from ship.data.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
@@ -50,9 +50,7 @@ def test_all_is_done(root):
 
 def test_what_was_noticed_of_images_is_told(root):
     """A line each, of the tasks of the grid; nothing of a task that is not there."""
-    told = {**experiment.told(), "notices": ["3 images are dark", "test has no image of cat"]}
-    write_json(root / data_folder("digits") / "task.json", told)
-    (root / data_folder("textures") / "task.json").unlink()
+    write_json(root / notices_file("digits"), {"warnings": ["3 images are dark", "test has no image of cat"]})
     found = notices(experiment.params(), root)
     assert found == ["data/digits: 3 images are dark", "data/digits: test has no image of cat"]
 

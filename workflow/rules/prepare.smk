@@ -6,6 +6,7 @@ rule prepare:
         train="data/{task}/train.parquet",
         val="data/{task}/val.parquet",
         test="data/{task}/test.parquet",
+        notices="data/{task}/notices.json",
         about="data/{task}/task.json",
     log:
         "logs/prepare/{task}.log",

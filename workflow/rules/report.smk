@@ -12,6 +12,7 @@ rule report:
         hierarchies=expand("hierarchy/{backbone}/{task}.json", **GRID),
         backbones=expand("backbones/{backbone}.safetensors", **GRID),
         tasks=expand("data/{task}/task.json", **GRID),
+        notices=expand("data/{task}/notices.json", **GRID),
         images=expand("data/{task}/test.parquet", **GRID),
         about=expand(f"{RUNS}/run.json", **GRID),
         predictions=expand(f"{RUNS}/predictions.parquet", **GRID),
