@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -82,7 +83,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         if not (folder / "params.yaml").exists():
-            make(folder, given.methods, given.seeds)
+            # in a process of its own: the memory of a command would count that of its parent
+            maker = multiprocessing.get_context("spawn").Process(target=make, args=(folder, given.methods, given.seeds))
+            maker.start()
+            maker.join()
+            if maker.exitcode:
+                sys.exit(maker.exitcode)
         for word in COMMANDS:
             seconds, busy, memory = cost([sys.executable, "-m", "ship.cli", word], folder)
             print(f"ship {word:10} {seconds:6.1f} s, {busy:6.1f} s of a core, {memory / 2**30:.2f} GiB", flush=True)

@@ -3,11 +3,12 @@
 `python workflow/cancel.py`, in the root of the clone, prints them; exit code 1 where Slurm does not answer.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-PREFIX = "ship"  # slurm-jobname-prefix in profiles/slurm
+NAME = re.compile(r"ship_[0-9a-f-]{36}")  # slurm-jobname-prefix in profiles/slurm, and what the plugin puts behind
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
 def jobs(listed: str, folder: Path) -> list[str]:
     """Their numbers, of lines with a job's number, name, and folder, in which there may be spaces."""
     rows = (line.split(" ", maxsplit=2) for line in listed.splitlines())
-    return [row[0] for row in rows if len(row) == 3 and row[1].startswith(PREFIX) and row[2].rstrip() == str(folder)]
+    return [row[0] for row in rows if len(row) == 3 and NAME.fullmatch(row[1]) and row[2].rstrip() == str(folder)]
 
 
 def run(*command: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 from typing import Any
+
+from ship.experiment.values import as_yaml
 
 Schema = dict[str, Any]
 
@@ -71,11 +71,7 @@ def _row(key: str, field: Schema, required: bool, inner: tuple[str, Schema] | No
 
 def _default(value: Any) -> str:
     """What holds where a key is absent."""
-    if value is None:
-        return "null"
-    text = value if isinstance(value, str) else json.dumps(value)
-    written = re.sub(r"^(\d)e", r"\1.0e", text)  # YAML reads 1e-06 as text
-    return f"`{written}`"
+    return "null" if value is None else f"`{as_yaml(value)}`"
 
 
 def _kind(field: Schema) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from ship.experiment.values import as_yaml
+
 RULES = {
     "orientation": "Turn photos upright, as their EXIF says.",
     "alpha": "Put transparent images on {}.",
@@ -54,7 +56,7 @@ def _percent(share: float | None) -> str:
 
 def _plain(value: object) -> str:
     """A value on one line, with what Markdown and HTML would read as markup taken literally."""
-    text = " ".join(str(value).split())
+    text = " ".join(as_yaml(value).split())
     for letter in "\\`*_[]<>|#":
         text = text.replace(letter, f"\\{letter}")
     return text

@@ -179,11 +179,17 @@ def _test_split(run: Path, about: dict[str, Any]) -> Path:
 
 
 def _check_run(subject: Subject) -> None:
-    """Raise BadInput where a run in float32 has predicted something else than the model that comes back from it."""
+    """Raise BadInput where the predictions of a run are not those of its result, or not of the model that comes back.
+
+    The latter of a run in float32 alone: others round.
+    """
     path, found, count = subject.run / PREDICTIONS, subject.found, len(subject.logits)
     result = subject.about["result"]
-    if found.classes != subject.model.classes or len(found.keys) != result["test_images"]:
-        raise BadInput(f"{path}: expected classes and images of {TUNED}, got others (train it again)")
+    if found.classes != subject.model.classes:
+        raise BadInput(f"{path}: expected the classes of {TUNED}, got others (train it again)")
+    if len(found.keys) != result["test_images"]:
+        told = f"expected the {result['test_images']} images of {RESULT}, got {len(found.keys)}"
+        raise BadInput(f"{path}: {told} (train it again)")
     if not abs(found.hits.mean() - result["accuracy"]) <= 1e-6:
         raise BadInput(
             f"{path}: expected the accuracy of {RESULT}, {result['accuracy']}, got {found.hits.mean():.6f} "

@@ -16,6 +16,7 @@ from ship.evaluation.statistics import GROUPS
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
+from ship.experiment.values import as_yaml
 from ship.report import figures
 from ship.report.aggregate import LEAKY, mean_by_method, method_means
 from ship.report.costs import costs
@@ -23,7 +24,6 @@ from ship.report.pairs import MEAN
 from ship.report.ranks import points_per_million, ranking
 from ship.report.runs import read_about
 from ship.report.settings import all_options
-from ship.report.values import as_yaml
 
 MEANS = ("group_mean", "task_mean")
 

@@ -16,6 +16,7 @@ from ship.evaluation.statistics import ENOUGH_SEEDS
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
+from ship.experiment.values import as_yaml
 from ship.report import figures
 from ship.report.aggregate import LEAKY, PAIRED, PLOTS, TABLE, by_backbone, read_table
 from ship.report.classes import CLASSES
@@ -26,7 +27,6 @@ from ship.report.pairs import MEAN
 from ship.report.runs import expected_runs, read_about
 from ship.report.settings import row_settings
 from ship.report.text import chance, difference, memory, parameters, percent, points, rank, seconds
-from ship.report.values import as_yaml
 from ship.storage import write_text
 
 PAGE = Path("report", "index.html")

@@ -11,8 +11,8 @@ from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import Params, under
 from ship.experiment.settings import RunSettings, best_trial, read_settings
+from ship.experiment.values import as_yaml
 from ship.report.text import percent
-from ship.report.values import as_yaml
 
 
 @cache  # a page asks for them once a task

@@ -18,8 +18,8 @@ from ship.experiment.params import Params
 from ship.experiment.records import read_record
 from ship.experiment.rows import Train
 from ship.experiment.settings import wanted_settings
+from ship.experiment.values import as_yaml
 from ship.report.runs import WATCHED, read_about
-from ship.report.values import as_yaml
 from ship.storage import sha256
 
 SHOWN = 3  # changes of a run, in its line

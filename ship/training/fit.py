@@ -71,7 +71,7 @@ def origin_of(backbone: str, task: str, code: Mapping[str, str]) -> Origin:
 
 
 def check_unchanged(origin: Origin, backbone: str, task: str) -> None:
-    """Raise BadInput where the task has been prepared since, or its hierarchy measured: a run tells of both."""
+    """Raise BadInput where the task has been prepared since, or its hierarchy measured; results tell of both."""
     for path in (task_file(task), hierarchy_file(backbone, task)):  # what a task says of itself is written last
         if sha256(path) != origin.files[path]:
             raise BadInput(f"{path}: expected what training began with, got another one (train it again)")

@@ -30,7 +30,7 @@ from ship.experiment.settings import write_chosen
 from ship.locks import alone
 from ship.methods.options import check_row
 from ship.storage import write_json
-from ship.training.fit import Setup, assemble, fit, images_of, origin_of, validate
+from ship.training.fit import Setup, assemble, check_unchanged, fit, images_of, origin_of, validate
 from ship.training.loop import Epoch
 from ship.training.resume import RESUME, Origin, clear, identity
 
@@ -84,6 +84,7 @@ def search_settings(
             tell = partial(show, number, setup.recipe.epochs)
             trials.append(known or _try(setup, settings, origin, runtime, folder / RESUME, tell))
             write_json(folder / TRIALS, {"identity": mark, "trials": trials})
+        check_unchanged(origin, backbone, task)
         best = choose(trials, f"params.yaml: methods.{method}.search")
         about = {"trained_on": TRAINING[0], "chosen_on": TRAINING[1], **sampler}
         write_chosen(params, backbone, task, method, [trial._asdict() for trial in trials], best, about)

@@ -41,7 +41,8 @@ def warn_alike(names: Iterable[str], shown: str, what: str) -> None:
 
 def plain(name: str) -> str:
     """The name without what is spelt in several ways: case, spaces, leading zeros, accents put together or not."""
-    return re.sub(r"(?<!\d)0+(?=\d)", "", "".join(normalize("NFC", name).casefold().split()))
+    words = re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", normalize("NFC", name).casefold())  # but between two numbers
+    return re.sub(r"(?<![\d.])0+(?=\d)", "", words)
 
 
 def part_of(name: str) -> str | None:

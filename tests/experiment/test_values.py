@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from ship.experiment.values import as_yaml
 from ship.report.stale import changes_line
-from ship.report.values import as_yaml
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,9 @@ from ship.report.values import as_yaml
         (True, "true"),
         (1, "1"),
         (0.010, "0.01"),
-        (1e-05, "1e-05"),
+        (1e-05, "1.0e-05"),
+        (-2.5e-07, "-2.5e-07"),
+        (3.0, "3.0"),
         ("none", "none"),
         ([0.5, None, (1, False)], "[0.5, null, [1, false]]"),
     ],
