@@ -29,6 +29,10 @@ include: "workflow/rules/aggregate.smk"
 include: "workflow/rules/report.smk"
 
 
+if "DVC_STAGE" in os.environ:
+    refuse_strays([*rules.train.output, *rules.hierarchy.output])
+
+
 # --resources gpu=N counts the GPUs of this machine (and of a group of jobs), not those of a cluster
 resource_scopes:
     gpu="local",

@@ -7,12 +7,14 @@ what a run, a save or an export left.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ship import errors
+
 if TYPE_CHECKING:
     from ship.inference.model import wrap
     from ship.inference.restore import load
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load", "wrap"]
+__all__ = ["__version__", "errors", "load", "wrap"]
 
 _PLACES = {"wrap": "ship.inference.model", "load": "ship.inference.restore"}  # imported when used: they load torch
 

@@ -86,6 +86,25 @@ def test_words_load_no_torch(module):
     assert done.stdout.split() == []
 
 
+def test_what_says_that_it_loads_no_torch_loads_none():
+    """In the first lines of a module, as people read it."""
+    said = [
+        module
+        for module in MODULES
+        if "Loads no torch" in (ast.get_docstring(ast.parse((PACKAGE / module).read_text())) or "")
+    ]
+    names = [".".join(("ship", *module.with_suffix("").parts)) for module in said]
+    assert len(names) > 40
+    code = f"""
+import sys
+for name in {names!r}:
+    __import__(name)
+    assert not {HEAVY!r} & sys.modules.keys(), name
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_no_module_is_crowded(module):
     """At most 250 lines."""

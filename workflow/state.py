@@ -11,13 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from ship.artifacts import RESULT
 from ship.data.asked import other_contents, read_asked, write_asked
 from ship.errors import BadInput
-from ship.experiment import records
-from ship.experiment.code import Code, differing
 from ship.experiment.params import Params, read_params
-from ship.experiment.records import read_record
+from ship.report.status import not_done
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
 FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
@@ -40,7 +37,8 @@ def record() -> None:
     cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
     _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
     _refuse("not recorded, left by another experiment", strays(jobs), "move them away, or delete them")
-    _refuse("not recorded, computed by other code", other_code(), "delete them, and snakemake --cores all")
+    stale = [f"{run}: {reason}" for run, reason in not_done(read_params()).items()]
+    _refuse("not recorded, of other settings, images or code than there are now", stale, "ship status says what to do")
     _run("ship", "code")
     _run("dvc", "commit", "--force", "--quiet")
     if pending(summary()):  # links in the place of files; times alone do no harm
@@ -86,18 +84,6 @@ def strays(jobs: list[dict[str, str]]) -> list[str]:
     known = {job["output_file"] for job in jobs}
     files = (str(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*")) if path.is_file())
     return [file for file in files if file not in known and not file.endswith((".part", "resume.safetensors"))]
-
-
-def other_code() -> list[str]:
-    """Runs that say of themselves that other modules computed them: edited and put back while the workflow went on."""
-    params, now = read_params(), Code()
-    found = []
-    for path in sorted(Path("runs").rglob(RESULT)):
-        about = read_record(path, records.Run, "snakemake")
-        row = params.methods[path.parts[3]]
-        if odd := differing(about.get("code", {}), now.modules("train", row.method)):
-            found.append(f"{path} ({', '.join(odd)})")
-    return found
 
 
 def changed(params: Params) -> list[str]:

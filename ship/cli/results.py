@@ -16,8 +16,11 @@ from ship.experiment.params import read_params
 def aggregate() -> None:
     """Put the results of all runs into one table, metrics.json and the plots' data."""
     from ship.report.aggregate import aggregate as run
+    from ship.report.status import check_done
 
-    run(read_params())
+    params = read_params()
+    check_done(params)
+    run(params)
 
 
 @app.command()

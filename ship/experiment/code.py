@@ -36,7 +36,7 @@ WORDS = {  # read params.yaml, whose values are tracked themselves
     "errors.py",
     *(
         f"experiment/{name}.py"
-        for name in ("__init__", "code", "fields", "messages", "params", "rows", "task", "yaml_file")
+        for name in ("__init__", "code", "fields", "messages", "options", "params", "rows", "task", "yaml_file")
     ),
 }
 REGISTRY = "methods/__init__.py"

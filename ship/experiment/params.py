@@ -7,7 +7,7 @@ Snakemake, by DVC and by every `ship` command, so a key stands in one place and 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from ship.errors import BadInput, unknown
 from ship.experiment.code import Code
 from ship.experiment.fields import Address, Name, Place, Positive, Seed, Settings, Sha256
 from ship.experiment.messages import complaints
+from ship.experiment.options import option_faults
 from ship.experiment.rows import Method, Train
 from ship.experiment.task import Task
 from ship.experiment.yaml_file import read_yaml
@@ -149,7 +150,7 @@ class Params(Settings):
         code = Code()
         known = code.methods()
         rows = [(f"methods.{name}", row) for name, row in self.methods.items() if row.method in known]
-        if faults := [fault for place, row in rows for fault in _unknown_options(place, row, code.options(row.method))]:
+        if faults := [fault for place, row in rows for fault in option_faults(place, row, code.options(row.method))]:
             raise ValueError("; ".join(faults))
         for name, row in self.methods.items():
             if row.method not in known:
@@ -194,16 +195,6 @@ class Params(Settings):
             **{key: f"{name}.tasks.{task}.train.{key}" for key in own},
             **{key: f"{name}.search.{search[f'train.{key}']}.train.{key}" for key in under("train.", chosen)},
         }
-
-
-def _unknown_options(place: str, row: Method, known: Collection[str]) -> list[str]:
-    """What is said of the row's options that its method has not; of their values, `methods.options` says more."""
-    said = {f"{place}.options.{key}": key for key in row.options}
-    said |= {f"{place}.tasks.{task}.options.{key}": key for task, own in row.tasks.items() for key in own.options}
-    places = row.search.places if row.search else {}
-    tried = [(where, key.partition(".")) for key, where in places.items()]
-    said |= {f"{place}.search.{where}.options.{key}": key for where, (group, _, key) in tried if group == "options"}
-    return [str(unknown(where, key, known)) for where, key in said.items() if key not in known]
 
 
 def under(prefix: str, chosen: Chosen) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Model(nn.Module):
         self.reading = reading
         """of image files, as its task has them read"""
         self._tuned = tuple(tuned_parameters(method))  # names: a caller may freeze all of it afterwards
+        self._frozen = frozen_digest(method, self._tuned)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, S, S), normalised as the ViT wants them."""
@@ -73,12 +74,20 @@ class Model(nn.Module):
     def save(self, path: str | Path) -> None:
         """Write what is tuned, and what it takes to build it again around the same ViT: `ship.load(path, vit)`.
 
-        Raises BadInput where the model was cast to another type than float32.
+        Raises BadInput where nobody could build it again: the model was cast to another type than float32, frozen
+        weights have changed, or there is another number of classes than of logits.
         """
         if odd := {p.dtype for p in self.parameters()} - {torch.float32}:
             raise BadInput(f"save: expected a model of torch.float32, got {odd.pop()} (save it before it is cast)")
+        if frozen_digest(self.method, self._tuned) != self._frozen:
+            raise BadInput(
+                "save: expected the frozen weights of the ViT that was wrapped, got others, which no ViT brings back "
+                "(average, cast or change `tuned_parameters` alone)"
+            )
+        if len(self.classes) != (logits := self.method.head.out_features):
+            raise BadInput(f"save: expected {logits} classes, as many as logits, got {len(self.classes)}")
         about = {"method": self.name, "options": self.options, "classes": self.classes}
-        about |= {"frozen": frozen_digest(self.method, self._tuned), "form": form(self.method.vit)}
+        about |= {"frozen": self._frozen, "form": form(self.method.vit)}
         write_tensors(expanded(path), {**self._by_name(), **own_buffers(self.method)}, about)
 
     def _by_name(self) -> dict[str, nn.Parameter]:
@@ -86,12 +95,15 @@ class Model(nn.Module):
         return {name: tensor for name, tensor in self.method.named_parameters() if name in self._tuned}
 
     def merged(self) -> VisionTransformer:
-        """A plain ViT of timm that gives the same logits. Raises BadInput where the method is more than weights."""
+        """A plain ViT of timm that gives the same logits, all of it to be trained, if anybody goes on with it.
+
+        Raises BadInput where the method is more than weights.
+        """
         if not isinstance(self.method, Mergeable):
             can = ", ".join(name for name in METHODS if issubclass(method_class(name), Mergeable))
             raise BadInput(f"merged: expected a method whose changes fit into a plain ViT ({can}), got {self.name}")
         with torch.autocast(next(self.parameters()).device.type, enabled=False):  # which would round what is merged
-            plain = self.method.merged().eval()
+            plain = self.method.merged().eval().requires_grad_()
         swap(plain, PatchEmbedding, nn.Conv2d)
         swap(plain, Linear, nn.Linear)
         swap(plain, LayerNorm, layers.LayerNorm)

@@ -39,7 +39,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -79,6 +79,14 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of normalised images (B, 3, S, S), and a penalty >= 0 in training."""
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module; the batch norms of a hybrid ViT keep their statistics, which nothing saves."""
+        super().train(mode)
+        for layer in self.vit.modules():
+            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                layer.eval()
+        return self
 
 
 class Probe(Method):
@@ -191,9 +199,13 @@ def own_buffers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def frozen_digest(method: Method, tuned: Collection[str] | None = None) -> str:
-    """The sha256, hexadecimal, of the ViT's tensors that are not `tuned`: names, shapes, numbers."""
+    """The sha256, hexadecimal, of the ViT's tensors that are not `tuned`: names, shapes, numbers.
+
+    Of its buffers, those of batch norms count, which a hybrid ViT has.
+    """
     tuned, digest = tuned_parameters(method) if tuned is None else tuned, hashlib.sha256()
-    for name, tensor in sorted(method.named_parameters()):
+    statistics = [part for part in method.named_buffers() if part[0].endswith(("running_mean", "running_var"))]
+    for name, tensor in sorted([*method.named_parameters(), *statistics], key=lambda part: part[0]):
         if name not in tuned:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -187,7 +187,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, low: Tensor, b: Tensor) -> Tensor:
-        ctx.save_for_backward(weight.to(x.dtype), low, b)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight.to(x.dtype), low, b)
         whole = multiply(x, weight, bias)
         for part, own, matrix in zip(_changing(whole), _rows(low).chunk(2, -1), b, strict=True):
             part.addmm_(own, matrix.t())
@@ -195,12 +195,14 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        weight, low, b = ctx.saved_tensors
+        x, weight, low, b = ctx.saved_tensors
         to_x = multiply(gradient, weight.t()) if ctx.needs_input_grad[0] else None
+        to_weight = _rows(gradient).t() @ _rows(x) if ctx.needs_input_grad[1] else None
+        to_bias = _rows(gradient).sum(dim=0) if ctx.needs_input_grad[2] else None
         parts = _changing(gradient)
         to_low = torch.cat([part @ matrix for part, matrix in zip(parts, b, strict=True)], dim=-1)
         to_b = torch.stack([part.t() @ own for part, own in zip(parts, _rows(low).chunk(2, -1), strict=True)])
-        return to_x, None, None, to_low.view_as(low), to_b
+        return to_x, to_weight, to_bias, to_low.view_as(low), to_b
 
 
 def _changing(whole: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.overrides import handle_torch_function, has_torch_function
 
 FEW = 32  # keys: fewer do not fill a vector of bf16, and PyTorch's kernels take them number by number
@@ -67,9 +66,10 @@ class _WeightedSum(torch.autograd.Function):
         return (weights.mT if ctx.few else weights) @ v
 
     @staticmethod
-    @once_differentiable  # the weights are no input: a second derivative would lack them
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, weights = ctx.saved_tensors
+        if torch.is_grad_enabled():  # for a second derivative, which needs the weights as a function of q and k
+            return _way_back(q, k, v, gradient, ctx.scale)
         to_q, to_k, to_v = ctx.needs_input_grad
         scores = weights
         if to_q or to_k:
@@ -82,6 +82,14 @@ class _WeightedSum(torch.autograd.Function):
             _product(scores.mT, q, ctx.scale) if to_k else None,
             weights.mT @ gradient if to_v else None,
         )
+
+
+def _way_back(q: Tensor, k: Tensor, v: Tensor, gradient: Tensor, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of q, k and v by operations that have derivatives of their own."""
+    weights = (scale * q @ k.mT).softmax(dim=-1)
+    slopes = gradient @ v.mT
+    scores = scale * weights * (slopes - (slopes * weights).sum(dim=-1, keepdim=True))
+    return scores @ k, scores.mT @ q, weights.mT @ gradient
 
 
 def _keys(few: bool) -> int:

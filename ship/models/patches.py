@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ship.errors import BadInput
+
 PART = 64  # products in a sum: of a 16 px patch, four rows of a colour
 
 
@@ -17,7 +19,12 @@ class PatchEmbedding(nn.Conv2d):
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """A vector for each of R x C patches, (B, D, R, C), of images (B, 3, S, S)."""
+        """A vector for each of R x C patches, (B, D, R, C), of images (B, 3, S, S).
+
+        Raises BadInput for images of other channels.
+        """
+        if images.shape[1] != self.in_channels:
+            raise BadInput(f"images: expected {self.in_channels} channels, as the ViT has, got {images.shape[1]}")
         if torch.is_autocast_enabled(images.device.type):  # its products are rounded more than any sum of them
             return super().forward(images)
         height, width = self.kernel_size

@@ -24,6 +24,9 @@ CURES = {
     "(`ship report --partial` shows it).",
     "unfinished": "What was cut off goes on where it was saved, by the same command "
     "(after a kill of Snakemake itself, `snakemake --unlock` before it).",
+    "stale": "What is stale is made again by `snakemake`; where it says `Nothing to be done` (its records are gone, or "
+    "params.yaml was another one while it ran), by `snakemake --cores all --forcerun` and, for each run, the files "
+    "results/settings/BACKBONE/TASK/METHOD.json and runs/BACKBONE/TASK/METHOD/SEED/run.json.",
     "left over": "What is left over is of no run in params.yaml, and stays; "
     "DVC alone (`dvc repro`, `workflow/state.py record`) wants it moved or deleted.",
 }

@@ -26,6 +26,15 @@ GOOD = {
 BAD = [
     ("train.lr", "1e-3", r"train\.lr: expected a number, got '1e-3' \(YAML reads 1e-3 as text: write 1\.0e-3\)"),
     ("train.lr", "1e2", r"\(YAML reads 1e2 as text: write 1\.0e\+2\)"),
+    ("methods.ship.options.prompt_length", "4", r"ship\.options\.prompt_length: expected a whole number, got '4'$"),
+    ("methods.ship.options.prompt_length", 4.5, r"expected a whole number, got 4\.5$"),
+    ("methods.ship.options.decoupled", 1, r"decoupled: expected true or false, got 1$"),
+    ("methods.ship.options.threshold", True, r"threshold: expected a number, got True$"),
+    (
+        "methods.ship.tasks.digits.options",
+        {"image_weight": "x"},
+        r"tasks\.digits\.options\.image_weight: expected a num",
+    ),
     ("train.batch_size", "1e3", r"expected an integer, got '1e3' \(write 1000\)"),
     ("train.batch_size", "1e-3", r"expected an integer, got '1e-3'$"),
     ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),

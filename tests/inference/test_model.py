@@ -218,6 +218,49 @@ def test_autocast_rounds_nothing_that_is_merged(tiny_vit):
         assert equal(model.merged().state_dict(), plain)
 
 
+@pytest.mark.parametrize("change", ["average", "cast", "classes"])
+def test_what_could_not_be_built_again_is_not_saved(tiny_vit, tmp_path, change):
+    """Moving averages of all weights drift in the last digits, a cast rounds them, and classes are names of logits."""
+    model = tuned(wrapped(tiny_vit, "lora", rank=2))
+    if change == "average":
+        with torch.no_grad():
+            model.method.vit.blocks[0].mlp.fc1.weight.mul_(1 + 1e-6)
+    elif change == "cast":
+        model.bfloat16().float()
+    else:
+        model.classes = ["cat", "dog"]
+    rule = "5 classes, as many as logits, got 2" if change == "classes" else "the frozen weights of the ViT that was"
+    with pytest.raises(BadInput, match=f"save: expected {rule}"):
+        model.save(tmp_path / "tuned.safetensors")
+    assert not any(tmp_path.iterdir())
+
+
+def test_batch_norms_of_a_hybrid_stay_as_they_are(tmp_path):
+    """Their statistics are the backbone's: training would move them, and nothing saves them."""
+    vit = timm.create_model("vit_small_resnet26d_224", depth=1, img_size=32)
+    model, images = ship.wrap(vit, "linear", num_classes=5), torch.randn(4, 3, 32, 32)
+    model.train()(images)
+    assert equal(vit.patch_embed.state_dict(), model.method.vit.patch_embed.state_dict())
+    model.eval().save(tmp_path / "tuned.safetensors")
+    assert torch.equal(ship.load(tmp_path / "tuned.safetensors", vit)(images), model(images))
+    next(layer for layer in vit.modules() if isinstance(layer, nn.BatchNorm2d)).running_mean.add_(1)
+    with pytest.raises(BadInput, match="expected the ViT that was tuned, got one with other weights"):
+        ship.load(tmp_path / "tuned.safetensors", vit)
+
+
+def test_who_merges_may_train_on(tiny_vit):
+    """The plain ViT is as one of timm: all of it has gradients."""
+    merged = wrapped(tiny_vit, "lora", rank=2).eval().merged()
+    assert all(parameter.requires_grad for parameter in merged.parameters())
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_images_of_other_channels_are_refused(tiny_vit, channels):
+    """With both numbers."""
+    with pytest.raises(BadInput, match=f"images: expected 3 channels, as the ViT has, got {channels}"):
+        wrapped(tiny_vit, "lora", rank=2)(torch.randn(2, channels, 16, 16))
+
+
 def test_home_is_where_saves_go(tiny_vit, tmp_path, monkeypatch):
     """As loads do."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model
 from torch import nn
+from torch.func import functional_call
 
 from ship.methods.base import tuned_parameters
 from ship.methods.lora import DoRALayer, Fixed, LoRA, LoRALayer, VeRA, VeRALayer, _Sum
@@ -185,3 +186,21 @@ def randomised(model):
         for parameter in tuned_parameters(model).values():
             parameter.normal_()
     return model.eval()
+
+
+@pytest.mark.parametrize("kind", [LoRALayer, DoRALayer])
+def test_who_unfreezes_the_layer_trains_it(kind):
+    """Its weight and bias get the gradients of the sum that is computed."""
+    layer = kind(nn.Linear(8, 24), Noise(), rank=2, scale=0.5, dropout=0.0)
+    nn.init.normal_(layer.b)
+    layer.requires_grad_()
+    tokens = torch.randn(3, 5, 8)
+    plain = functional_call(nn.Linear(8, 24), {"weight": layer._weight(), "bias": layer.frozen.bias}, tokens)
+    wanted = torch.autograd.grad(plain.square().sum(), [layer.frozen.weight, layer.frozen.bias, layer.a, layer.b])
+    found = torch.autograd.grad(
+        layer(tokens).square().sum(), [layer.frozen.weight, layer.frozen.bias, layer.a, layer.b]
+    )
+    for mine, theirs in zip(found[1:], wanted[1:], strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-4)
+    if kind is LoRALayer:  # DoRA's lengths are a constant on the way back of the weight, as in the paper
+        torch.testing.assert_close(found[0], wanted[0], rtol=1e-4, atol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ship.models.attention import FEW, LONG, attend
+from ship.models.attention import FEW, LONG, attend, by_products
 
 
 def exact(q, k, v):
@@ -50,12 +50,11 @@ def test_attention_in_bf16_is_that_of_float64_but_for_rounding(monkeypatch, keys
         torch.testing.assert_close(mine.double(), theirs, rtol=0.05, atol=0.1)
 
 
-def test_a_second_derivative_is_refused():
-    """As of the fused kernel; it would be wrong."""
-    own = parts(9)
-    (slope,) = torch.autograd.grad(attend(*own).square().sum(), own[0], create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
+@pytest.mark.parametrize("keys", [9, FEW])
+def test_a_second_derivative_is_right(keys):
+    """As numbers have it, for who penalises gradients or asks for curvature."""
+    own = [part.detach()[:1, :1, :, :3].double().requires_grad_() for part in parts(keys)]
+    assert torch.autograd.gradgradcheck(by_products, own)
 
 
 @pytest.mark.parametrize("keys", [9, FEW])

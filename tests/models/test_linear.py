@@ -86,3 +86,15 @@ def test_layers_are_swapped_with_their_tensors():
     assert {name: id(tensor) for name, tensor in layers.named_parameters()} == before
     swap(layers, Linear, nn.Linear)
     assert [type(layers[0]), type(layers[2][0])] == [nn.Linear, nn.Linear]
+
+
+def test_a_second_derivative_is_that_of_torch():
+    """The way back of oneDNN's product has none, so it is another product then."""
+    x, weight, bias = (torch.randn(*shape, requires_grad=True) for shape in ((3, 5, 8), (6, 8), (6,)))
+
+    def curvature(product):
+        slopes = torch.autograd.grad(product(x, weight, bias).tanh().square().sum(), (x, weight), create_graph=True)
+        return torch.autograd.grad(sum(slope.square().sum() for slope in slopes), (x, weight, bias))
+
+    for mine, theirs in zip(curvature(multiply), curvature(F.linear), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)

@@ -303,3 +303,11 @@ def test_an_accuracy_that_is_no_number_is_refused(fresh):
     path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": NaN, "was": 0', 1))
     with pytest.raises(BadInput, match=r"run.json: result.accuracy: expected .*, got nan \(ship train .*ship/1\)"):
         aggregate(fresh.params, fresh.root)
+
+
+def test_predictions_that_are_broken_are_made_again_by_their_run(fresh):
+    """The error says which."""
+    path = fresh.root / Run("vit_mini", "digits", "ship", 1).folder / "predictions.parquet"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(BadInput, match=r"predictions.parquet: .* \(ship train vit_mini/digits/ship/1\)$"):
+        aggregate(fresh.params, fresh.root)

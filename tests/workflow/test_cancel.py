@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import uuid
 
 import pytest
 import yaml
@@ -40,13 +41,16 @@ def cancel(commands, work):
 def test_the_jobs_of_a_folder_with_a_space(cluster):
     """Also parts of an array; not those of other folders, of folders within, or of other names."""
     commands, work = cluster
+    name = f"ship_{uuid.uuid4()}"  # as Snakemake's plugin calls all jobs of a workflow
     rows = [
-        f"11 ship-a {work}",
-        f"12_[3-5] ship-b {work}",
-        f"13 ship-c {work.parent}/my",
-        f"14 ship-d {work}/deeper",
+        f"11 {name} {work}",
+        f"12_[3-5] {name} {work}",
+        f"13 {name} {work.parent}/my",
+        f"14 {name} {work}/deeper",
         f"15 bash {work}",
         f"16 my ship {work}",
+        f"17 ship-driver {work}",
+        f"18 {name}-2 {work}",
     ]
     (commands / "jobs").write_text("\n".join(rows) + "\n")
     done = cancel(commands, work)

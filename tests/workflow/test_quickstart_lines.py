@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from project import ROOT
+from PIL import Image
+from project import ROOT, write_params
 
 PLUGINS = ROOT / "workflow/plugins"
 SNAKEFILE = """
@@ -59,6 +61,21 @@ def test_what_a_job_warns_of_is_seen(tmp_path):
     assert (code, len(lines)) == (0, 8)
     for i in (1, 3, 5):
         assert lines[i + 1].strip() == f"warning: {re.search('make (.):', lines[i])[1]} are odd"
+
+
+def test_what_the_command_warns_of_is_a_warning(plugin, tmp_path):
+    """The log of a step marks it as the logger looks for it."""
+    (tmp_path / "images/cat").mkdir(parents=True)
+    (tmp_path / "images/dog").mkdir()
+    for number in range(12):
+        picture = np.full((8, 8), 256 * number, np.uint16)
+        Image.fromarray(picture).save(tmp_path / f"images/{('cat', 'dog')[number % 2]}/{number}.png")
+    task = {"source": "folder", "path": "images", "train": 6, "val": 2, "test": 4}
+    write_params(tmp_path, {"tasks": {"own": task}, "grid.tasks": ["own"], "data_root": str(tmp_path)})
+    call = (sys.executable, "-m", "ship.cli", "prepare", "own")
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, check=True)
+    (tmp_path / "log").write_text(done.stdout + done.stderr)
+    assert [line[:24] for line in plugin.warnings([str(tmp_path / "log")])] == ["warning: own: 11 images "]
 
 
 def test_a_hundred_runs_warn_once(plugin, tmp_path, capsys):

@@ -5,7 +5,6 @@ import re
 from functools import reduce
 from glob import glob
 from operator import getitem
-from pathlib import Path
 
 from ship.data.asked import contents
 from ship.data.inventory import needs
@@ -64,24 +63,27 @@ def records(wildcards):
     return [f"downloads/{wildcards.task}/{archive.name}.json" for archive in archives]
 
 
+def refuse_strays(outputs):
+    """Under dvc.yaml, which takes two folders for inputs of the table: no file but the `outputs` of this grid.
+
+    The first stage refuses them, before hours of others.
+    """
+    known = {path for output in outputs for path in expand(output, **GRID)}
+    files = [
+        *glob("runs/**/*", recursive=True),
+        *glob("hierarchy/**/*", recursive=True),
+    ]
+    passing = (".part", "resume.safetensors")  # as .dvcignore has them
+    odd = {path for path in files if os.path.isfile(path) and path not in known}
+    if others := sorted(path for path in odd if not path.endswith(passing)):
+        raise WorkflowError(
+            f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
+            f"of the table, got {', '.join(others)} (move them away, or delete them)"
+        )
+
+
 wildcard_constraints:
     backbone="|".join(map(re.escape, PARAMS.backbones)),
     task="|".join(map(re.escape, PARAMS.tasks)),
     method="|".join(map(re.escape, PARAMS.methods)),
     seed=r"\d+",
-
-
-# under dvc.yaml, which takes both folders for inputs of the table: refused by the first stage, before hours of others
-if "DVC_STAGE" in os.environ:
-    places = (
-        RUNS,
-        "hierarchy/{backbone}/{task}.json",
-        "hierarchy/{backbone}/{task}.safetensors",
-    )
-    known = {path for place in places for path in expand(place, **GRID)}
-    runs = {str(Path(path).parent) for path in glob("runs/*/*/*/*/*")}
-    if others := sorted({*runs, *glob("hierarchy/*/*")} - known):
-        raise WorkflowError(
-            f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
-            f"of the table, got {', '.join(others)} (move them away, or delete them)"
-        )
