@@ -215,7 +215,11 @@ def measure(task: str, folder: Path, size: int, rounds: int) -> str:
     files = [folder / name for name in FILES[task]]
     tool = ("unzip", "-p") if files[0].suffix == ".zip" else ("gzip", "-dc")
     itself = (sys.executable, __file__)
-    ways = ((*tool, *files), (*itself, "unpack", *files), (*itself, "convert", task, folder, str(size)))
+    ways: list[list[str | Path]] = [
+        [*tool, *files],
+        [*itself, "unpack", *files],
+        [*itself, "convert", task, folder, str(size)],
+    ]
     found = np.array([[timed(*way) for way in ways] for _ in range(rounds)])  # (rounds, way, figure)
     cells = [f"{task:16} {sum(file.stat().st_size for file in files) / 1e9:5.2f}"]
     for figure in (0, 1):

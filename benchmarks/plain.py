@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 
-class Images(Dataset):
+class Images(Dataset[tuple[torch.Tensor, int]]):
     def __init__(self, folder: Path, split: str, size: int) -> None:
         lines = (folder / f"{split}.txt").read_text().splitlines()
         self.rows = [(folder / line.rsplit(" ", 1)[0], int(line.rsplit(" ", 1)[1])) for line in lines]

@@ -229,7 +229,7 @@ def growth(case: Case, rounds: int = 3) -> dict[str, list[dict[str, float]]]:
     found: dict[str, list[dict[str, float]]] = {}
     for axis, values in GROWTH.items():
         for value in values:
-            here = case._replace(**{axis: value})
+            here = Case(**{**case._asdict(), axis: value})
             cost = timed(here, rows(here, ["ship"])[0], rounds)["ship"]
             peaks = {"peak_bytes": peak(here, "ship"), "bare_peak_bytes": peak(here, "")}
             found.setdefault(axis, []).append({axis: value, **cost._asdict(), **peaks})

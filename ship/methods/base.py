@@ -39,7 +39,7 @@ import hashlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from timm.models.vision_transformer import VisionTransformer
@@ -87,6 +87,16 @@ class Method(nn.Module, ABC):
             if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                 layer.eval()
         return self
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *others: Any) -> None:
+        """Refuse the affinity of other levels: they were made when the method was."""
+        told, own = state.get(f"{prefix}affinity"), dict(self.named_buffers(recurse=False)).get("affinity")
+        if told is not None and own is not None and not torch.equal(told.to(own), own):
+            raise BadInput(
+                "load_state_dict: expected the affinity that the method was made with, since its levels follow from "
+                f"it, got another (affinity=state[{prefix + 'affinity'!r}] when it is made)"
+            )
+        super()._load_from_state_dict(state, prefix, *others)
 
 
 class Probe(Method):

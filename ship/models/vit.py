@@ -48,6 +48,12 @@ def require_plain(vit: nn.Module, what: str) -> VisionTransformer:
         raise BadInput(f"{rule} that pools its tokens, got global_pool {vit.global_pool!r}")
     if rate := getattr(vit.patch_drop, "prob", 0):
         raise BadInput(f"{rule} that keeps its patches, got patch_drop_rate {rate:g}")
+    owners: dict[int, str] = {}
+    for name, tensor in vit.named_parameters(remove_duplicate=False):
+        if (first := owners.setdefault(id(tensor), name)) != name:
+            raise BadInput(f"{rule} whose layers have weights of their own, got one for {first} and {name}")
+        if ".parametrizations." in name:
+            raise BadInput(f"{rule} with plain weights, got the parametrised {name.partition('.parametrizations.')[0]}")
     blocks: Any = vit.blocks  # of a type that torch does not tell
     for block in blocks:
         if type(block) is not Block:

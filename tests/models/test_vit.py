@@ -1,5 +1,7 @@
 """embed -> blocks -> pool equals timm's forward on every family that we claim."""
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -81,6 +83,17 @@ def test_what_leaves_no_picture_of_an_image_is_refused(options, got):
     """Tokens that nobody pools, and patches that are missing in training."""
     with pytest.raises(BadInput, match=rf"mine: .* got {next(iter(options))} {got}"):
         require_plain(timm.create_model("vit_tiny_patch16_224", img_size=32, **options), "mine")
+
+
+def test_weights_that_are_shared_or_made_are_refused(tiny_vit):
+    """What is merged into one of them would be in the others, too, or be made anew."""
+    tied = copy.deepcopy(tiny_vit)
+    tied.blocks[2].attn.qkv.weight = tied.blocks[0].attn.qkv.weight
+    with pytest.raises(BadInput, match=r"got one for blocks\.0\.attn\.qkv\.weight and blocks\.2\.attn\.qkv\.weight"):
+        require_plain(tied, "mine")
+    torch.nn.utils.parametrizations.weight_norm(tiny_vit.blocks[1].mlp.fc1)
+    with pytest.raises(BadInput, match=r"mine: .* with plain weights, got the parametrised blocks\.1\.mlp\.fc1"):
+        require_plain(tiny_vit, "mine")
 
 
 def test_class_attention_is_the_mean_of_logits(tiny_vit):

@@ -8,8 +8,9 @@ What a job has logged as a warning comes below its line, the same words once.
 import sys
 from collections import Counter
 from contextlib import suppress
-from logging import WARNING, LogRecord
+from logging import WARNING
 from pathlib import Path
+from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -32,7 +33,7 @@ class LogHandler(LogHandlerBase):
         self.logs: dict[int, tuple[str, list[str]]] = {}
         self.warned: set[str] = set()
 
-    def emit(self, record: LogRecord) -> None:
+    def emit(self, record: Any) -> None:  # a LogRecord, with what Snakemake puts beside
         """Say what matters of one message."""
         event = getattr(record, "event", None)
         if record.levelno >= WARNING or (event is None and record.getMessage().startswith(NOTHING)):
