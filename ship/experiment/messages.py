@@ -40,7 +40,8 @@ def complaint(details: ErrorDetails) -> str:
     """`expected <rule>, got <value>`, of one of pydantic's complaints, with a hint of YAML's."""
     value = details["input"]
     if details["type"] == "string_type" and value is not None and not isinstance(value, dict | list):
-        return f"expected text, got {value} (YAML reads it as a {type(value).__name__}: write it in quotes)"
+        kind = {"int": "whole number", "float": "number", "bool": "truth value"}.get(name := type(value).__name__, name)
+        return f"expected text, got {value} (YAML reads it as a {kind}: write it in quotes)"
     return found_instead(details) + _yaml_hint(value, whole=details["type"].startswith("int"))
 
 
@@ -49,6 +50,7 @@ def found_instead(details: Mapping[str, Any]) -> str:
     rule, value = details["msg"].removeprefix("Input should be "), details["input"]
     rule = rule.replace("a valid integer", "an integer").replace("a valid", "a")
     rule = rule.replace("String should match pattern", "text that matches")
+    rule = re.sub(r"String should have at (most|least) (\d+) characters?", r"text of at \1 \2 characters", rule)
     rule = re.sub(r"a dictionary( or instance of \w+)?", "keys and values", rule).replace("a tuple", "a list")
     if details["type"] == "too_short":
         rule = "one or more"

@@ -35,6 +35,8 @@ BAD = [
         {"image_weight": "x"},
         r"tasks\.digits\.options\.image_weight: expected a num",
     ),
+    ("backbones.vit.name", 7, r"expected text, got 7 \(YAML reads it as a whole number: write it in quotes\)$"),
+    ("grid.methods", ["a" * 101], r"expected text of at most 100 characters, got 'a"),
     ("train.batch_size", "1e3", r"expected an integer, got '1e3' \(write 1000\)"),
     ("train.batch_size", "1e-3", r"expected an integer, got '1e-3'$"),
     ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),
