@@ -25,7 +25,7 @@ SETTINGS = {  # of `own`, an image is broken; of `textures`, the option of a row
     "grid.tasks": ["digits", "textures", "own"],
     "grid.methods": ["mlp", "diverging", "killed", "full"],
     "methods": {
-        "mlp": {"method": "mlp", "tasks": {"textures": {"options": {"width": "many"}}}},
+        "mlp": {"method": "mlp", "tasks": {"textures": {"options": {"width": 0}}}},
         "diverging": {"method": "linear", "train": {"lr": 1e30}},
         "killed": {"method": "linear", "train": {"epochs": ENDLESS}},
         "full": {"method": "linear"},
