@@ -271,7 +271,7 @@ def test_page_without_table_says_what_to_do(tmp_path):
 def test_settings_are_escaped(finished, tmp_path):
     """Text from params.yaml is text."""
     raw = finished.params.model_dump(mode="json")
-    raw["methods"]["ship"]["options"]["prompt_length"] = "<script>alert(1)</script>"
+    raw["methods"]["ship"] = {"method": "shared_adapter", "options": {"grouping": "<script>alert(1)</script>"}}
     write_page(parse_params(raw), finished.root, tmp_path / "index.html")
     page = (tmp_path / "index.html").read_text()
     assert page.count("<script") == 1
