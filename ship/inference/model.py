@@ -43,6 +43,7 @@ class Model(nn.Module):
         classes: Sequence[str],
         preprocessing: Preprocessing | None = None,
         reading: Reading = PLAIN,
+        frozen: str | None = None,
     ) -> None:
         super().__init__()
         self.method = method
@@ -54,7 +55,7 @@ class Model(nn.Module):
         self.reading = reading
         """of image files, as its task has them read"""
         self._tuned = tuple(tuned_parameters(method))  # names: a caller may freeze all of it afterwards
-        self._frozen = frozen_digest(method, self._tuned)
+        self._frozen = frozen or frozen_digest(method, self._tuned)  # who knows it need not read the whole ViT again
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, C) of images (B, 3, S, S), normalised as the ViT wants them."""

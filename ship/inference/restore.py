@@ -93,7 +93,8 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
     if vit is not None:
         _check_given(method, about, file)
     reading = Reading(**about.get("reading", {}))
-    model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading)
+    known = about.get("frozen")
+    model = Model(method, about["method"], about["options"], about["classes"], preprocessing, reading, known)
     return model.to(next(plain.parameters()).device).eval()
 
 
