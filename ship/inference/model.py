@@ -62,6 +62,16 @@ class Model(nn.Module):
         logits: Tensor = self.method(x).logits
         return logits
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the head reads of images (B, 3, S, S), (B, D); of `mlp`, its hidden layer (B, W)."""
+        read: list[Tensor] = []
+        seen = self.method.head.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+        try:
+            self.method(x)
+        finally:
+            seen.remove()
+        return read[0]
+
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """What training makes small, a scalar: cross-entropy with the labels (B,), and the method's penalty."""
         logits, penalty = self.method(x)

@@ -121,6 +121,14 @@ def test_the_loss_has_the_penalty(tiny_vit):
     )
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_features_are_what_the_head_reads(tiny_vit, method):
+    model, x = tuned(wrapped(tiny_vit, method)), torch.randn(X)
+    features = model.features(x)
+    assert features.shape == (len(x), model.method.head.in_features)
+    assert torch.equal(model.method.head(features), model(x))
+
+
 def test_statistics_may_be_given(tiny_vit):
     """What was measured before, instead of images; the same model comes of both."""
     images = torch.randn(X)
