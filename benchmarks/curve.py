@@ -2,8 +2,8 @@
 
     python benchmarks/curve.py docs/embedded-backbone.csv docs/embedded-backbone.svg
 
-The CSV (`step,task,accuracy`) holds the test accuracy of the quick start's linear probe on the snapshots
-of a pre-training (`ship.pretrain.training.pretrain`, `snapshot_every`).
+The CSV (`step,task,accuracy`) holds the test accuracy of the quick start's linear probe on the weights
+that a pre-training has after so many steps.
 """
 
 from __future__ import annotations
