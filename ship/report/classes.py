@@ -17,8 +17,8 @@ CLASSES = Path("results", "classes.csv")
 PLACE = ["backbone", "task", "method", "class"]
 
 
-class Judged(NamedTuple):
-    """Of one run."""
+class Quality(NamedTuple):
+    """Of the predictions of one run."""
 
     measures: dict[str, float]
     """by the names of MEASURES"""
@@ -26,12 +26,12 @@ class Judged(NamedTuple):
     """a row a class: whose run it is, precision, recall, F1 and support"""
 
 
-def judge(run: Run, found: Outcomes) -> Judged:
+def quality(run: Run, found: Outcomes) -> Quality:
     """What a run's predictions say of it and of each class."""
     table = by_class(found.labels, found.predicted, len(found.classes))
     values = balanced_accuracy(table), macro_f1(table), reliability(found.hits, found.confidences).error
     whose = table.assign(**run._asdict(), **{"class": found.classes})
-    return Judged(dict(zip(MEASURES, values, strict=True)), whose)
+    return Quality(dict(zip(MEASURES, values, strict=True)), whose)
 
 
 def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
