@@ -57,7 +57,10 @@ class Tucker(nn.Module):
 
 
 class FacT(InPlace):
-    """logits = head(pool(vit(images))) with weights that change by shared factors of the given form."""
+    """logits = head(pool(vit(images))) with weights that change by shared factors of the given form.
+
+    `method` is its name, for errors.
+    """
 
     takes_noise = True
 
@@ -65,15 +68,16 @@ class FacT(InPlace):
         self,
         vit: VisionTransformer,
         num_classes: int,
+        method: str,
         form: type[TensorTrain | Tucker],
         rank: int,
         scale: float,
         dropout: float,
     ) -> None:
         super().__init__()
-        require_two_layers(vit, "fact")
+        require_two_layers(vit, method)
         layers = [getattr(owner, name) for owner, name in _places(vit)]
-        ends = list(accumulate(_matrices(layer, vit.embed_dim) for layer in layers))
+        ends = list(accumulate(_matrices(method, layer, vit.embed_dim) for layer in layers))
         self.factors = form(vit.embed_dim, ends[-1], rank)
         self.vit = freeze(vit)
         self.noise = block_noise(vit)
@@ -95,7 +99,7 @@ class FacTTensorTrain(FacT):
         scale: Rate = 1.0,
         dropout: Fraction = 0.1,
     ) -> None:
-        super().__init__(vit, num_classes, TensorTrain, rank, scale, dropout)
+        super().__init__(vit, num_classes, "fact_tt", TensorTrain, rank, scale, dropout)
 
 
 class FacTTucker(FacT):
@@ -110,7 +114,7 @@ class FacTTucker(FacT):
         scale: Rate = 1.0,
         dropout: Fraction = 0.1,
     ) -> None:
-        super().__init__(vit, num_classes, Tucker, rank, scale, dropout)
+        super().__init__(vit, num_classes, "fact_tk", Tucker, rank, scale, dropout)
 
 
 class Factored(Layer):
@@ -159,9 +163,9 @@ def _places(vit: VisionTransformer) -> list[tuple[Any, str]]:
     return found
 
 
-def _matrices(linear: nn.Linear, width: int) -> int:
-    """How many D x D matrices the layer is."""
+def _matrices(method: str, linear: nn.Linear, width: int) -> int:
+    """How many D x D matrices the layer is. Raises BadInput, with the `method` in front, where it is none of them."""
     outputs, inputs = linear.out_features, linear.in_features
     if outputs % width or inputs % width:
-        raise BadInput(f"fact: expected layers of multiples of the width {width}, got one of {inputs} to {outputs}")
+        raise BadInput(f"{method}: expected layers of multiples of the width {width}, got one of {inputs} to {outputs}")
     return (outputs // width) * (inputs // width)

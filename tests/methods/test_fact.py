@@ -53,5 +53,5 @@ def test_the_factors_are_saved_once(tiny_vit, kind):
 def test_layers_that_cannot_be_cut_are_refused():
     """An MLP whose width is no multiple of the backbone's has no D x D matrices."""
     vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=3, mlp_ratio=2.5)
-    with pytest.raises(BadInput, match="fact: expected layers of multiples of the width 24, got one of 24 to 60"):
+    with pytest.raises(BadInput, match="fact_tk: expected layers of multiples of the width 24, got one of 24 to 60"):
         FacTTucker(vit, 3)

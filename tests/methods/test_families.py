@@ -113,6 +113,8 @@ def test_merging_changes_no_logit(method, options, family):
 
 @pytest.mark.parametrize("method", ["fact_tk", "fact_tt", "repadapter", "ssf"])
 def test_a_method_says_which_mlp_it_can_change(method, monkeypatch):
+    """By its name, as a row has it."""
     monkeypatch.setitem(FAMILIES, "gated", {"mlp_layer": SwiGLU})
-    with pytest.raises(BadInput, match="expected a backbone whose MLPs have the layers fc1 and fc2, got SwiGLU"):
+    rule = "expected a backbone whose MLPs have the layers fc1 and fc2"
+    with pytest.raises(BadInput, match=f"^{method}: {rule}, got SwiGLU"):
         make(method, "gated")
