@@ -69,7 +69,7 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     if len({item.label for item in items}) < 2:
         raise BadInput(f"{shown}: expected two or more classes, got {len({item.label for item in items})}")
     _tell_unused(found, unused, shown)
-    passed = {"no such file": len(absent), f"columns: {', '.join(unused)}": len(unused)}
+    passed = {"no such file": len(absent), f"column{'s' if len(unused) > 1 else ''}: {', '.join(unused)}": len(unused)}
     about = {"passed_over": {why: count for why, count in passed.items() if count}} if absent or unused else {}
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)

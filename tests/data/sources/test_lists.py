@@ -204,6 +204,8 @@ def test_columns_that_are_not_used_are_told(tmp_path, put):
     """One of them may have been meant as a split or a group."""
     listing = read(tmp_path, put, "path,label,subset,age\n" + rows("img/{n}.png,{label},train,7"))
     assert listing.about == {"passed_over": {"columns: subset, age": 2}}
+    listing = read(tmp_path, put, "path,label,age\n" + rows("img/{n}.png,{label},7"))
+    assert listing.about == {"passed_over": {"column: age": 1}}
 
 
 @pytest.mark.parametrize(
