@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import (
@@ -23,7 +24,16 @@ def _countable(value: int) -> int:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]  # no dot, which parts keys
+def _text_everywhere(name: str) -> str:
+    """`name`, if YAML 1.2, which DVC reads, has text there, too: to YAML 1.1, which this package reads, 2e5 is text."""
+    if re.fullmatch(r"\d+[eE]-?\d+|0o[0-7]+", name):
+        raise ValueError(f"expected a name that DVC reads as text, got {name}, a number in YAML 1.2 (change it)")
+    return name
+
+
+Name = Annotated[  # no dot, which parts keys
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100), AfterValidator(_text_everywhere)
+]
 Place = Annotated[str, Field(pattern=r"^[^\x00]+$")]  # of a file or folder
 Address = Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")]

@@ -37,6 +37,8 @@ BAD = [
     ),
     ("backbones.vit.name", 7, r"expected text, got 7 \(YAML reads it as a whole number: write it in quotes\)$"),
     ("grid.methods", ["a" * 101], r"expected text of at most 100 characters, got 'a"),
+    ("methods.2e5", {"method": "ship"}, r"methods\.2e5: expected a name that DVC reads as text, got 2e5, a number"),
+    ("grid.tasks", ["0o7"], r"grid\.tasks\.0: expected a name that DVC reads as text, got 0o7, a number"),
     ("train.batch_size", "1e3", r"expected an integer, got '1e3' \(write 1000\)"),
     ("train.batch_size", "1e-3", r"expected an integer, got '1e-3'$"),
     ("train.lr", "1.0e2", r"\(YAML reads 1\.0e2 as text: write 1\.0e\+2\)"),
