@@ -30,7 +30,7 @@ include: "workflow/rules/report.smk"
 
 
 if "DVC_STAGE" in os.environ:
-    refuse_strays([*rules.train.output, *rules.hierarchy.output])
+    refuse_strays()
 
 
 # --resources gpu=N counts the GPUs of this machine (and of a group of jobs), not those of a cluster

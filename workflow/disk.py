@@ -1,10 +1,9 @@
 """How much disk an experiment has yet to take, for `doctor.py`: from its grid, before anything is computed."""
 
-from itertools import product
-
 from ship.artifacts import TUNED, Run, backbone_file, task_file
 from ship.data.inventory import is_likely, lacking, needed, sizes_in
 from ship.experiment.params import Params
+from ship.report.runs import expected_runs
 from ship.storage import expanded
 
 IMAGES = 10**9  # bytes of a task's images and features: VTAB-1k's have some hundred millions, few have more
@@ -21,11 +20,7 @@ def wanted(params: Params, jobs: int) -> dict[str, int]:
     sizes = sizes_in(folder)
     archives = needed({task: params.tasks[task] for task in grid.tasks}).values()
     images = sum(IMAGES for task in grid.tasks if not task_file(task).exists())
-    runs = [
-        tuned(params, run)
-        for run in map(Run._make, product(grid.backbones, grid.tasks, grid.methods, grid.seeds))
-        if not (run.folder / TUNED).exists()
-    ]
+    runs = [tuned(params, run) for run in expected_runs(params) if not (run.folder / TUNED).exists()]
     return {
         "archives": sum(lacking(archive, folder) for archive in archives if not is_likely(archive, folder, sizes)),
         "images": CACHE * images,

@@ -14,10 +14,10 @@ import yaml
 from ship.data.asked import other_contents, read_asked, write_asked
 from ship.errors import BadInput
 from ship.experiment.params import Params, read_params
+from ship.report.runs import strays
 from ship.report.status import not_done
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
-FOLDERS = ("hierarchy", "runs")  # what `aggregate` reads, for DVC
 
 
 def main(arguments: list[str]) -> None:
@@ -33,11 +33,12 @@ def main(arguments: list[str]) -> None:
 
 def record() -> None:
     """Put the finished workflow into dvc.lock and the cache, without computing."""
-    jobs = summary()
+    jobs, params = summary(), read_params()
     cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
     _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
-    _refuse("not recorded, left by another experiment", strays(jobs), "move them away, or delete them")
-    stale = [f"{run}: {reason}" for run, reason in not_done(read_params()).items()]
+    left = [str(path) for path in strays(params)]
+    _refuse("not recorded, left by another experiment", left, "move them away, or delete them")
+    stale = [f"{run}: {reason}" for run, reason in not_done(params).items()]
     _refuse("not recorded, of other settings, images or code than there are now", stale, "ship status says what to do")
     _run("ship", "code")
     _run("dvc", "commit", "--force", "--quiet")
@@ -77,13 +78,6 @@ def pending(jobs: list[dict[str, str]]) -> list[str]:
         for job in jobs
         if job["rule"] != "download" and (job["plan"] != "no update" or not Path(job["output_file"]).exists())
     ]
-
-
-def strays(jobs: list[dict[str, str]]) -> list[str]:
-    """Files among the runs that belong to no run of params.yaml: DVC would take them for inputs of the table."""
-    known = {job["output_file"] for job in jobs}
-    files = (str(path) for folder in FOLDERS for path in sorted(Path(folder).rglob("*")) if path.is_file())
-    return [file for file in files if file not in known and not file.endswith((".part", "resume.safetensors"))]
 
 
 def changed(params: Params) -> list[str]:

@@ -1,4 +1,4 @@
-"""The runs of an experiment, and what each left: what it says of itself, and of every test image."""
+"""The runs of an experiment, and what each left: what it says of itself, and of every test image. Loads no torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import LOG, PREDICTIONS, RESULT, Run
+from ship.artifacts import LOG, LOOKS, PREDICTIONS, RESULT, TUNED, Run, hierarchy_file
 from ship.evaluation.outcomes import Outcomes, read_outcomes
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
+from ship.locks import LOCK
 
+UNFINISHED = (".part", "resume.safetensors", LOCK)  # what goes when a run ends, as .dvcignore has it
 WATCHED = "best_test_epoch_accuracy"  # of a run, where the protocol looks at test after every epoch
 
 
@@ -29,6 +31,16 @@ def missing_runs(params: Params, root: Path = Path()) -> list[Run]:
 def files_of(run: Run) -> tuple[Path, ...]:
     """The files of a run that the tables are made of."""
     return run.folder / RESULT, run.folder / PREDICTIONS, run.folder / LOG
+
+
+def strays(params: Params, root: Path = Path()) -> list[Path]:
+    """Files in runs/ and hierarchy/ that the grid does not leave there; DVC takes all for inputs of the table."""
+    grid = params.grid
+    known = {run.folder / name for run in expected_runs(params) for name in (TUNED, LOG, PREDICTIONS, LOOKS, RESULT)}
+    known |= set(starmap(hierarchy_file, product(grid.backbones, grid.tasks, (".safetensors", ".json"))))
+    there = (path for folder in ("hierarchy", "runs") for path in (root / folder).rglob("*") if path.is_file())
+    found = sorted(path.relative_to(root) for path in there if not path.name.endswith(UNFINISHED))
+    return [path for path in found if path not in known]
 
 
 def read_about(root: Path, run: Run) -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """The experiment, its axes, and what each job depends on beside its files: settings and code."""
 
-import os
 import re
 from functools import reduce
-from glob import glob
 from operator import getitem
 
 from ship.data.asked import contents
@@ -63,22 +61,14 @@ def records(wildcards):
     return [f"downloads/{wildcards.task}/{archive.name}.json" for archive in archives]
 
 
-def refuse_strays(outputs):
-    """Under dvc.yaml, which takes two folders for inputs of the table: no file but the `outputs` of this grid.
+def refuse_strays():
+    """Under dvc.yaml, which takes two folders for inputs of the table: the first stage, before hours of others."""
+    from ship.report.runs import strays
 
-    The first stage refuses them, before hours of others.
-    """
-    known = {path for output in outputs for path in expand(output, **GRID)}
-    files = [
-        *glob("runs/**/*", recursive=True),
-        *glob("hierarchy/**/*", recursive=True),
-    ]
-    passing = (".part", "resume.safetensors")  # as .dvcignore has them
-    odd = {path for path in files if os.path.isfile(path) and path not in known}
-    if others := sorted(path for path in odd if not path.endswith(passing)):
+    if found := strays(PARAMS):
         raise WorkflowError(
             f"runs, hierarchy: expected what belongs to params.yaml alone, since DVC takes these folders for inputs "
-            f"of the table, got {', '.join(others)} (move them away, or delete them)"
+            f"of the table, got {', '.join(map(str, found))} (move them away, or delete them)"
         )
 
 
