@@ -12,7 +12,7 @@ from typing import Any
 
 from disk import wanted
 from limits import config, queue, run
-from slurm_site import SITE, read_site
+from slurm_site import SITE, read_site, wants_gpu
 
 from ship.data.draft import free_disk, standing
 from ship.errors import BadInput
@@ -83,14 +83,6 @@ def experiment() -> bool:
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)
-
-
-def wants_gpu() -> bool:
-    """Whether the experiment asks for GPUs, as far as it can be read."""
-    try:
-        return read_params().compute.wants_gpu
-    except BadInput:
-        return True
 
 
 def free_space(jobs: int) -> bool:

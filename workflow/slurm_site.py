@@ -1,4 +1,4 @@
-"""What `profiles/slurm/site.yaml` may say of a cluster, for the profile and for `doctor.py`."""
+"""What `profiles/slurm/site.yaml` may say of a cluster, and whether jobs want GPUs: for the profile and doctor.py."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ValidationError, model_validator
 from ship.errors import BadInput
 from ship.experiment.fields import Clash, Positive, Settings
 from ship.experiment.messages import complaints
+from ship.experiment.params import read_params
 from ship.experiment.yaml_file import read_yaml
 
 SITE = Path("profiles/slurm/site.yaml")
@@ -49,6 +50,14 @@ class Site(Settings):
             rule = "letters, digits, _ and . where gpu_gres is true"
             raise Clash(f"gpu_model: expected {rule}, got {self.gpu_model} (name it by gpu_constraint)")
         return self
+
+
+def wants_gpu() -> bool:
+    """Whether the experiment asks for GPUs; where it cannot be read, which the Snakefile says, as if it did."""
+    try:
+        return read_params().compute.wants_gpu
+    except BadInput:
+        return True
 
 
 def read_site() -> dict[str, Any]:

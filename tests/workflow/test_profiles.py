@@ -7,7 +7,7 @@ import shutil
 import pytest
 import yaml
 import yte
-from project import ROOT
+from project import ROOT, write_params
 from snakemake_executor_plugin_slurm import ExecutorSettings
 
 PROFILE = "profiles/slurm/config.v9+.yaml"
@@ -24,7 +24,7 @@ def profile(tmp_path, monkeypatch):
 
     def read(device="cuda", **site):
         described.write_text(yaml.safe_dump({**shipped, **site}))
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"compute": {"device": device}}))
+        write_params(tmp_path, {"compute.device": device})
         return yte.process_yaml((tmp_path / PROFILE).read_text())
 
     return read
