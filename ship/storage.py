@@ -101,6 +101,16 @@ def is_full(error: Exception) -> bool:
     return getattr(error, "errno", None) in FULL or f"(os error {errno.ENOSPC})" in str(error)
 
 
+def free_disk(folder: Path) -> int:
+    """Bytes that may be written to a folder, whether it is there yet or not."""
+    return shutil.disk_usage(standing(folder)).free
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+
+
 def sweep(folder: Path) -> None:
     """Remove from `folder` the drafts that killed processes left; that of one that lives stays, which would fail."""
     for draft in folder.glob(".*.part"):

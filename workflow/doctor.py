@@ -14,10 +14,9 @@ from disk import wanted
 from limits import config, queue, run
 from slurm_site import SITE, read_site, wants_gpu
 
-from ship.data.draft import free_disk, standing
 from ship.errors import BadInput
 from ship.experiment.params import read_params
-from ship.storage import expanded
+from ship.storage import expanded, free_disk, standing
 
 MINUTES = 10  # that a job may wait, and run
 LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from ship.errors import BadInput
 from ship.locks import held, is_at
-from ship.storage import is_full
+from ship.storage import free_disk, is_full
 
 BLOCK = 2**20  # bytes
 
@@ -25,16 +24,6 @@ def amount(size: float | None) -> str:
             return f"{size:,.0f} {unit}" if unit == "bytes" else f"{size:,.1f} {unit}"
         size /= 1000
     raise AssertionError
-
-
-def free_disk(folder: Path) -> int:
-    """Bytes that may be written to a folder, whether it is there yet or not."""
-    return shutil.disk_usage(standing(folder)).free
-
-
-def standing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
 
 
 def check_room(folder: Path, need: int, what: str) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
@@ -24,7 +23,7 @@ from torch import Tensor
 from ship.data.digests import once
 from ship.errors import BadInput
 from ship.experiment.code import Code
-from ship.storage import replacing, sweep
+from ship.storage import free_disk, replacing, sweep
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ class Kept:
         draft.finish()
 
     def _fits(self, project: Path) -> bool:
-        return math.prod(self.shape) <= DISK_SHARE * shutil.disk_usage(project).free
+        return math.prod(self.shape) <= DISK_SHARE * free_disk(project)
 
 
 class _Draft:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ship.data.draft import amount, free_disk
+from ship.data.draft import amount
 from ship.data.inventory import Sizes, aside, by_hand, find, lacking, sizes_in
 from ship.data.sources.catalogue import Archive
+from ship.storage import free_disk
 
 States = Literal["found", "to download", "by hand", "wrong"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from ship.experiment.records import read_record
 from ship.report.reasons import why
 from ship.report.runs import expected_runs, missing_runs
 from ship.report.stale import Now, changes, changes_line
+from ship.storage import free_disk
 
 ROOM = 2**20  # bytes: with less, a log lacks its last words
 CURES = {
@@ -104,7 +104,7 @@ def lines(found: Sequence[Status], root: Path = Path()) -> list[str]:
     numbers = ", ".join(f"{count} {state}" for state, count in own.items())
     said.append(f"{sum(own.values())} runs: {numbers}" + (f"; {extra} left over" if extra else ""))
     for place in (root, root / "runs") if counts["failed"] + counts["unfinished"] else ():
-        if place.exists() and (free := shutil.disk_usage(place).free) < ROOM:
+        if place.exists() and (free := free_disk(place)) < ROOM:
             said.append(f"The disk of {place.resolve()} is full: {free} bytes are free.")
     return [*said, *(cure for state, cure in CURES.items() if counts[state])]
 
