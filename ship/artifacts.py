@@ -13,6 +13,10 @@ PREDICTIONS = "predictions.parquet"  # a row a test image
 LOOKS = "looks.json"  # what it looked at in its most confident mistakes
 RESULT = "run.json"  # settings, environment, code, and what came out; written last
 
+# the files of a prepared task in its folder, beside its splits
+TASK = "task.json"  # classes, splits and where the images come from; written last, so without it a task is not whole
+NOTICES = "notices.json"  # what a person should know of the images; no run depends on it
+
 MISTAKES = 12  # the most confident of a run, in its looks.json
 
 
@@ -22,13 +26,13 @@ def data_folder(task: str) -> Path:
 
 
 def task_file(task: str) -> Path:
-    """Classes, splits and where the images come from; written last, so without it a task is not whole."""
-    return data_folder(task) / "task.json"
+    """Classes, splits and where the images come from."""
+    return data_folder(task) / TASK
 
 
 def notices_file(task: str) -> Path:
-    """What a person should know of the images; no run depends on it."""
-    return data_folder(task) / "notices.json"
+    """What a person should know of the images."""
+    return data_folder(task) / NOTICES
 
 
 def split_file(task: str, split: str) -> Path:

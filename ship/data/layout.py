@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+from ship.artifacts import TASK
 from ship.data.formats import suffixes
 from ship.data.reading import opened
 from ship.data.sources.lists import LISTS, UNION
@@ -29,7 +30,7 @@ def write_lists(prepared: Path, folder: Path) -> None:
     The files have these names whatever the sizes, since that is what readers look for. Images have the bytes of the
     prepared task, under `images/<list>/<key>`, with a suffix where their key has none. The folder must not exist.
     """
-    read_record(prepared / "task.json", records.Task)  # it is written last: without it, the splits are not whole
+    read_record(prepared / TASK, records.Task)  # without it, the splits are not whole
     with drafted(folder) as draft:
         lines = {part: _write_split(prepared / f"{part}.parquet", draft, LISTS[part]) for part in SPLITS}
         for part, rows in lines.items():

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ship.artifacts import NOTICES, TASK
 from ship.data import decoding
 from ship.data.inspection import Inspection, titled
 from ship.data.inspection import read as read_image
@@ -196,8 +197,8 @@ def _write(name: str, task: Task, listing: Listing, warnings: list[str], out: Pa
     schema = SCHEMA.with_metadata({"reading": json.dumps(reading, sort_keys=True)}) if reading else SCHEMA
     with ExitStack() as drafts:
         # entered first, so that it is renamed last
-        draft_summary = drafts.enter_context(replacing(out / "task.json"))
-        write_json(drafts.enter_context(replacing(out / "notices.json")), {**noted, "warnings": warnings})
+        draft_summary = drafts.enter_context(replacing(out / TASK))
+        write_json(drafts.enter_context(replacing(out / NOTICES)), {**noted, "warnings": warnings})
         for part, items in listing.splits.items():
             draft = drafts.enter_context(replacing(out / f"{part}.parquet"))
             with Pieces(draft) as file:
@@ -205,7 +206,7 @@ def _write(name: str, task: Task, listing: Listing, warnings: list[str], out: Pa
             counts = np.bincount([item.label for item in items], minlength=len(listing.classes))
             about["splits"][part] = {"images": len(items), "sha256": file.hexdigest(), "per_class": counts.tolist()}
         write_json(draft_summary, about)
-        (out / "task.json").unlink(missing_ok=True)  # what is renamed from here on is of no older one
+        (out / TASK).unlink(missing_ok=True)  # what is renamed from here on is of no older one
     sweep(out)
 
 

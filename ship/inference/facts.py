@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ship.artifacts import NOTICES, TASK
 from ship.data.reading import read_labels
 from ship.evaluation.outcomes import Outcomes
 from ship.evaluation.quality import balanced_accuracy, by_class, wilson
@@ -54,7 +55,7 @@ def counted(folder: Path, digests: Mapping[str, str], classes: int) -> Counts:
 
 def warned_of(folder: Path, digests: Mapping[str, str]) -> list[str]:
     """What `prepare` warned of, of the images in `folder`; nothing where they are not those of the run."""
-    task, notices = folder / "task.json", folder / "notices.json"
+    task, notices = folder / TASK, folder / NOTICES
     if not (task.is_file() and notices.is_file()):
         return []
     splits = read_record(task, records.Task)["splits"]
