@@ -1,12 +1,14 @@
-"""A task as a list of images and labels: VTAB's lists, or a CSV file. Loads no torch, opens no image."""
+"""A task as a list of images and labels: VTAB's lists, or a CSV file. Loads no torch, decodes no image."""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ship.data.digests import once
 from ship.data.sources import spreadsheet
 from ship.data.sources.spelling import part_of, warn_alike
 from ship.data.sources.splits import Check, Item, Listing, apart, check_classes, check_groups, parted, split, unchecked
@@ -194,12 +196,26 @@ def _check_once(items: Sequence[Item]) -> None:
 
 
 def _check_union(lists: dict[str, list[Item]], union: list[Item], shown: str) -> None:
-    """`train800val200.txt` holds the lines of the other two, in any order."""
-    parts = {(item.key, item.label): item for item in [*lists["train"], *lists["val"]]}
-    whole = {(item.key, item.label): item for item in union}
-    for line in [*(parts.keys() - whole.keys()), *(whole.keys() - parts.keys())][:1]:
-        item = {**parts, **whole}[line]
+    """`train800val200.txt` holds the images of the other two, in any order: their files, or copies of them.
+
+    The published archive has copies. Files are read only where the lists name others.
+    """
+    parts = [*lists["train"], *lists["val"]]
+    if {(item.key, item.label) for item in parts} == {(item.key, item.label) for item in union}:
+        return
+    left, lacking = Counter(map(_content, parts)), list[Item]()
+    for item in union:
+        if left[content := _content(item)]:
+            left[content] -= 1
+        else:
+            lacking.append(item)
+    for item in [*lacking, *(item for item in parts if left[_content(item)])][:1]:
         raise BadInput(
-            f"{shown}/{UNION}: expected the lines of {LISTS['train']} and {LISTS['val']}, "
-            f"got a difference in '{item.key} {item.label}' ({item.place})"
+            f"{shown}/{UNION}: expected the images and labels of {LISTS['train']} and {LISTS['val']}, "
+            f"got a difference in '{item.key} {item.label}' ({item.place}; without {UNION}, nothing is compared)"
         )
+
+
+def _content(item: Item) -> tuple[str, int]:
+    """What makes two lines the same, whatever the file is called."""
+    return once(item.content) if isinstance(item.content, Path) else item.key, item.label

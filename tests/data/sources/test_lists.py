@@ -24,6 +24,39 @@ def test_vtab_needs_no_union(vtab):
     assert len(lists.vtab("mine", VTAB, vtab, "vtab").splits["train"]) == 8
 
 
+@pytest.fixture
+def copied(vtab):
+    """The union as in the published archive: copies of the images, numbered anew in another order."""
+    lines = [line.rsplit(" ", 1) for line in (vtab / "train800val200.txt").read_text().splitlines()]
+    (vtab / "images/train800val200").mkdir()
+    rows = []
+    for number, (path, label) in enumerate(reversed(lines)):
+        rows.append(f"images/train800val200/{number:06}.png {label}\n")
+        (vtab / rows[-1].rpartition(" ")[0]).write_bytes((vtab / path).read_bytes())
+    (vtab / "train800val200.txt").write_text("".join(rows))
+    return vtab
+
+
+def test_vtab_takes_a_union_of_copies(copied):
+    """They are trained on once, from the lists of train and val."""
+    listing = lists.vtab("mine", VTAB, copied, "vtab")
+    assert {part: len(items) for part, items in listing.splits.items()} == {"train": 8, "val": 4, "test": 6}
+    assert not [item for items in listing.splits.values() for item in items if "train800val200" in item.key]
+
+
+@pytest.mark.parametrize("other", ["label", "image", "twice"])
+def test_vtab_refuses_a_union_of_others(copied, image, other):
+    """A copy with another label, of another image, or of one image in place of another."""
+    folder, union = copied / "images/train800val200", copied / "train800val200.txt"
+    if other == "label":
+        union.write_text(union.read_text().replace("000003.png 0", "000003.png 1"))
+    else:
+        (folder / "000003.png").write_bytes((folder / "000005.png").read_bytes() if other == "twice" else image(99))
+    line = "000005.png" if other == "twice" else "000003.png"
+    with pytest.raises(BadInput, match=rf"train800val200.txt: expected the images and labels of .*{line}.*without"):
+        lists.vtab("mine", VTAB, copied, "vtab")
+
+
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
@@ -54,9 +87,13 @@ def test_vtab_needs_no_union(vtab):
         (
             "train800val200.txt",
             "images/extra.png 1",
-            r"train800val200.txt: expected the lines of .* 'images/extra.png 1'",
+            r"train800val200.txt: expected the images and labels of .* 'images/extra.png 1'",
         ),
-        ("train800.txt", "images/extra.png 1", r"train800val200.txt: expected the lines of .* 'images/extra.png 1'"),
+        (
+            "train800.txt",
+            "images/extra.png 1",
+            r"train800val200.txt: expected the images and labels of .* 'images/extra.png 1'",
+        ),
     ],
 )
 def test_bad_line_is_refused_with_its_number(vtab, put, file, line, message):
