@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ship.data.digests import once
-from ship.data.sources import spreadsheet
+from ship.data.sources import draw, spreadsheet
 from ship.data.sources.spelling import part_of, warn_alike
 from ship.data.sources.splits import Check, Item, Listing, apart, check_classes, check_groups, parted, split, unchecked
 from ship.data.sources.spreadsheet import is_file
+from ship.data.sources.vtab1k import VTAB1K
 from ship.data.tasks import TASKS
 from ship.errors import BadInput, together
 from ship.experiment.task import Task
@@ -42,6 +43,8 @@ def vtab(name: str, task: Task, root: Path, shown: str, check: Check = unchecked
     known = published.classes if published is not None and holes else task.classes
     items = [item for split in lists.values() for item in split]
     classes = _numbered(items, known, shown)
+    if holes:
+        _tell_sizes(name, [len(part) for part in lists.values()], shown)
     seen = iter(check(items))
     return Listing({part: [next(seen) for _ in rows] for part, rows in lists.items()}, classes, holes)
 
@@ -76,6 +79,15 @@ def table(name: str, task: Task, file: Path, shown: str, check: Check = unchecke
     if not any(splits):
         return Listing(split(name, task, check(items), classes), classes, about=about)
     return Listing(_own_splits(name, task, parted(check(items), splits), classes, shown), classes, about=about)
+
+
+def _tell_sizes(name: str, sizes: list[int], shown: str) -> None:
+    """Tell where lists of a task of VTAB-1k have other numbers of images than its official splits: one may be cut."""
+    whole = {split: [""] * count for split, count in VTAB1K[name].sizes.items()}
+    official = [len(draw.cut(piece, whole)[1]) for piece in VTAB1K[name].slices]
+    if sizes != official:
+        got, known = (" + ".join(f"{size:,}" for size in row) for row in (sizes, official))
+        _log.warning("%s: %s images (train + val + test), where VTAB-1k's %s has %s", shown, got, name, known)
 
 
 def _tell_unused(found: Sequence[spreadsheet.Row], unused: Mapping[str, set[str]], shown: str) -> None:

@@ -137,6 +137,21 @@ def test_published_task_knows_its_classes(vtab):
     assert listing.holes
 
 
+@pytest.mark.parametrize(("task", "test"), [("cifar", "10,000"), ("kitti", "711"), ("smallnorb_azi", "12,150")])
+def test_lists_of_a_published_task_that_are_cut_are_told(vtab, caplog, task, test):
+    """The accuracy would be of fewer test images than in papers, and nobody would see it."""
+    lists.vtab(task, VTAB, vtab, "vtab")
+    expected = f"vtab: 8 + 4 + 6 images (train + val + test), where VTAB-1k's {task} has 800 + 200 + {test}"
+    assert caplog.messages == [expected]
+
+
+def test_lists_of_other_tasks_have_any_size(vtab, caplog):
+    """Nobody knows how many there should be, nor where a published name stands for other classes."""
+    lists.vtab("mine", VTAB, vtab, "vtab")
+    lists.vtab("cifar", VTAB.model_copy(update={"classes": 2}), vtab, "vtab")
+    assert not caplog.messages
+
+
 def table(tmp_path, put, labels, header="path,label"):
     put(tmp_path, *(f"{n}.png" for n in range(len(labels))))
     rows = [header, *(f"{n}.png,{label}" for n, label in enumerate(labels))]
