@@ -133,11 +133,14 @@ def _all(url: str, draft: Draft, size: int | None, patience: Patience, tell: Tel
 
 def _nowhere(archive: Archive, folder: Path, check: tuple[str, str], said: list[str], size: int) -> BadInput:
     """That no address has the archive, with what each said."""
-    way = f", and it goes on from {amount(size)}" if size else " later"
+    if kept := aside(archive, folder):
+        way = f"{_away(kept)}, then run this again"
+    else:
+        way = f"run this again, and it goes on from {amount(size)}" if size else "run this again later"
     what, got = (archive.name, "; ".join(said)) if len(said) > 1 else said[0].split(": ", 1)
     return BadInput(
         f"{what}: expected {archive.name} with {check[0]} {check[1]}, got {got} "
-        f"(run this again{way}; or get the file elsewhere and put it into {folder})"
+        f"({way}; or get the file elsewhere and put it into {folder})"
     )
 
 

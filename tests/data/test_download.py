@@ -162,7 +162,7 @@ def test_a_wrong_checksum_is_named_and_kept(site, tmp_path):
     site.faults["/a.bin"] = [Fault(body=wrong)]
     line = refused(archive(site), tmp_path, hashlib.sha256(wrong).hexdigest())
     (kept,) = (path for path in tmp_path.iterdir() if not path.name.startswith("."))
-    assert str(kept) in line
+    assert f"(delete or move {kept}, then run this again;" in line
     assert kept.read_bytes() == wrong
     with pytest.raises(BadInput, match=f"^{kept}: expected .* .delete or move {kept}, then run this again.$"):
         fetch(archive(site), tmp_path)
