@@ -36,6 +36,7 @@ if "DVC_STAGE" in os.environ:
 # --resources gpu=N counts the GPUs of this machine (and of a group of jobs), not those of a cluster
 resource_scopes:
     gpu="local",
+    turn="local",
 
 
 localrules:

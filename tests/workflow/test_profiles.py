@@ -49,10 +49,8 @@ def test_what_is_not_said_is_left_to_the_cluster(profile):
 
 def test_without_gpus_nothing_is_asked_of_their_partition(profile):
     """`compute.device: cpu` needs none."""
-    found = profile(device="cpu", gpu_partition="gpu", gpu_share="shard:1", runs_per_job=3)
+    found = profile(device="cpu", gpu_partition="gpu", gpu_share="shard:1")
     assert found["set-resources"]["train"].keys() == {"mem_mb", "runtime"}
-    assert found["set-resources"]["train"]["runtime"].startswith("min(180 * attempt")
-    assert "groups" not in found
 
 
 @pytest.mark.parametrize(
@@ -156,3 +154,21 @@ def test_grouped_runs_ask_for_the_time_of_one(profile):
     assert found["group-components"] == {"runs": 19}
     assert found["set-resources"]["train"]["runtime"].startswith("min(9 * attempt")
     assert profile(runs_per_job=19, max_minutes=120)["set-resources"]["train"]["runtime"].endswith(", 6)")
+
+
+@pytest.mark.parametrize(
+    ("device", "site"),
+    [
+        ("cuda", {}),
+        ("cuda", {"gpu_model": "a100-sxm4"}),
+        ("cuda", {"gpu_gres": True}),
+        ("cuda", {"gpu_share": "shard:1"}),
+        ("cpu", {}),
+    ],
+)
+def test_grouped_runs_wait_for_each_other(profile, device, site):
+    """However a GPU is asked for: else the job would ask for the memory and cores of all of them at once."""
+    found = profile(device, runs_per_job=4, **site)
+    assert found["set-resources"]["train"]["turn"] == 1
+    assert "turn" not in found["set-resources"]["search"]
+    assert yaml.safe_load((ROOT / "profiles/default/config.v9+.yaml").read_text())["resources"]["turn"] == 1

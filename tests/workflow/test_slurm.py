@@ -278,13 +278,15 @@ def test_two_runs_share_a_gpu(project, reference):
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
-def test_short_runs_share_a_job(project, reference):
-    """Two of them, one after another, on one GPU."""
-    describe(project, runs_per_job=2)
+@pytest.mark.parametrize("site", [{}, {"gpu_gres": True}, {"gpu_share": "shard:1"}])
+def test_short_runs_share_a_job(project, reference, site):
+    """Two of them, one after another, with the memory of one, however the GPU is asked for."""
+    describe(project, runs_per_job=2, **site)
     write_params(project, {**SMALL, "grid.seeds": [0, 1]})
     targets = [f"runs/vit_random/digits/vpt/{seed}/run.json" for seed in range(2)]
     said = finish(project, start(project, "--", *targets))
     assert len(re.findall(r"submitted with SLURM jobid", said)) == 1
+    assert [job["MinMemoryNode"] for job in jobs(project, "runs")] == ["12000M"]
     assert contents(project, f"{RUN}/*") == contents(reference, f"{RUN}/*")
 
 
