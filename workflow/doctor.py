@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from disk import wanted
-from limits import config, queue, run
+from limits import config, queue, run, time
 from slurm_site import SITE, read_site, wants_gpu
 
 from ship.errors import BadInput
-from ship.experiment.params import read_params
+from ship.experiment.params import Params, read_params
 from ship.storage import expanded, free_disk, standing
 
 MINUTES = 10  # that a job may wait, and run
+MEMORY = {False: 4000, True: 12000}  # MB that a job asks for at first, by whether it trains: as the profile has it
+MINUTES_AT_LAST = {"table": 90, "train": 540, "search": 2160}  # of its third attempt, the same
 LINE = 20_000  # characters of a submit line: a command with its inputs and resources, and room
 HEAD, NODE = "from the head node", "from a node"
+ON = "on node "
 
 
 def main(arguments: list[str]) -> None:
@@ -46,18 +49,28 @@ def head() -> bool:
         partitions["gpu"] = site["gpu_partition"] or site["partition"]
     good = all([good, *fits(site, list(partitions.values()))])
     for kind, name in partitions.items():
-        good = partition_is_up(name) and job(kind, name, site) and good
+        good = partition_is_up(name) and job(kind, name, site, trains=kind == list(partitions)[-1]) and good
     return good
 
 
 def fits(site: dict[str, Any], partitions: list[str | None]) -> list[bool]:
-    """Whether site.yaml asks for no more than the site allows: what it refuses fails, and burns its retries."""
+    """Whether site.yaml asks for no more than the site allows, of partitions whose last one trains.
+
+    What the site refuses fails, and burns its retries; or it waits in the queue forever.
+    """
     settings = config()
     checks = []
     for limit in queue(settings, site["account"], site["qos"], partitions)[:1]:
         what = f"{site['jobs']} jobs may be in the queue at once"
-        cure = f"put jobs: {limit.jobs} into {SITE}, less where you send others beside"
-        checks.append(said(what, site["jobs"] <= limit.jobs, f"expected at most {limit.jobs}, {limit.name}", cure))
+        cure = f"put jobs: {limit.most} into {SITE}, less where you send others beside"
+        checks.append(said(what, site["jobs"] <= limit.most, f"expected at most {limit.most}, {limit.name}", cure))
+    for number, partition in enumerate(partitions, start=1):
+        kind = "table" if number < len(partitions) else "search" if searches() else "train"
+        minutes = min(MINUTES_AT_LAST[kind], site["max_minutes"] or MINUTES_AT_LAST[kind])
+        what = f"jobs of {minutes} minutes may run on {partition or 'the default partition'}"
+        for limit in time(settings, site["account"], site["qos"], partition)[:1]:
+            cure = f"put max_minutes: {limit.most} into {SITE}: longer jobs are refused, or wait forever"
+            checks.append(said(what, minutes <= limit.most, f"expected at most {limit.most}, {limit.name}", cure))
     size = int(settings.get("MaxArraySize", 1001))
     cure = "ask for MaxArraySize of 3 in slurm.conf"
     checks.append(
@@ -82,6 +95,20 @@ def experiment() -> bool:
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)
+
+
+def known() -> Params | None:
+    """The experiment; None where it cannot be read, as `experiment` says."""
+    try:
+        return read_params()
+    except BadInput:
+        return None
+
+
+def searches() -> bool:
+    """Whether one of its rows has a search."""
+    params = known()
+    return params is None or any(params.methods[name].search for name in params.grid.methods)
 
 
 def free_space(jobs: int) -> bool:
@@ -117,20 +144,24 @@ def partition_is_up(name: str | None) -> bool:
     return said(f"partition {name} is up", good, states, f"`sinfo` shows the others; put one into {SITE}")
 
 
-def job(kind: str, partition: str | None, site: dict[str, Any]) -> bool:
-    """Run the checks of a node in a job; whether all hold, and what it wrote is seen here."""
+def job(kind: str, partition: str | None, site: dict[str, Any], *, trains: bool) -> bool:
+    """Run the checks of a node in a job as large as those of the workflow; whether all hold, and are seen here."""
     options = {name: site[name] for name in ("account", "qos", "reservation")} | {"partition": partition}
-    options |= {"time": MINUTES, **(gpu(site) if kind == "gpu" else {})}
+    params = known()
+    options |= {"time": MINUTES, "mem": MEMORY[trains], "cpus-per-task": params.compute.threads if params else 1}
+    options |= gpu(site) if kind == "gpu" else {}
     asked = [f"--{key}={value}" for key, value in options.items() if value]
     mark = Path(f".doctor-{uuid.uuid4().hex}").resolve()
     mark.write_text(HEAD, encoding="utf-8")
     call = [sys.executable, str(Path(__file__).resolve()), "node", str(mark), kind]
     try:
-        done, output = run("srun", "--ntasks=1", "--mem=4000", f"--immediate={60 * MINUTES}", *asked, *call)
+        done, output = run("srun", "--ntasks=1", f"--immediate={60 * MINUTES}", *asked, *call)
         back = mark.read_text(encoding="utf-8") == NODE
     finally:
         mark.unlink()
     print("".join(f"      {line}\n" for line in output.splitlines()), end="")
+    if not re.search(rf"^{ON}", output, re.MULTILINE):
+        return said(f"a {kind} job starts ({' '.join(asked)})", False, output, f"put it right in {SITE}")
     seen = said("the head node sees what it wrote", back, "", "the clone must lie on a shared folder")
     return said(f"a {kind} job ran and all was well", done, "see the lines before", "put it right") and seen
 
@@ -148,7 +179,7 @@ def gpu(site: dict[str, Any]) -> dict[str, Any]:
 
 def node(mark: Path, kind: str) -> bool:
     """The checks of a node, whose answer goes into the file that the head node wrote."""
-    print(f"on {os.environ.get('SLURMD_NODENAME', 'this node')}")
+    print(f"{ON}{os.environ.get('SLURMD_NODENAME', 'this node')}")
     seen = mark.exists() and mark.read_text(encoding="utf-8") == HEAD
     if seen:
         mark.write_text(NODE, encoding="utf-8")

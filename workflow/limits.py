@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Limit(NamedTuple):
-    """So many jobs may be in the queue, by the setting of that name."""
+    """So many jobs in the queue, or so many minutes of a job, by the setting of that name."""
 
-    jobs: int
+    most: int
     name: str
 
 
@@ -30,30 +30,58 @@ def config() -> dict[str, str]:
 
 def queue(settings: dict[str, str], account: str | None, qos: str | None, partitions: list[str | None]) -> list[Limit]:
     """Every limit on the jobs that a user may have in the queue, least first; without accounting that of slurmctld."""
-    user, cluster = f"user={getpass.getuser()}", f"cluster={settings.get('ClusterName', '')}"
     found = [Limit(int(settings["MaxJobCount"]), "MaxJobCount")] if "MaxJobCount" in settings else []
-    account = account or next((row["DefaultAccount"] for row in records("user", ["DefaultAccount"], user)), None)
-    names = ["MaxSubmit", "GrpSubmit", "DefaultQOS"]
-    accounts = records("assoc", names, user, cluster, *([f"account={account}"] if account else []))
-    for row in accounts:
-        found += given(row, f"of account {account}")
-    named = {qos} if qos else {row["DefaultQOS"] for row in accounts}
-    for name in sorted((named | {partition_qos(partition) for partition in partitions if partition}) - {"", None}):
-        for row in records("qos", ["MaxSubmitPU", "MaxSubmitPA", "GrpSubmit"], name):
-            found += given(row, f"of qos {name}")
+    for whose, row in _accounting(settings, account, qos, partitions):
+        found += [
+            Limit(int(value), f"{name} of {whose}")
+            for name, value in row.items()
+            if "Submit" in name and value.isdigit()
+        ]
     return sorted(found)
 
 
-def given(row: dict[str, str], whose: str) -> list[Limit]:
-    """The limits in a record; an empty one is none."""
-    return [Limit(int(value), f"{name} {whose}") for name, value in row.items() if "Submit" in name and value.isdigit()]
+def time(settings: dict[str, str], account: str | None, qos: str | None, partition: str | None) -> list[Limit]:
+    """Every limit on the minutes of a job on a partition, least first."""
+    found = [
+        Limit(minutes, f"MaxWall of {whose}")
+        for whose, row in _accounting(settings, account, qos, [partition])
+        if (minutes := _minutes(row["MaxWall"]))
+    ]
+    described = _described(partition)
+    if minutes := _minutes(described.get("MaxTime", "")):
+        found.append(Limit(minutes, f"MaxTime of partition {described['PartitionName']}"))
+    return sorted(found)
 
 
-def partition_qos(partition: str) -> str:
-    """The quality of service whose limits hold for all jobs of a partition; empty where it has none."""
-    _, output = run("scontrol", "show", "partition", partition, "--oneliner")
-    name = re.search(r"\bQoS=(\S+)", output)
-    return name[1] if name and name[1] != "N/A" else ""
+def _accounting(
+    settings: dict[str, str], account: str | None, qos: str | None, partitions: list[str | None]
+) -> list[tuple[str, dict[str, str]]]:
+    """Whose limits hold for a job, as the accounting database has them; an empty one is none."""
+    user, cluster = f"user={getpass.getuser()}", f"cluster={settings.get('ClusterName', '')}"
+    account = account or next((row["DefaultAccount"] for row in records("user", ["DefaultAccount"], user)), None)
+    names = ["MaxSubmit", "GrpSubmit", "MaxWall", "DefaultQOS"]
+    accounts = records("assoc", names, user, cluster, *([f"account={account}"] if account else []))
+    named = {qos} if qos else {row["DefaultQOS"] for row in accounts}
+    given = {_described(partition).get("QoS", "") for partition in partitions}
+    fields = ["MaxSubmitPU", "MaxSubmitPA", "GrpSubmit", "MaxWall"]
+    return [(f"account {account}", row) for row in accounts] + [
+        (f"qos {name}", row)
+        for name in sorted((named | given) - {"", "N/A", None})
+        for row in records("qos", fields, name)
+    ]
+
+
+def _described(partition: str | None) -> dict[str, str]:
+    """What slurmctld says of a partition, or of the default one; nothing where there is none."""
+    _, output = run("scontrol", "show", "partition", *([partition] if partition else []), "--oneliner")
+    rows = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in output.splitlines()]
+    return next((row for row in rows if partition or row.get("Default") == "YES"), {})
+
+
+def _minutes(text: str) -> int | None:
+    """Of 1-00:00:00 or 02:00:00; None of what says no time, as UNLIMITED does."""
+    found = re.fullmatch(r"(?:(\d+)-)?(\d+):(\d+):\d+", text)
+    return (int(found[1] or 0) * 24 + int(found[2])) * 60 + int(found[3]) if found else None
 
 
 def records(kind: str, names: list[str], *which: str) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+import yte
 from project import ROOT, write_params
 
 from ship.experiment.params import read_params
@@ -72,10 +73,10 @@ def test_the_least_limit_counts(slurm, capsys):
     slurm(
         "sacctmgr",
         ("show user", "physics"),
-        ("account=physics", "80||normal"),
-        ("show qos normal", "70||"),
-        ("show qos few", "|60|"),
-        ("show qos high", "||50"),
+        ("account=physics", "80|||normal"),
+        ("show qos normal", "70|||"),
+        ("show qos few", "|60||"),
+        ("show qos high", "||50|"),
     )
     expected = ["MaxSubmitPA of qos few", "MaxSubmitPU of qos normal", "MaxSubmit of account physics", "MaxJobCount"]
     found = limits.queue(limits.config(), None, None, [None, "gpu"])
@@ -87,6 +88,62 @@ def test_the_least_limit_counts(slurm, capsys):
         "FAIL  100 jobs may be in the queue at once: expected at most 60, MaxSubmitPA of qos few (put jobs: 60" in lines
     )
     assert said(capsys, [None, "gpu"], jobs=60)[0]
+
+
+def test_a_job_is_no_longer_than_its_partition_and_quality_of_service_allow(slurm, capsys, tmp_path, monkeypatch):
+    """Else it is refused, or waits in the queue forever, mostly as a third attempt; of no name, the default one."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, {})
+    slurm(
+        "scontrol",
+        ("show config", CONFIG),
+        ("partition gpu", "PartitionName=gpu QoS=N/A MaxTime=08:00:00"),
+        ("partition --one", "PartitionName=all Default=NO MaxTime=1\nPartitionName=cpu Default=YES MaxTime=01:15:00"),
+        ("partition free", "PartitionName=free MaxTime=UNLIMITED"),
+    )
+    slurm("sacctmgr", ("show qos long", "|||2-00:00:00"), ("show qos short", "|||00:30:00"))
+    good, lines = said(capsys, [None, "gpu"])
+    assert not good
+    assert (
+        "FAIL  jobs of 90 minutes may run on the default partition: expected at most 75, MaxTime of partition cpu "
+        "(put max_minutes: 75 into profiles/slurm/site.yaml" in lines
+    )
+    assert "FAIL  jobs of 540 minutes may run on gpu: expected at most 480, MaxTime of partition gpu" in lines
+    assert said(capsys, [None, "gpu"], max_minutes=75)[0]
+    assert said(capsys, ["free"], qos="long")[0]
+    assert (
+        "540 minutes may run on free: expected at most 30, MaxWall of qos short"
+        in said(capsys, ["free"], qos="short")[1]
+    )
+    write_params(tmp_path, {"methods.vpt.search": {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}})
+    assert said(capsys, ["free"], qos="long")[0]
+    assert "FAIL  jobs of 2160 minutes may run on gpu" in said(capsys, ["gpu"])[1]
+
+
+def test_what_jobs_ask_for_is_what_the_profile_says(monkeypatch):
+    """At first the memory, at last the time: where you change them there, the doctor shall look for those."""
+    monkeypatch.chdir(ROOT)
+    profile = yte.process_yaml((ROOT / "profiles/slurm/config.v9+.yaml").read_text())
+
+    def asked(rule, name, attempt):
+        text = profile["set-resources"].get(rule, profile["default-resources"])[name]
+        return eval(text, {"attempt": attempt})  # as Snakemake does
+
+    rules = {"table": "aggregate", "train": "train", "search": "search"}
+    assert {kind: asked(rule, "runtime", 3) for kind, rule in rules.items()} == doctor.MINUTES_AT_LAST
+    assert {True: asked("train", "mem_mb", 1), False: asked("aggregate", "mem_mb", 1)} == doctor.MEMORY
+
+
+def test_a_job_that_does_not_start_tells_why(tmp_path, monkeypatch, capsys):
+    """What was asked for, and Slurm's words; nothing of folders that it never saw."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "run", lambda *_: (False, "srun: error: Invalid qos specification\n"))
+    assert not doctor.job("cpu", "batch", {**SHIPPED, "qos": "gold"}, trains=False)
+    words = "FAIL  a cpu job starts (--qos=gold --partition=batch --time=10 --mem=4000 --cpus-per-task=1): srun: error:"
+    lines = capsys.readouterr().out
+    assert f"{words} Invalid qos specification" in lines
+    assert "shared folder" not in lines
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_site_that_refuses_long_lines_wants_scripts(slurm, capsys):
