@@ -50,8 +50,10 @@ def _read(log: Path, root: Path) -> Reason:
         return Reason(log, "failed", last + (" (before params.yaml was changed)" if _is_older(log, root) else ""))
     if last.endswith(": done"):
         return Reason(log, "missing", "deleted since it was made")
-    said = f"last {last!r}" if last else "nothing at all"
-    return Reason(log, "unfinished", f"still running, or killed (memory, time, disk): it said {said}")
+    if last:
+        return Reason(log, "unfinished", f"still running, or killed (memory, time, disk): it said last {last!r}")
+    how = "waiting, just begun, killed (memory, time, disk), or refused by Slurm (`python workflow/doctor.py`)"
+    return Reason(log, "unfinished", f"{how}: it said nothing at all")
 
 
 def _is_older(log: Path, root: Path) -> bool:

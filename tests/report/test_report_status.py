@@ -247,8 +247,8 @@ class TestFailed:
         log(root, "train/vit_mini/digits/ship/1", "vit_mini/digits/ship/1: epoch 3/12\n")
         line = said(root)[0]
         assert "1: unfinished: still running, or killed (memory, time, disk): it said last 'vit_mini/" in line
-        log(root, "train/vit_mini/digits/ship/1", "")
-        assert "it said nothing at all" in said(root)[0]
+        log(root, "train/vit_mini/digits/ship/1", "")  # as Snakemake leaves it of a job that Slurm has refused
+        assert "or refused by Slurm (`python workflow/doctor.py`): it said nothing at all" in said(root)[0]
 
     def test_an_older_failure(self, root):
         """It may be of an experiment that is no more."""
