@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from disk import wanted
-from limits import config, queue, run, time
+from limits import config, queue, rivals, run, time
 from slurm_site import SITE, read_site, wants_gpu
 
 from ship.errors import BadInput
@@ -71,6 +71,11 @@ def fits(site: dict[str, Any], partitions: list[str | None]) -> list[bool]:
         for limit in time(settings, site["account"], site["qos"], partition)[:1]:
             cure = f"put max_minutes: {limit.most} into {SITE}: longer jobs are refused, or wait forever"
             checks.append(said(what, minutes <= limit.most, f"expected at most {limit.most}, {limit.name}", cure))
+    if others := rivals(settings, site["account"], site["qos"], partitions):
+        what = f"jobs that {', '.join(others)} may push out are sent again"
+        checks.append(
+            said(what, site["preemptible"], "Snakemake would wait forever", f"put preemptible: true into {SITE}")
+        )
     size = int(settings.get("MaxArraySize", 1001))
     cure = "ask for MaxArraySize of 3 in slurm.conf"
     checks.append(

@@ -53,6 +53,27 @@ def time(settings: dict[str, str], account: str | None, qos: str | None, partiti
     return sorted(found)
 
 
+def rivals(settings: dict[str, str], account: str | None, qos: str | None, partitions: list[str | None]) -> list[str]:
+    """Whose jobs may push out those of ours: qualities of service, or partitions of a higher tier."""
+    kind = settings.get("PreemptType", "")
+    if kind == "preempt/qos":
+        ours = {whose for whose, _ in _accounting(settings, account, qos, partitions)}
+        rows = records("qos", ["Name", "Preempt"])
+        return [
+            f"qos {row['Name']}" for row in rows if any(f"qos {name}" in ours for name in row["Preempt"].split(","))
+        ]
+    if kind == "preempt/partition_prio":
+        tiers = [
+            int(row.get("PriorityTier", 1)) for row in map(_described, partitions) if row.get("PreemptMode") != "OFF"
+        ]
+        return [
+            f"partition {row['PartitionName']}"
+            for row in _partitions()
+            if int(row.get("PriorityTier", 1)) > min(tiers, default=2**16)
+        ]
+    return []
+
+
 def _accounting(
     settings: dict[str, str], account: str | None, qos: str | None, partitions: list[str | None]
 ) -> list[tuple[str, dict[str, str]]]:
@@ -73,9 +94,14 @@ def _accounting(
 
 def _described(partition: str | None) -> dict[str, str]:
     """What slurmctld says of a partition, or of the default one; nothing where there is none."""
-    _, output = run("scontrol", "show", "partition", *([partition] if partition else []), "--oneliner")
-    rows = [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in output.splitlines()]
+    rows = _partitions(*([partition] if partition else []))
     return next((row for row in rows if partition or row.get("Default") == "YES"), {})
+
+
+def _partitions(*name: str) -> list[dict[str, str]]:
+    """What it says of the one with a name, or of all."""
+    good, output = run("scontrol", "show", "partition", *name, "--oneliner")
+    return [dict(re.findall(r"(\S+?)=(\S*)", line)) for line in output.splitlines()] if good else []
 
 
 def _minutes(text: str) -> int | None:

@@ -120,6 +120,35 @@ def test_a_job_is_no_longer_than_its_partition_and_quality_of_service_allow(slur
     assert "FAIL  jobs of 2160 minutes may run on gpu" in said(capsys, ["gpu"])[1]
 
 
+def test_jobs_that_may_be_preempted_want_slurm_to_send_them_again(slurm, capsys, tmp_path, monkeypatch):
+    """By another quality of service, or a partition of a higher tier: else Snakemake waits for them forever."""
+    monkeypatch.chdir(tmp_path)
+    slurm("scontrol", ("show config", CONFIG + "PreemptType = preempt/qos\n"))
+    slurm(
+        "sacctmgr",
+        ("show qos scavenge", "|||"),
+        ("show qos gold", "|||"),
+        ("show qos", "gold|scavenge,idle\nscavenge|"),
+    )
+    cure = (
+        "FAIL  jobs that qos gold may push out are sent again: Snakemake would wait forever (put preemptible: true into"
+    )
+    assert cure in said(capsys, qos="scavenge")[1]
+    assert said(capsys, qos="scavenge", preemptible=True)[0]
+    assert said(capsys, qos="gold")[0]
+    tiers = "PartitionName={} PreemptMode={} PriorityTier={}"
+    low, kept, high = (tiers.format(*row) for row in (("low", "REQUEUE", 1), ("kept", "OFF", 1), ("high", "OFF", 2)))
+    slurm(
+        "scontrol",
+        ("show config", CONFIG + "PreemptType = preempt/partition_prio\n"),
+        ("partition low", low),
+        ("partition kept", kept),
+        ("show partition", f"{low}\n{kept}\n{high}"),
+    )
+    assert "FAIL  jobs that partition high may push out are sent again" in said(capsys, ["low"])[1]
+    assert said(capsys, ["kept"])[0]
+
+
 def test_what_jobs_ask_for_is_what_the_profile_says(monkeypatch):
     """At first the memory, at last the time: where you change them there, the doctor shall look for those."""
     monkeypatch.chdir(ROOT)
