@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from ship.experiment.values import as_yaml
+from ship.inference.formats import ONNX
 
 RULES = {
     "orientation": "Turn photos upright, as their EXIF says.",
@@ -39,6 +40,7 @@ def card(title: str, about: dict[str, Any]) -> str:
     run, classes = about["run"], about["evaluation"]["classes"]
     untested = [row["class"] for row in classes if not row["test_images"]]
     told = {"result": run["result"], "rules": rules(about["reading"]), "rows": worst(classes), "untested": untested}
+    told["onnx"] = any(check["file"] == ONNX for check in about["checks"])
     return environment.from_string(text).render(title=title, about=about, run=run, most=MOST, **told) + "\n"
 
 

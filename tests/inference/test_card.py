@@ -30,14 +30,14 @@ def row(name, test=4, recall=0.5, train=8):
     return {"class": name, "training_images": train, "test_images": test, "recall": share, "precision": share}
 
 
-def text_of(rows, reading=None, warnings=(), **evaluation):
+def text_of(rows, reading=None, warnings=(), checks=(), **evaluation):
     """The card of a model that tells these classes apart."""
     result = {"accuracy": 0.5, "loss": 1.0, "train_accuracy": 1.0, "tuned_parameters": 10, "test_images": 4}
     backbone = {"name": "vit", "weights": "random", "sha256": "0" * 64}
     data = {"train": "1" * 64, "val": "2" * 64, "test": "3" * 64}
     run = {"backbone": backbone, "method": "vpt", "options": {}, "train": {}, "data": data, "result": result}
     told = {"interval": [0.15, 0.85], "balanced_accuracy": 0.45, "images": {"train": 12, "test": 4}, "classes": rows}
-    about = {"task": "own", "weights": "tuned", "classes": [one["class"] for one in rows], "checks": [], "run": run}
+    about = {"task": "own", "weights": "tuned", "classes": [one["class"] for one in rows], "checks": checks, "run": run}
     about |= {"warnings": list(warnings), "preprocessing": MADE._asdict(), "reading": reading or {}}
     about |= {"evaluation": told | evaluation}
     return card("x", about)
@@ -160,6 +160,7 @@ def test_the_code_of_the_card_reads_images_as_ship_predict_does(tmp_path, monkey
         assert np.array_equal(made["images"][0], pixels), name
         with torch.no_grad():
             torch.testing.assert_close(whole(made["images"]).softmax(1)[0], found[0].probabilities, msg=name)
+            torch.testing.assert_close(model(made["x"]).softmax(1)[0], found[0].probabilities, msg=name)
         same += 1
     assert same == (8 if reading.get("frames") == "refuse" else 9)
 
@@ -182,6 +183,14 @@ def test_the_code_of_the_card_refuses_what_it_cannot_read_as_ship_does(tmp_path,
     assert np.array_equal(made["images"][0], decode(Path("photo.jpg").read_bytes(), 16, "bicubic"))
     with pytest.raises(ValueError, match=r"expected grey or 8 bits a channel, got 16 bits in colour .ship predict"):
         exec(code_of(text_of([row("a")], {"bits": 12})), {})
+
+
+def test_a_card_names_the_files_that_are_there():
+    """`--no-onnx` leaves one out."""
+    check = {"images": 4, "largest_difference": 1e-6, "same_classes": 4}
+    files = [check | {"file": name} for name in ("tuned.safetensors", "program.pt2", "model.onnx")]
+    assert "onnx" not in text_of([row("a")], checks=files[:2])
+    assert 'InferenceSession("FOLDER/model.onnx")' in text_of([row("a")], checks=files)
 
 
 def test_the_code_of_the_card_has_the_lines_that_the_settings_need():

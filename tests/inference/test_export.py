@@ -104,6 +104,20 @@ def run(tmp_path, monkeypatch, request):
     return place.folder.absolute()
 
 
+def answers_of_the_card(folder, photo):
+    """The highest probability by the code that the card prints: of a photo, then of each way to use the files."""
+    text = (folder / "README.md").read_text().replace("FOLDER", str(folder)).replace("photo.jpg", photo)
+    made = {}
+    for code in reversed(text.split("```python\n")[1:]):
+        exec(code.partition("```")[0], made)
+    images, x = made["images"], made["x"]
+    networks = [made[name] for name in ("model", "vit") if name in made]
+    assert not any(network.training for network in networks)  # a hybrid's batch norms would count the photo in
+    answers = [made["program"](images), *(network(x) for network in networks)]
+    answers += map(torch.from_numpy, made["session"].run(["logits"], {"images": images.numpy()}))
+    return [logits.softmax(dim=1).max().item() for logits in answers]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize(("run", "weights"), [("lora", "merged"), ("ship", "tuned")], indirect=["run"])
@@ -143,8 +157,10 @@ def test_an_export_works_alone(run, weights, tmp_path, monkeypatch):
     assert done.stderr.startswith("ship: photos/00.png: expected a whole image, got")
     assert pd.read_parquet(tmp_path / "rows.parquet").path.tolist() == ["photos/01.png"]
     model = ship.load(folder)
-    assert model.classes == [str(digit) for digit in range(10)]
-    assert model.preprocessing.image_size == 64
+    assert (model.classes, model.preprocessing.image_size) == ([str(digit) for digit in range(10)], 64)
+    assert answers_of_the_card(folder, "photos/01.png") == pytest.approx(
+        [predicted.probability[1]] * {"merged": 4, "tuned": 3}[weights], abs=1e-3
+    )
     if weights == "merged":
         images = torch.randn(2, 3, 64, 64)
         plain = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
