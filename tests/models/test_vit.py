@@ -5,6 +5,8 @@ import copy
 import pytest
 import timm
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ship.errors import BadInput
 from ship.models.attention import QKV, attend
@@ -19,6 +21,19 @@ from ship.models.vit import (
     project_qkv,
     require_plain,
 )
+
+
+class Encoder(nn.Module):
+    """`encode` as a module."""
+
+    def __init__(self, vit):
+        super().__init__()
+        self.vit = vit
+
+    def forward(self, images):
+        """(B, D) of normalised images."""
+        return encode(self.vit, images)
+
 
 FAMILIES = {
     "ViT": ("vit_tiny_patch16_224", 64),
@@ -54,6 +69,19 @@ def test_the_patches_of_a_hybrid_stay_its_own():
     with torch.no_grad():
         expected = vit(images)
         torch.testing.assert_close(encode(freeze(require_plain(vit, "hybrid")), images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_operations_of_a_program_are_counted(tiny_vit):
+    """On any CPU as many as timm's ViT has: a program has PyTorch's own products, which its counter knows."""
+    tiny_vit.global_pool = "avg"  # reads all tokens, so that the last block leaves out none
+    images = torch.zeros(1, 3, 16, 16)
+    program = torch.export.export(Encoder(freeze(copy.deepcopy(tiny_vit))), (images,)).run_decompositions().module()
+    counts = []
+    for forward in (program, lambda x: tiny_vit.forward_head(tiny_vit.forward_features(x), pre_logits=True)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counted:
+            forward(images)
+        counts.append(counted.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize(
