@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -33,6 +33,17 @@ def unknown(what: str, name: str, known: Iterable[str]) -> BadInput:
     hint = f" (did you mean {spelt[near[0]]!r}?)" if near else ""
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return BadInput(f"{what}: expected {f'one of {shown}' if names else 'none'}, got {name!r}{hint}")
+
+
+def difference(wanted: Collection[str], found: Collection[str]) -> str:
+    """What a file with the names `found` lacks of those that are `wanted`, and has beside them; empty for the same."""
+    sides = {"lacks": set(wanted) - set(found), "has beside them": set(found) - set(wanted)}
+    return " and ".join(f"{side} {_some(names)}" for side, names in sides.items() if names)
+
+
+def _some(names: Collection[str]) -> str:
+    """The first of the names in alphabetical order, and how many more there are."""
+    return min(names) + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")
 
 
 def not_installed(package: str) -> BadInput:

@@ -87,9 +87,14 @@ def load(path: str | Path, vit: nn.Module | None = None) -> Model:
         raise BadInput(f"{file}: expected vit=, the ViT that was tuned, beside a file without a backbone, got none")
     if lacking := [name for name in method_class(about["method"]).statistics if name not in state]:
         raise BadInput(f"{file}: expected the tensor {lacking[0]}, found none")
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
-        method = build(about["method"], plain, len(about["classes"]), about["options"], state)
-    load_tuned(method, state, str(file))
+    try:
+        with torch.random.fork_rng(devices=[]):  # the caller's random numbers are not ours to draw
+            method = build(about["method"], plain, len(about["classes"]), about["options"], state)
+        load_tuned(method, state, str(file))
+    except BadInput as error:
+        if vit is None:
+            raise
+        raise BadInput(f"{file}: expected the ViT that was tuned, got one that does not fit ({error})") from None
     if vit is not None:
         _check_given(method, about, file)
     reading = Reading(**about.get("reading", {}))

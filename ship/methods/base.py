@@ -45,7 +45,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ship.errors import BadInput
+from ship.errors import BadInput, difference
 from ship.models.noise import Noise
 from ship.models.vit import encode
 
@@ -225,11 +225,8 @@ def frozen_digest(method: Method, tuned: Collection[str] | None = None) -> str:
 def load_tuned(model: nn.Module, state: dict[str, Tensor], origin: str) -> None:
     """Put a checkpoint's tensors into a model that was built with the same options. Raises BadInput on any mismatch."""
     target = tuned_state(model)
-    if target.keys() != state.keys():
-        odd = sorted(target.keys() ^ state.keys())
-        raise BadInput(
-            f"{origin}: expected the tensors {', '.join(sorted(target))}, got a difference in {', '.join(odd)}"
-        )
+    if got := difference(target.keys(), state.keys()):
+        raise BadInput(f"{origin}: expected the tensors of this model, got a file that {got}")
     for name, tensor in target.items():
         if tensor.shape != state[name].shape:
             raise BadInput(f"{origin}: {name}: expected shape {tuple(tensor.shape)}, got {tuple(state[name].shape)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from timm.models import _registry
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 from torch import Tensor, nn
 
-from ship.errors import BadInput, unknown
+from ship.errors import BadInput, difference, unknown
 from ship.experiment.params import Backbone
 from ship.models.checkpoints import averages, recipe, renamed, unwrapped
 from ship.models.preprocessing import Preprocessing
@@ -232,8 +231,7 @@ def _fitted(state: dict[str, Tensor] | None, model: VisionTransformer, settings:
 def _check(key: str, model: VisionTransformer, state: dict[str, Tensor], settings: Backbone) -> None:
     place = f"{key}.weights ({settings.weights}) for {settings.name}"
     target = model.state_dict()
-    sides = {"lacks": target.keys() - state.keys(), "has beside them": state.keys() - target.keys()}
-    if got := " and ".join(f"{side} {_some(names)}" for side, names in sides.items() if names):
+    if got := difference(target.keys(), state.keys()):
         raise BadInput(f"{place}: expected the tensors of this architecture, got a file that {got}")
     for name, tensor in target.items():
         if tensor.shape != state[name].shape:
@@ -242,8 +240,3 @@ def _check(key: str, model: VisionTransformer, state: dict[str, Tensor], setting
             raise BadInput(f"{place}: {name}: expected floating point numbers, got {state[name].dtype}")
         if not np.isfinite(state[name].float().numpy()).all():
             raise BadInput(f"{place}: {name}: expected finite numbers, got nan or inf")
-
-
-def _some(names: Collection[str]) -> str:
-    """The first of the names in alphabetical order, and how many more there are."""
-    return min(names) + (f" (and {len(names) - 1} more)" if len(names) > 1 else "")

@@ -172,6 +172,18 @@ def test_other_models_are_refused(tiny_vit):
         ship.wrap(tiny_vit.bfloat16(), "linear", num_classes=5)
 
 
+@pytest.mark.parametrize("other", [{"depth": 2}, {"embed_dim": 48}])
+@pytest.mark.parametrize("method", ["lora", "ssf", "shared_adapter"])
+def test_load_says_where_the_vit_has_other_sizes(tiny_vit, tmp_path, method, other):
+    """Before it speaks of tensors, and without a list of all."""
+    path = tmp_path / "model.safetensors"
+    wrapped(tiny_vit, method).save(path)
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_heads": 3}
+    with pytest.raises(BadInput, match="expected the ViT that was tuned, got one that does not fit") as refused:
+        ship.load(path, VisionTransformer(**{**sizes, **other}))
+    assert len(str(refused.value).replace(str(path), "")) < 300
+
+
 def test_what_load_refuses(tiny_vit, tmp_path):
     """Nothing there, no ViT, another ViT, a file of something else."""
     path = tmp_path / "model.safetensors"

@@ -361,7 +361,7 @@ def test_a_checkpoint_of_another_model_is_refused(make):
     model = make("vpt", {"prompt_length": 3})
     with pytest.raises(BadInput, match="x: prompts: expected shape"):
         load_tuned(model, tuned_state(make("vpt", {"prompt_length": 4})), "x")
-    with pytest.raises(BadInput, match="x: expected the tensors"):
+    with pytest.raises(BadInput, match="x: expected the tensors .* got a file that lacks prompts$"):
         load_tuned(model, tuned_state(make("linear", {})), "x")
 
 
