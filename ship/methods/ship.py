@@ -237,7 +237,10 @@ def _require(vit: VisionTransformer, affinity: Tensor, prototypes: Tensor, **pic
     depth, width = len(vit.blocks), vit.embed_dim
     image_tokens = vit.patch_embed.num_patches + vit.num_prefix_tokens
     if any(picks.values()) and not vit.has_class_token:
-        raise BadInput("ship: expected a backbone with a class token, which its class attention needs, got one without")
+        raise BadInput(
+            "ship: expected a backbone with a class token, which its class attention needs, got one without "
+            "(attribute_length: 0 and matching_weight: 0 do without it)"
+        )
     if affinity.shape != (depth, depth):
         raise BadInput(f"ship: affinity: expected shape {(depth, depth)} of this backbone, got {tuple(affinity.shape)}")
     if prototypes.ndim != 2 or prototypes.shape[1] != width:

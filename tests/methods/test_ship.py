@@ -97,12 +97,17 @@ def test_statistics_of_another_backbone_are_refused(tiny_vit):
 
 
 def test_a_backbone_without_class_token_is_refused():
-    """Class attention needs a class token."""
+    """Class attention needs a class token; the error names the options that do without."""
     vit = VisionTransformer(
         img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, class_token=False, global_pool="avg"
     )
-    with pytest.raises(BadInput, match="class token"):
-        SHIP(vit, 3, affinity=torch.ones(2, 2), prototypes=torch.randn(5, 24))
+    given = {"affinity": torch.ones(2, 2), "prototypes": torch.randn(5, 24)}
+    with pytest.raises(BadInput, match="class token.*attribute_length: 0 and matching_weight: 0 do without it"):
+        SHIP(vit, 3, **given)
+    assert SHIP(vit, 3, **given, attribute_length=0, matching_weight=0)(torch.randn(2, 3, 16, 16)).logits.shape == (
+        2,
+        3,
+    )
 
 
 @pytest.mark.parametrize("off", [{"attribute_length": 0}, {"attribute_levels": 0}])
