@@ -67,7 +67,7 @@ def aggregate(
     into = root if into is None else into
     missing = missing_runs(params, root) if without is None else without
     runs = [run for run in expected_runs(params) if run not in missing]
-    if missing and (without is None or not runs):
+    if missing and without is None:
         first = next(iter(missing))
         file = next((file for file in files_of(first) if not (root / file).exists()), first.folder)
         raise BadInput(

@@ -7,7 +7,8 @@ from pathlib import Path
 from ship.experiment.params import Params
 from ship.report.aggregate import aggregate
 from ship.report.page import write_page
-from ship.report.status import not_done
+from ship.report.runs import expected_runs
+from ship.report.status import check_done, not_done
 
 PARTIAL = Path("report", "partial")
 """The page index.html, and the tables that it shows; apart from results/, which hold whole tables only"""
@@ -20,6 +21,8 @@ def write_partial(params: Params, root: Path = Path()) -> Path:
     """
     folder = root / PARTIAL
     missing = not_done(params, root)
+    if len(missing) == len(expected_runs(params)):
+        check_done(params, root)  # which says why
     aggregate(params, root, folder, without=missing)
     write_page(params, root, folder / "index.html", tables=folder, missing=missing)
     return folder / "index.html"
