@@ -4,11 +4,14 @@ import hashlib
 import shutil
 import tarfile
 
+import click
 import pytest
+import typer
 import yaml
 from PIL import Image
 from project import BACKBONE, ROOT, command, make_project, ship, write_params
 
+from ship.cli.app import app
 from ship.experiment.params import read_params
 from ship.models.backbones import BACKBONES
 from ship.storage import write_tensors
@@ -241,6 +244,33 @@ def test_help_has_a_short_option(tmp_path, arguments):
     done = command("ship", *arguments, cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: ship")
+
+
+def test_every_command_has_a_line_of_help(monkeypatch):
+    """Which is whole on a terminal of 80 columns: it is the first sentence of its help."""
+    monkeypatch.setenv("COLUMNS", "80")
+    with click.Context(typer.main.get_command(app)) as context:
+        lines = context.get_help().splitlines()
+    commands = lines[lines.index("Commands:") + 1 :]
+    assert len(commands) == len(app.registered_commands)
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
+
+
+def test_a_shell_completes_names(tmp_path, monkeypatch):
+    """Of the presets, and of what the grid has; elsewhere there are none, and no error."""
+    monkeypatch.setenv("_SHIP_COMPLETE", "complete_bash")
+
+    def completed(*typed):
+        monkeypatch.setenv("COMP_WORDS", " ".join(["ship", *typed]))
+        monkeypatch.setenv("COMP_CWORD", str(len(typed)))
+        return command("ship", cwd=tmp_path).stdout.split()
+
+    assert completed("init", "qu") == completed("prepare", "") == []
+    shutil.copytree(ROOT / "presets", tmp_path / "presets")
+    write_params(tmp_path, {"grid.tasks": ["digits", "textures"], "grid.methods": ["vpt"], "grid.seeds": [0, 1]})
+    assert completed("init", "qu") == ["quickstart"]
+    assert completed("prepare", "") == ["digits", "textures"]
+    assert completed("train", f"{BACKBONE}/digits/") == [f"{BACKBONE}/digits/vpt/0", f"{BACKBONE}/digits/vpt/1"]
 
 
 def test_a_shell_sees_one_line_and_a_2(tmp_path):

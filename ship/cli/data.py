@@ -23,7 +23,7 @@ def download(
     archive: Annotated[str, typer.Argument(help="a name that `ship data` shows")],
     record: Annotated[Path | None, typer.Option(help="JSON file that then says what was found")] = None,
 ) -> None:
-    """Download an archive, or find it in the folder `archives`; it is verified. Goes on where a killed one stopped."""
+    """Download an archive, or verify the one that is there. Goes on where a killed one stopped."""
     from ship.data.download import check_disk, fetch, write_record
     from ship.data.inventory import needed, served
     from ship.data.sources.catalogue import ARCHIVES
@@ -48,7 +48,7 @@ def data(
     everything: Annotated[bool, typer.Option("--all", help="every data set that there is a name for")] = False,
     machine: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
-    """Show which archives the tasks need, and what is lacking or wrong; exit code 1 where it needs a person."""
+    """Show the archives that the tasks need, and what they lack. Exits 1 where a person must get or replace one."""
     from ship.data import status
     from ship.data.inventory import needs, served
     from ship.data.sources.catalogue import ARCHIVES, SOURCES
@@ -67,7 +67,7 @@ def data(
 
 @app.command()
 def prepare(task: TaskName) -> None:
-    """Make a task's images one parquet file per split, checked and lossless."""
+    """Write a task's images as one parquet file per split. Each is checked, and keeps its bytes."""
     with unchanged("prepare"):
         from ship.data.asked import contents, write_asked
         from ship.data.prepare import prepare as run
@@ -81,7 +81,7 @@ def prepare(task: TaskName) -> None:
 
 @app.command()
 def lists(task: TaskName, folder: Annotated[Path, typer.Argument(help="a new one")]) -> None:
-    """Write a prepared task in the layout of the literature (images/, train800.txt ...), for other codes; lossless."""
+    """Write a prepared task for other codes, without loss. Its layout is the literature's: images/, train800.txt ..."""
     from ship.data.layout import write_lists
 
     (task,) = parts(read_params(), task, "task")

@@ -15,12 +15,20 @@ from ship.experiment.yaml_file import parse_yaml
 from ship.storage import write_json, write_text
 
 
+def _presets(incomplete: str) -> list[str]:
+    """What a shell may make of the beginning of a preset's name."""
+    there = ["list", *presets.names()] if presets.FOLDER.is_dir() else []
+    return [name for name in there if name.startswith(incomplete)]
+
+
 @app.command()
 def init(
-    preset: Annotated[str, typer.Argument(help="name of a preset; `ship init list` shows them")],
+    preset: Annotated[
+        str, typer.Argument(help="name of a preset; `ship init list` shows them", autocompletion=_presets)
+    ],
     settings: Annotated[list[str] | None, typer.Argument(help="KEY=VALUE, such as data_root=../vtab")] = None,
 ) -> None:
-    """Write a preset to params.yaml, with some keys set to other values; the old file is kept."""
+    """Write a preset to params.yaml, with some keys set. The old file is kept."""
     if preset == "list":
         print(presets.overview())
         return
@@ -40,21 +48,21 @@ def init(
 
 @app.command()
 def schema(markdown: Annotated[bool, typer.Option("--markdown", help="as a page for people")] = False) -> None:
-    """Print the JSON schema of params.yaml, for editors, or what it says as config/README.md."""
+    """Print the JSON schema of params.yaml, for editors. With --markdown, what it says: config/README.md."""
     page = reference.markdown(json_schema()) if markdown else json.dumps(json_schema(), indent=2)
     print(page.rstrip("\n"))
 
 
 @app.command()
 def code() -> None:
-    """Write code.json, a digest of the code of every step and of every row's method: what DVC's stages depend on."""
+    """Write code.json, on which the stages of DVC depend. It has a digest of the code of every step and row."""
     rows = read_params().methods.items()
     write_json("code.json", digests({name: (row.method, row.search is not None) for name, row in rows}, defaults()))
 
 
 @app.command()
 def status() -> None:
-    """Say which runs are done, stale, failed, unfinished or missing, and why; a line for all with the same reason."""
+    """Say which runs are done, stale, failed or missing, and why. All runs with the same reason share a line."""
     from ship.report.status import lines, notices, statuses
 
     params = read_params()

@@ -76,7 +76,7 @@ def export(
     ] = None,
     threads: Threads = 2,
 ) -> None:
-    """Write a run's model as a folder to take away: weights, ONNX, torch.export, model card. Each file is checked."""
+    """Write a run's model as a folder to take away. It has weights, ONNX, torch.export, model card; each is checked."""
     from ship.inference.export import export as write
 
     if push is not None:
@@ -113,7 +113,7 @@ def pretrain(
     ] = "cpu",
     workers: Annotated[int, typer.Option(min=0, help="processes that draw images")] = 2,
 ) -> None:
-    """Make the embedded backbone again, on images that are drawn by formulas. Goes on where a killed run stopped."""
+    """Make the embedded backbone again, on images of formulas. Goes on where a killed run stopped."""
     from ship.pretrain.settings import load
     from ship.pretrain.training import pretrain as run
 

@@ -14,7 +14,7 @@ from ship.experiment.params import read_params
 
 @app.command()
 def aggregate() -> None:
-    """Put the results of all runs into one table, metrics.json and the plots' data."""
+    """Put the results of all runs into one table. With it come metrics.json and the plots' data."""
     from ship.report.aggregate import aggregate as run
     from ship.report.status import check_done
 
@@ -27,7 +27,7 @@ def aggregate() -> None:
 def table(
     markdown: Annotated[bool, typer.Option("--markdown", help="as a table for a document")] = False,
 ) -> None:
-    """Print the table of methods and tasks, from what `aggregate` left. Refuses that of other runs."""
+    """Print the table of methods and tasks. It is what `aggregate` left; that of other runs is refused."""
     from ship.report import text
     from ship.report.aggregate import TABLE, by_backbone, of_these_runs, read_table
     from ship.report.status import check_done
@@ -46,7 +46,7 @@ def table(
 def report(
     partial: Annotated[bool, typer.Option("--partial", help="to report/partial/, of the runs that there are")] = False,
 ) -> None:
-    """Make the page report/index.html of results/, which are computed again where they are of other runs."""
+    """Make the page report/index.html of results/. They are computed again where they are of other runs."""
     from ship.report.aggregate import aggregate as again
     from ship.report.aggregate import of_these_runs
     from ship.report.page import write_page

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def backbone(name: BackboneName) -> None:
-    """Fetch a backbone's weights into one file, with their preprocessing. `list` shows those that have a name here."""
+    """Fetch a backbone's weights, with their preprocessing. `list` shows those that have a name here."""
     if name == "list":
         from ship.models.backbones import overview
 
@@ -33,7 +33,7 @@ def backbone(name: BackboneName) -> None:
 
 @app.command()
 def features(place: BackboneTask) -> None:
-    """Compute the class token after every block, for the task's training images."""
+    """Compute the class token of training images after each block."""
     with unchanged("features"):
         from ship.data.asked import check_asked
         from ship.methods.options import check_row
@@ -49,7 +49,7 @@ def features(place: BackboneTask) -> None:
 
 @app.command()
 def hierarchy(place: BackboneTask) -> None:
-    """Group the blocks by the similarity of their features, and find prototypes."""
+    """Group the blocks by similar features, and find prototypes."""
     with unchanged("hierarchy"):
         from ship.models.hierarchy import measure_hierarchy
 
@@ -59,7 +59,7 @@ def hierarchy(place: BackboneTask) -> None:
 
 @app.command()
 def search(place: BackboneTaskMethod) -> None:
-    """Write a row's settings on a task: those that its search finds best on val, or its own where it has no search."""
+    """Write the settings that a row's search finds best on val. Those of a row without a search are its own."""
     from ship.experiment.settings import write_settings
 
     params = read_params()
@@ -84,7 +84,7 @@ def search(place: BackboneTaskMethod) -> None:
 
 @app.command()
 def train(run: RunName) -> None:
-    """Train on train and val, then predict test (once, under last-epoch). Goes on where a killed run stopped."""
+    """Train on train and val, then predict test. Goes on where a killed run stopped."""
     phases, params = Phases(), read_params()
     name, task, method, seed = parts(params, run, "backbone", "task", "method", "seed")
     with unchanged("train", params.methods[method].method) as code:
