@@ -18,6 +18,11 @@ It does, in `__init__(self, vit, num_classes, *, ...)`:
     `self.noise[i]`.
     Raise BadInput for options that do not go together, or not with the ViT.
 
+It computes, in `forward`:
+    Attention with `models.attention.attend`, in each block first that of the image tokens, whose queries and keys are
+    made by `attn.qkv`: so people can see what it looks at (`inference.attention`).
+    Sizes as `z.shape[0]`, never `len(z)`, which makes the number of images of an export a constant.
+
 It may rely on:
     `vit` is a plain pre-norm ViT of timm (`models.vit.require_plain`), its own to change, in evaluation mode, and may
     bring registers, LayerScale, q and k norms, other pooling, or no class token; options have been checked by type.
@@ -29,7 +34,7 @@ It may offer:
     for inference (`Foldable`);
     `picks()`, where it picks some of an image's tokens, so that people can see which (`Picking`).
 
-`tests/methods/test_contract.py` holds every method to it.
+`tests/methods/test_contract.py` holds every method to it, `tests/inference/test_export.py` its exports.
 """
 
 from __future__ import annotations
