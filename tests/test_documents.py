@@ -6,7 +6,7 @@ import yaml
 from project import ROOT
 
 from ship.experiment.code import Code
-from ship.methods import METHODS
+from ship.methods import METHODS, method_class
 
 
 def test_the_six_files_have_the_lines_that_contributing_states():
@@ -24,6 +24,24 @@ def test_every_option_of_every_method_is_listed():
     found = {name: {} if told == "none" else yaml.safe_load("{" + told.replace("`", "") + "}") for name, told in rows}
     assert found == {name: Code().options(name) for name in METHODS}
     assert [[*options] for options in found.values()] == [[*Code().options(name)] for name in METHODS]
+
+
+def test_every_method_is_described():
+    """By a row that says what it computes, or, of SHIP, by a table of its own; and the README counts them."""
+    rows = re.findall(r"^\| `(\w+)`[^|]*(?:\|[^|]+){2}\|.+\|$", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
+    assert {*rows, "ship"} == METHODS.keys()
+    assert f"with {len(METHODS)} methods" in (ROOT / "README.md").read_text()
+
+
+def test_what_noise_acts_on_is_told_of_every_method():
+    """Of those that take it in a table, of the others in a sentence."""
+    text = (ROOT / "docs/method.md").read_text()
+    _, _, told = text.partition("| the noise multiplies |\n")
+    table, _, rest = told.partition("The other methods (")
+    named = [cell for line in table.splitlines() for cell in re.findall(r"^\| (`\w+`[^|]+)\|", line)]
+    takes = {name for cell in named for name in re.findall(r"`(\w+)`", cell)}
+    assert takes == {name for name in METHODS if method_class(name).takes_noise}
+    assert re.findall(r"`(\w+)`", rest.partition(")")[0]) == [name for name in METHODS if name not in takes]
 
 
 def test_links_between_documents_lead_somewhere():

@@ -2,6 +2,7 @@ import re
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from originals import WRITERS
 from project import ROOT
 
 from ship.data.sources.catalogue import ARCHIVES, SOURCES
@@ -54,11 +55,16 @@ def test_every_address_ends_with_the_archives_name():
             assert unquote(urlsplit(url).path).rpartition("/")[2] == archive.name
 
 
-def test_there_are_nineteen_tasks_and_five():
-    """Those of VTAB-1k are the published ones of TASKS, with as many classes."""
+def test_the_tasks_of_vtab_1k_are_the_published_ones():
+    """Those of TASKS, with as many classes."""
     vtab1k = {task: source.classes for task, source in SOURCES.items() if source.family == "vtab1k"}
     assert vtab1k == {task: info.classes for task, info in TASKS.items() if not info.builtin}
-    assert len(SOURCES) == 24
+
+
+def test_every_data_set_is_read_from_archives_of_a_test():
+    """Tiny ones in its format, of which every image is compared."""
+    lacking = SOURCES.keys() - WRITERS.keys()
+    assert not lacking, f"tests/originals.py: WRITERS: expected one for each data set, found none for {lacking}"
 
 
 @pytest.mark.parametrize("task", SOURCES)
@@ -74,3 +80,11 @@ def test_the_docs_have_the_catalogue():
     text = (ROOT / "docs/data.md").read_text()
     lacking = [row(task, source) for task, source in SOURCES.items() if row(task, source) not in text]
     assert not lacking, "\n".join(lacking)
+
+
+def test_the_docs_have_the_built_in_tasks():
+    """In the order of TASKS, with their groups."""
+    rows = re.findall(
+        r"^\| `(\w+)` \| (natural|specialized|structured) \|", (ROOT / "docs/data.md").read_text(), re.MULTILINE
+    )
+    assert rows == [(name, info.group) for name, info in TASKS.items() if info.builtin]
