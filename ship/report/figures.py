@@ -53,16 +53,17 @@ def accuracy(table: pd.DataFrame, runs: pd.DataFrame, methods: Sequence[str], ba
 def against_parameters(points: Mapping[str, tuple[float, float]], methods: Sequence[str], backbone: str) -> str:
     """Accuracy (group mean) against tuned parameters on a logarithmic axis; `points` maps a method to (count, 0-1)."""
     with mpl.rc_context(STYLE):
-        rows = math.ceil(len(points) / _columns(methods))
+        shown = [method for method in methods if method in points]
+        rows = math.ceil(len(shown) / _columns(shown))
         figure = Figure((5.2, 2.7 + 0.2 * rows), layout="constrained")
         axes = figure.subplots()
-        for method in (method for method in methods if method in points):
+        for method in shown:
             count, value = points[method]
             style = marker(methods.index(method))
             axes.plot([count], [100 * value], linestyle="", markersize=8, label=short(method), **style)
         axes.set_xscale("log")
         axes.margins(0.08, 0.12)
-        _legend(figure, methods)
+        _legend(figure, shown)
         low, high = axes.get_xlim()
         axes.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1,) if high > 200 * low else (1, 2, 5)))
         axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(_counted))
@@ -144,7 +145,7 @@ def affinity(
             size = stop - start
             axes.add_patch(Rectangle((start, start), size, size, fill=False, edgecolor="#ffffff", linewidth=3.2))
             axes.add_patch(Rectangle((start, start), size, size, fill=False, edgecolor="#c02020", linewidth=1.6))
-        every = math.ceil(depth / 12)
+        every = math.ceil(depth / 8)
         ticks = np.arange(0, depth, every)
         axes.set_xticks(ticks + 0.5, [str(tick) for tick in ticks])
         axes.set_yticks(ticks + 0.5, [str(tick) for tick in ticks])
@@ -197,8 +198,10 @@ def _legend(figure: Figure, methods: Sequence[str]) -> None:
 
 
 def _columns(methods: Sequence[str]) -> int:
-    """How many of the methods fit beside each other in a legend."""
-    return max(1, min(len(methods), 52 // (6 + max(len(short(method)) for method in methods))))
+    """How many of the methods fit beside each other in a legend, which fills column after column."""
+    lengths = [6 + len(short(method)) for method in methods]
+    widths = {n: sum(max(part) for part in np.array_split(lengths, n)) for n in range(1, len(methods) + 1)}
+    return max((n for n, width in widths.items() if width <= 52), default=1)
 
 
 def _counted(count: float, _: object) -> str:

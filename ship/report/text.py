@@ -77,8 +77,8 @@ def percent(value: float | None) -> str:
 
 
 def chance(value: float) -> str:
-    """A p value in two digits; none is exactly 0."""
-    return f"{value:.2g}" if value >= NEGLIGIBLE else f"< {NEGLIGIBLE:g}"
+    """A p value in two digits, 0.0017 or 1.4e-9; none is exactly 0."""
+    return f"{value:.2g}".replace("e-0", "e-") if value >= NEGLIGIBLE else f"< {NEGLIGIBLE:g}"
 
 
 def difference(value: float) -> str:

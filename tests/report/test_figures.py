@@ -19,7 +19,7 @@ METHODS = ["linear", "vpt", "ship"]
 
 @pytest.fixture(scope="module")
 def drawn(finished):
-    """All four figures, by name."""
+    """All figures, by name."""
     return draw(finished)
 
 
@@ -31,10 +31,12 @@ def draw(finished) -> dict[str, str]:
         "parameters": figures.against_parameters({"linear": (2e3, 0.5), "ship": (6e4, 0.7)}, METHODS, "vit"),
         "curves": figures.curves(curves, "digits", METHODS, "vit"),
         "affinity": figures.affinity([[1, 0.8], [0.8, 1]], "digits", [0, 1], 0.5, "vit"),
+        "backbones": figures.across_backbones({"one": {"ship": 0.7}, "two": {"ship": 0.8}}, METHODS),
+        "reliability": figures.reliability(reliability(np.arange(9) > 2, np.arange(1, 10) / 10), "digits"),
     }
 
 
-NAMES = ("accuracy", "parameters", "curves", "affinity")
+NAMES = ("accuracy", "parameters", "curves", "affinity", "backbones", "reliability")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,6 +104,13 @@ def test_methods_that_share_a_colour_differ_in_marker_and_dash():
     assert len(markers) == len(methods)
     lines = {(i % 8, svg.dash_of(i)) for i in range(20)}
     assert len(lines) == len(methods)
+
+
+def test_a_legend_has_as_few_lines_as_it_can():
+    """One, where all names fit beside each other; a long one alone needs more."""
+    assert figures._columns(["linear", "ship", "shared_adapter"]) == 3
+    assert figures._columns(["method " + 3 * str(i) for i in range(9)]) == 3
+    assert figures._columns(["m" * 50] * 4) == 1
 
 
 def test_every_method_is_named_however_many_there_are():
@@ -188,6 +197,14 @@ class TestNumbers:
         assert frames == {(0, 0, 2, 2), (2, 2, 1, 1)}
         assert axes.get_ylim() == (3, 0)
 
+    @pytest.mark.parametrize("depth", [12, 24, 40])
+    def test_numbers_of_blocks_stand_apart(self, depth):
+        """As wide as they are drawn, with a space between."""
+        axes = figures.affinity(np.eye(depth).tolist(), "t", [0], 0.5, "vit")
+        axes.figure.draw_without_rendering()
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+        assert all(one.x1 + one.height / 3 < other.x0 for one, other in itertools.pairwise(boxes))
+
     def test_reliability(self):
         """Accuracy over confidence, where there are images."""
         found = Reliability(np.array([0, 4]), np.array([math.nan, 0.9]), np.array([math.nan, 0.25]))
@@ -202,14 +219,17 @@ def test_a_figure_has_room_for_the_longest_names(finished, name):
     long = {known: f"{known}{'_' * (96 - len(known))}last" for known in ["digits", *runs["task"], *METHODS]}
     table, runs, curves = (frame.replace(long) for frame in (finished.table, runs, curves))
     methods, task, backbone = [long[method] for method in METHODS], long["digits"], "v" * 100
+    trust = reliability(np.array([True]), np.array([0.9]))
     drawn = {
         "accuracy": lambda: figures.accuracy(table, runs, methods, backbone),
         "parameters": lambda: figures.against_parameters({methods[0]: (2e3, 0.5)}, methods, backbone),
         "curves": lambda: figures.curves(curves, task, methods, backbone),
         "affinity": lambda: figures.affinity([[1, 0.8], [0.8, 1]], task, [0, 1], 0.5, backbone),
+        "backbones": lambda: figures.across_backbones({backbone: {methods[0]: 0.5}, "b": {methods[0]: 0.6}}, methods),
+        "reliability": lambda: figures.reliability(trust, task),
     }[name]()  # a layout without room would warn
     words = ["".join(text.itertext()) for text in ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")]
-    assert any("…" in word and word.endswith("last") for word in words)
+    assert name == "reliability" or any("…" in word and word.endswith("last") for word in words)
     assert max(map(len, words)) <= max(svg.LONGEST, len("tuned parameters, head included"))
 
 

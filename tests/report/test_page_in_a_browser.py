@@ -63,6 +63,17 @@ def test_the_page_is_quiet_fits_the_screen_and_asks_nobody(opened, path):
     assert width[0] <= width[1]
 
 
+def test_a_wide_screen_shows_whole_tables(chromium, path):
+    """Nobody looks for columns that are not there."""
+    page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    parts = page.locator("#results .scroll, #tasks .scroll")
+    assert parts.count() == 3
+    assert parts.evaluate_all("all => all.map(part => part.scrollWidth - part.clientWidth)") == [0, 0, 0]
+    page.close()
+
+
 def test_the_page_is_accessible(opened):
     """By the rules of axe-core, of which none is broken seriously, with every part unfolded."""
     from axe_core_python.sync_playwright import Axe
@@ -102,6 +113,18 @@ def test_looks_lie_on_their_pictures_until_they_are_switched_off(opened):
     assert not looks.first.is_visible()
     assert pictures.first.is_visible()
     assert looks.nth(12).is_visible()  # of another task
+
+
+def test_paper_has_looks_but_no_switch(opened):
+    """Nor a menu; colours that a note explains are printed."""
+    opened.page.emulate_media(media="print")
+    opened.page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+    assert opened.page.locator(".look image").first.is_visible()
+    assert opened.page.locator("nav, .looks > input, .looks > label").evaluate_all(
+        "all => all.every(one => !one.offsetParent)"
+    )
+    cell = opened.page.locator(".matrix .right").first
+    assert cell.evaluate("cell => getComputedStyle(cell).printColorAdjust") == "exact"
 
 
 def test_without_scripts_everything_is_there(chromium, path):

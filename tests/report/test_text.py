@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ship.report.text import difference, markdown_table, memory, parameters, percent, points, seconds, text_table
+from ship.report.text import (
+    chance,
+    difference,
+    markdown_table,
+    memory,
+    parameters,
+    percent,
+    points,
+    seconds,
+    text_table,
+)
 
 
 def test_text_table_shows_percent_and_names_both_means(finished):
@@ -78,3 +88,14 @@ def test_points_memory_and_differences_are_short():
     assert [memory(value) for value in (2**30, 955_252_736, None)] == ["1.00 GiB", "0.89 GiB", "-"]
     assert [difference(value) for value in (0.0312, -0.0312)] == ["+3.1", "\N{MINUS SIGN}3.1"]
     assert [difference(value) for value in (0.0004, -0.0004)] == ["0.0", "0.0"]
+
+
+def test_chances_have_two_digits():
+    """And no zero before the exponent; none is 0."""
+    assert [chance(p) for p in (0.1512, 0.00171, 4.3e-9, 2e-29, 0.0)] == [
+        "0.15",
+        "0.0017",
+        "4.3e-9",
+        "2e-29",
+        "< 1e-300",
+    ]
