@@ -10,6 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from project import EXPERIMENTS
+from timm.layers import DropPath
+from timm.models.vision_transformer import LayerScale
 
 from ship.errors import BadInput
 from ship.experiment.code import Code
@@ -24,7 +26,7 @@ from ship.methods.rounding import rounded
 from ship.models.features import features
 from ship.models.hierarchy import affinity, first_blocks
 from ship.models.noise import Noise, perturb
-from ship.models.vit import encode
+from ship.models.vit import embed, encode, pool
 
 CLASSES = 7
 OPTIONS = {"linear": [{}], "vpt": [{"deep": True, "prompt_length": 3}, {"deep": False, "prompt_length": 3}]}
@@ -66,6 +68,8 @@ def cases(methods, options):
 
 
 CASES = cases(METHODS, OPTIONS)
+UNDROPPED = {"adaptformer", "cvpt"}  # whose branch takes no stochastic depth
+UNSCALED = {*UNDROPPED, "adapter_plus", "convpass", "shared_adapter"}  # nor LayerScale
 
 
 @pytest.fixture
@@ -101,6 +105,27 @@ def step(model, images, labels):
     return loss
 
 
+def undropped(model):
+    """The model without dropout, which draws too."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def entering(model, images):
+    """What the first norm of each block is given, in a list for each block."""
+    given = [[] for _ in model.vit.blocks]
+    hooks = [
+        block.norm1.register_forward_pre_hook(lambda _, inputs, own=own: own.append(inputs[0]))
+        for block, own in zip(model.vit.blocks, given, strict=True)
+    ]
+    model(images)
+    for hook in hooks:
+        hook.remove()
+    return given
+
+
 @pytest.mark.parametrize(("name", "options"), CASES)
 class TestContract:
     """The contract, over every method and its variants."""
@@ -132,14 +157,11 @@ class TestContract:
 
     def test_noise_acts_on_what_it_adds_alone(self, make, tiny_vit, name, options):
         """Where that is nothing yet, noise changes nothing; a step later it does, in training and from block 1 on."""
-        images, model = torch.randn(3, 3, 16, 16), make(name, options)
+        images, model = torch.randn(3, 3, 16, 16), undropped(make(name, options))
         if not model.takes_noise:
             assert not any(isinstance(module, Noise) for module in model.children())
             return
         perturb(model.noise, 0.3)
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):  # which draws too
-                module.p = 0.0
         frozen = model.head(encode(tiny_vit, images))
         if torch.allclose(model.eval()(images).logits, frozen, atol=1e-6):
             torch.testing.assert_close(model.train()(images).logits, frozen, rtol=0, atol=1e-6)
@@ -151,6 +173,35 @@ class TestContract:
             still = torch.equal(model.train()(images).logits, model(images).logits)
             assert still == (block == 0 or not adds), f"block {block}"
             assert torch.equal(model.eval()(images).logits, model(images).logits)
+
+    def test_noise_of_a_block_acts_from_there_on(self, make, name, options):
+        """The blocks before it are given what they are given without it."""
+        images, model = torch.randn(3, 3, 16, 16), undropped(make(name, options))
+        step(model, images, torch.arange(3))
+        plain = entering(model, images)
+        for block, noise in enumerate(model.noise if model.takes_noise else ()):
+            noise.deviation = 0.3
+            for some, others in list(zip(entering(model, images), plain, strict=True))[:block]:
+                assert all(torch.equal(one, other) for one, other in zip(some, others, strict=True)), f"block {block}"
+            noise.deviation = 0.0
+
+    def test_depth_and_layer_scale_act_on_what_it_adds(self, make, name, options):
+        """Where either is nothing, tokens pass every block as they are, unless the method says that it is apart."""
+        for part, nothing, apart in (("drop_path", DropPath(1.0), UNDROPPED), ("ls", LayerScale(24, 0.0), UNSCALED)):
+            images, model = torch.randn(3, 3, 16, 16), make(name, options)
+            step(model, images, torch.arange(3))
+            for block in model.vit.blocks:
+                setattr(block, f"{part}1", nothing)
+                setattr(block, f"{part}2", nothing)
+            passed = pool(model.vit, embed(model.vit, images))
+            wanted = model.on_pooled(passed).logits if isinstance(model, Probe) else model.head(passed)
+            assert torch.allclose(model(images).logits, wanted, atol=1e-6) == (name not in apart), part
+
+    def test_evaluation_gives_the_logits_of_training(self, make, name, options):
+        """Where nothing is drawn: what inference spares changes nothing."""
+        images, model = torch.randn(3, 3, 16, 16), undropped(make(name, options))
+        step(model, images, torch.arange(3))
+        torch.testing.assert_close(model.eval()(images).logits, model.train()(images).logits, rtol=0, atol=1e-6)
 
     def test_a_step_leaves_the_backbone_alone(self, make, name, options):
         """Training changes tuned tensors and no frozen one."""
@@ -388,6 +439,9 @@ STARTS = [
     ("fact_tt", {}, "factors.u", 24**-0.5),
     ("fact_tk", {"rank": 8}, "factors.c", (6 / 128) ** 0.5),
     ("fact_tk", {}, "factors.p", (6 / (48 + 32)) ** 0.5),
+    ("adaptformer", {}, "adapters.0.0.weight", 24**-0.5),
+    ("convpass", {}, "beside_mlp.0.down.weight", (6 / (24 + 8)) ** 0.5),
+    ("repadapter", {}, "vit.blocks.0.attn.qkv.down.weight", (6 / (24 + 8)) ** 0.5),
 ]
 
 

@@ -38,6 +38,12 @@ def test_tokens_without_a_place_are_images_of_one_pixel():
     torch.testing.assert_close(bypass(h, (2, 3)), expected)
 
 
+def test_the_convolution_starts_as_the_identity():
+    """It hands on every pixel."""
+    pixels = torch.randn(2, 4, 3, 5)
+    torch.testing.assert_close(Bypass(6, 4, dropout=0.0).conv(pixels), pixels)
+
+
 def test_the_bypasses_stand_beside_attention_and_mlp(tiny_vit):
     """Both read what the block's own branch reads, z + SA(h) + s B(h) and z + MLP(h) + s B(h)."""
     model = randomised(Convpass(tiny_vit, 3, bottleneck=4, scale=0.5))

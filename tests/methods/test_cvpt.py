@@ -6,11 +6,13 @@ import oracle
 import pytest
 import torch
 import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
 
 from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
-from ship.methods.cvpt import CVPT
-from ship.models.vit import embed, pool
+from ship.methods.cvpt import CVPT, cross_attention
+from ship.models.attention import attend
+from ship.models.vit import embed, pool, project_kv, project_out, project_q
 
 
 def test_golden():
@@ -27,6 +29,15 @@ def test_golden():
     oracle.check_close(logits, tensors["expect.logits"])
     oracle.check_close(loss, tensors["expect.loss"])
     oracle.check_gradients(model, tuned, tensors)
+
+
+def test_queries_that_are_normed_meet_the_keys_afterwards():
+    """What is folded does not pass a norm that stands between."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3, qk_norm=True)
+    model, z = CVPT(vit, 3, prompt_length=4).eval(), torch.randn(2, 17, 24)
+    for block, own, prompts in zip(vit.blocks, model.fold(), model.prompts, strict=True):
+        plain = project_out(block, attend(project_q(block, z), *project_kv(block, prompts[None])))
+        torch.testing.assert_close(cross_attention(block, z, own), plain)
 
 
 def cross(block, z, prompts):

@@ -40,7 +40,9 @@ def test_every_matrix_changes_by_the_shared_factors(tiny_vit, kind):
             parameter.normal_(std=0.3)
         expected = 2 * model.factors.v @ middle(model.factors) @ model.factors.u
         assert len(expected) == 12 * 4
-        torch.testing.assert_close(changes(before, model.merged()), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(changes(before, merged := model.merged()), expected, rtol=1e-4, atol=1e-5)
+        images = torch.randn(2, 3, 16, 16)
+        torch.testing.assert_close(model(images).logits, merged(images), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", [FacTTensorTrain, FacTTucker])

@@ -30,10 +30,13 @@ def test_layernorm_tunes_every_norm(tiny_vit):
     assert tuned(LayerNorm(tiny_vit, 3)) == {name for name, _ in tiny_vit.named_parameters() if "norm" in name}
 
 
-def test_partial_tunes_the_last_blocks(tiny_vit):
-    """The last two of four, and the final norm."""
-    names = {name for name, _ in tiny_vit.named_parameters() if name.startswith(("blocks.2.", "blocks.3.", "norm."))}
-    assert tuned(Partial(tiny_vit, 3, blocks=2)) == names
+@pytest.mark.parametrize(("pool", "norm"), [("token", "norm."), ("avg", "fc_norm.")])
+def test_partial_tunes_the_last_blocks(pool, norm):
+    """The last two of four, and the final norm, which may be one of pooled tokens."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=4, num_heads=3, global_pool=pool)
+    names = {name for name, _ in vit.named_parameters() if name.startswith(("blocks.2.", "blocks.3.", norm))}
+    assert f"{norm}weight" in names
+    assert tuned(Partial(vit, 3, blocks=2)) == names
 
 
 @pytest.mark.parametrize("blocks", [0, 5])

@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -20,6 +21,15 @@ def test_ones_and_zeros_are_the_backbone(tiny_vit):
                 module.shift.fill_(0)
         pooled = plain.forward_head(plain.forward_features(images), pre_logits=True)
         torch.testing.assert_close(model(images).logits, model.head(pooled))
+
+
+def test_scales_start_around_1_and_shifts_around_0(tiny_vit):
+    """Both with the paper's deviation, 0.02."""
+    scaled = [module for module in SSF(tiny_vit, 3).modules() if isinstance(module, Scaled)]
+    for parts, mean in (([one.scale for one in scaled], 1), ([one.shift for one in scaled], 0)):
+        values = torch.cat(parts)
+        assert values.mean().item() == pytest.approx(mean, abs=0.002)
+        assert values.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 def test_an_operation_without_bias_gets_one():
