@@ -22,12 +22,13 @@ def parts(keys, images=2):
 @pytest.mark.parametrize("images", [1, 2])
 @pytest.mark.parametrize("keys", [1, 9, FEW, LONG])
 def test_attention_is_the_formula(keys, images):
-    """In float64 it is, forwards and back, of few keys and of many."""
+    """In float64 it is, forwards and back, of few keys and of many, also where a second way back is asked for."""
     own = parts(keys, images)
     found, wanted = attend(*own), exact(*own)
     torch.testing.assert_close(found, wanted)
-    slopes = (torch.autograd.grad(value.square().sum(), own) for value in (found, wanted))
-    torch.testing.assert_close(*slopes)
+    for again in (True, False):
+        slopes = (torch.autograd.grad(value.square().sum(), own, create_graph=again) for value in (found, wanted))
+        torch.testing.assert_close(*slopes)
 
 
 @pytest.mark.parametrize("amx", [True, False])

@@ -7,13 +7,16 @@ from project import BACKBONE, measured
 from ship.artifacts import backbone_file, data_folder, features_file, hierarchy_file
 from ship.errors import BadInput
 from ship.models.features import features, measure_features
+from ship.models.vit import embed
 from ship.storage import read_json, read_tensors, sha256
 
 
 def test_features_are_class_tokens_after_every_block(tiny_vit):
     """The last block's class token, normed, is what the head reads."""
-    blocks, pooled = features(tiny_vit, torch.randn(3, 3, 16, 16))
-    assert blocks.shape == (4, 3, 24)
+    images = torch.randn(3, 3, 16, 16)
+    blocks, pooled = features(tiny_vit, images)
+    z = embed(tiny_vit, images)
+    torch.testing.assert_close(blocks, torch.stack([(z := block(z))[:, 0] for block in tiny_vit.blocks]))
     torch.testing.assert_close(tiny_vit.norm(blocks[-1]), pooled)
 
 

@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
-from project import BACKBONE, measured
+from project import BACKBONE, changed, measured
 from safetensors import safe_open
 
-from ship.artifacts import hierarchy_file
+from ship.artifacts import features_file, hierarchy_file
+from ship.experiment.params import parse_params
 from ship.models.hierarchy import affinity, first_blocks, hierarchies, measure_hierarchy, prototypes
+from ship.storage import read_tensors, write_tensors
 
 
 def test_published_affinities_give_the_published_hierarchies(shared):
@@ -51,6 +53,17 @@ def test_prototypes_are_repeatable_and_at_most_one_an_image():
     tokens = torch.randn(30, 4)
     assert torch.equal(prototypes(tokens, 5, seed=3), prototypes(tokens, 5, seed=3))
     assert prototypes(tokens, 200, seed=0).shape == (30, 4)
+
+
+def test_prototypes_are_of_the_last_block_and_the_seed(tmp_path, monkeypatch):
+    """As the file holds them, beside the affinity of all blocks."""
+    monkeypatch.chdir(tmp_path)
+    tokens = torch.randn(3, 30, 4)
+    write_tensors(features_file(BACKBONE, "digits"), {"blocks": tokens}, {})
+    measure_hierarchy(parse_params(changed({"hierarchy.seed": 3})), BACKBONE, "digits")
+    found, _ = read_tensors(hierarchy_file(BACKBONE, "digits"))
+    assert torch.equal(found["prototypes"], prototypes(tokens[-1], 8, seed=3))
+    assert torch.equal(found["affinity"], affinity(tokens))
 
 
 def test_a_hierarchy_needs_no_gpu(tmp_path, monkeypatch):

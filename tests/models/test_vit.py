@@ -5,6 +5,7 @@ import copy
 import pytest
 import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,6 +19,8 @@ from ship.models.vit import (
     freeze,
     pass_block,
     pool,
+    project_kv,
+    project_q,
     project_qkv,
     require_plain,
 )
@@ -122,6 +125,16 @@ def test_weights_that_are_shared_or_made_are_refused(tiny_vit):
     torch.nn.utils.parametrizations.weight_norm(tiny_vit.blocks[1].mlp.fc1)
     with pytest.raises(BadInput, match=r"mine: .* with plain weights, got the parametrised blocks\.1\.mlp\.fc1"):
         require_plain(tiny_vit, "mine")
+
+
+def test_parts_alone_are_those_of_the_whole():
+    """Queries, and keys and values, as the one layer gives them, with norms of both."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=3, qk_norm=True)
+    block, z = vit.blocks[0], torch.randn(2, 17, 24)
+    for norm in (block.attn.q_norm, block.attn.k_norm):
+        torch.nn.init.normal_(norm.weight)
+    whole = project_qkv(block, z)
+    torch.testing.assert_close((project_q(block, z), *project_kv(block, z)), tuple(whole))
 
 
 def test_class_attention_is_the_mean_of_logits(tiny_vit):
