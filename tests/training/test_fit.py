@@ -10,7 +10,9 @@ from timm.models.vision_transformer import VisionTransformer
 from ship.artifacts import data_folder, hierarchy_file, split_file, task_file
 from ship.compute import set_up
 from ship.errors import BadInput
+from ship.experiment.params import Compute
 from ship.experiment.rows import Train
+from ship.methods import build
 from ship.models.features import measure_features
 from ship.models.noise import SharedDepth
 from ship.training import fit
@@ -30,6 +32,28 @@ def test_noise_and_shared_depth_reach_the_model(monkeypatch):
     assert {type(path) for path in paths} == {SharedDepth}
 
 
+@pytest.mark.parametrize(("method", "rounds"), [("linear", False), ("mlp", False), ("vpt", True)])
+def test_features_of_a_probe_are_not_rounded(method, rounds):
+    """Where all others are computed in bf16."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3)
+    runtime = set_up(Compute(device="cpu", precision="bf16", threads=1))
+    with fit._autocast(build(method, vit, 3, {}, {}), runtime):
+        assert torch.is_autocast_enabled("cpu") == rounds
+
+
+def test_what_is_tuned_starts_by_the_seed(monkeypatch):
+    """The same for the same seed alone."""
+    monkeypatch.setattr(fit, "_measured", lambda *_: {})
+
+    def start(seed):
+        vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3)
+        setup = Setup("b", "t", "vpt", {"prompt_length": 2}, Train(), seed)
+        return fit._fresh(setup, None, vit, torch.tensor([0, 1]), 2).prompts
+
+    assert torch.equal(start(3), start(3))
+    assert not torch.equal(start(3), start(4))
+
+
 @pytest.fixture
 def params(tmp_path, monkeypatch):
     """A small task, and all that is measured of it."""
@@ -42,6 +66,18 @@ def test_depth_and_class_weights_reach_a_run(params):
     assembled = assemble(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
     assert assembled.model.vit.blocks[-1].drop_path1.drop_prob == pytest.approx(0.3)
     assert assembled.objective.weights is not None
+
+
+def test_images_come_in_the_order_of_seed_and_epoch(params):
+    """Another one for each; a run that goes on has the same."""
+    orders = []
+    for seed, epoch in ((3, 1), (3, 1), (3, 2), (4, 1)):
+        setup = Setup(BACKBONE, "digits", "linear", {}, Train(), seed)
+        assembled = assemble(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
+        orders.append(torch.cat([batch.rows for batch in assembled.batches(epoch)]))
+    first, again, *others = orders
+    assert torch.equal(first, again)
+    assert not any(torch.equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("path", [task_file("digits"), hierarchy_file(BACKBONE, "digits")])

@@ -124,6 +124,15 @@ def test_tokens_and_position_embedding_do_not_decay():
     assert all(p.ndim > 1 for p in decaying)
 
 
+def test_adamw_decays_apart_from_the_gradient(tiny_vit):
+    """Without a gradient, w <- (1 - rate decay) w."""
+    model = VPT(tiny_vit, 3, prompt_length=2)
+    weight, before = model.head.weight, model.head.weight.detach().clone()
+    weight.grad = torch.zeros_like(weight)
+    make_optimiser(model, Train(lr=0.5, weight_decay=0.1)).step()
+    torch.testing.assert_close(weight.detach(), 0.95 * before)
+
+
 def test_sgd_has_momentum_and_decays_with_the_gradient(tiny_vit):
     """Two steps by hand: v <- 0.9 v + g + decay w, w <- w - rate v."""
     model = VPT(tiny_vit, 3, prompt_length=2)

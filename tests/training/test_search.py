@@ -64,11 +64,12 @@ def test_a_grid_tries_every_combination_once_and_the_best_is_used(tmp_path, monk
     assert used["train"]["epochs"] == 4  # eight steps of two an epoch
 
 
-def test_a_probe_is_judged_by_its_features_as_by_its_images(tmp_path, monkeypatch):
-    """What is known of the images of val gives the predictions that a pass through the ViT gives."""
+@pytest.mark.parametrize("method", ["linear", "vpt"])
+def test_a_trial_is_judged_on_the_images_of_val(tmp_path, monkeypatch, method):
+    """What is known of them gives a probe the predictions that a pass through the ViT gives."""
     params = measured(tmp_path, monkeypatch, TASK)
     compute = set_up(params.compute)
-    setup = Setup(BACKBONE, TASK, "linear", {}, params.train, 0, TRAINING[:1])
+    setup = Setup(BACKBONE, TASK, method, {}, params.train, 0, TRAINING[:1])
     assembled = assemble(setup, origin_of(BACKBONE, TASK, {}), compute)
     expected, _ = predictions(assembled, split_file(TASK, "val"), compute)
     found = validate(setup, assembled, compute)

@@ -57,6 +57,21 @@ def test_a_step_has_the_rate_it_is_told(optimiser):
         assert all(torch.equal(old, new) for old, new in pairs) == same
 
 
+def test_a_step_has_the_gradient_of_its_own_batch():
+    """What the step before has left does not count."""
+    torch.manual_seed(0)
+    model = VPT(VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=2, num_heads=3), 3, dropout=0.0)
+    recipe = Train()
+    step = Step(
+        model, model, make_optimiser(model, recipe), Objective(recipe, 4, 3), torch.autocast("cpu", enabled=False)
+    )
+    batch, gradients = Batch(torch.randn(4, 3, 16, 16), torch.randint(3, (4,)), torch.arange(4)), []
+    for number in range(2):
+        step(batch, number, 0.0)
+        gradients.append([p.grad.clone() for p in tuned_parameters(model).values()])
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", [None, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize(
