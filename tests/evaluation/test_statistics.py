@@ -84,11 +84,12 @@ def test_seeds_that_err_on_other_images_narrow_the_interval():
 
 
 def test_seeds_that_differ_widen_the_interval_from_three_on():
-    """To Student's t of their means; two say too little of that, and leave it out."""
+    """To Student's t of their means, or differences; two say too little of that, and leave it out."""
     random = np.random.default_rng(5)
     levels = np.array([0.5, 0.6, 0.7])
-    found = interval(random.random((3, 20_000)) < levels[:, None])
-    assert (found.high - found.low) / 2 == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=0.05)
+    three = random.random((3, 20_000)) < levels[:, None]
+    for found in (interval(three), paired(three, np.zeros_like(three))):
+        assert (found.high - found.low) / 2 == pytest.approx(4.303 * 0.1 / np.sqrt(3), rel=0.05)
     two = interval(random.random((2, 20_000)) < levels[:2, None])
     assert (two.high - two.low) / 2 == pytest.approx(1.96 * np.sqrt(0.55 * 0.45 / 2 / 20_000), rel=0.1)
 
@@ -150,8 +151,10 @@ def test_paired_test_of_seeds_counts_all_signs():
     """Against the enumeration of 2^n signs."""
     first, second = np.random.default_rng(3).random((2, 3, 10)) < np.array([[[0.9]], [[0.4]]])
     differences = first.sum(0).astype(int) - second.sum(0)
-    sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=10)]
-    assert paired(first, second).p == pytest.approx(np.mean(np.array(sums) >= abs(differences.sum())), rel=1e-9)
+    sums = np.array([np.dot(signs, differences) for signs in itertools.product((-1, 1), repeat=10)])
+    found = paired(first, second)
+    assert found.p == pytest.approx(np.mean(np.abs(sums) >= abs(differences.sum())), rel=1e-9)
+    assert found.error == pytest.approx((sums / 10 / 3).std())
 
 
 def test_paired_difference_turns_its_sign_with_the_order():
@@ -275,3 +278,10 @@ def test_seeds_count_once_in_the_interval_of_a_group_mean():
     one = Comparison(0.0, -0.5, 0.5, 0.5, 0.1, 3, Interval(-0.1, 0.2), 0.01)
     found = paired_group_mean({"a": one, "b": one}, {"a": "natural", "b": "own"})
     assert tuple(found.images) == pytest.approx((-0.1 / 2**0.5, 0.2 / 2**0.5))
+
+
+def test_seeds_of_many_tasks_say_together_how_they_differ():
+    """Two tasks of three seeds that vary alike have four degrees of freedom, of which Student's t is 2.776."""
+    one = Comparison(0.0, -0.5, 0.5, 0.5, 0.1, 3, Interval(0.0, 0.0), 0.01)
+    found = paired_group_mean({"a": one, "b": one}, {"a": "natural", "b": "own"})
+    assert found.high == pytest.approx(2.776 * (0.01 / 2) ** 0.5, rel=1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import experiment
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +15,7 @@ from ship.errors import BadInput
 from ship.evaluation.statistics import holm
 from ship.experiment.params import parse_params
 from ship.report.aggregate import COLUMNS, LEAKY, aggregate, mean_by_method, missing_runs, read_table, summarise
+from ship.report.pairs import compare
 from ship.report.text import table_cells, text_table
 from ship.storage import read_json, write_json
 
@@ -117,6 +119,32 @@ def test_p_is_corrected_within_the_family_of_a_baseline(finished):
         family = found[rows]
         assert len(family) == size
         assert list(family["p_holm"]) == pytest.approx(holm(list(family["p"])), rel=1e-4)
+
+
+def drawn(seeds, methods=("x", "y", "z")):
+    """Hits of methods on 300 images; seeds differ much, methods a little."""
+    random = np.random.default_rng(2)
+    return {
+        Run("one", "digits", method, seed): pd.Series(random.random(300) < 0.4 + 0.1 * seed + 0.05 * number)
+        for number, method in enumerate(methods)
+        for seed in seeds
+    }
+
+
+def test_runs_of_the_same_seed_are_compared():
+    """In whatever order they come; what differs from seed to seed in both is no difference."""
+    hits = drawn((0, 1, 2), ("x",))
+    hits |= {run._replace(method="y"): hits[run] for run in reversed(hits)}
+    (row,) = compare(hits, {"digits": "own", "textures": "own"}).to_dict("records")
+    assert (row["difference"], row["low"], row["high"], row["seeds"]) == (0, 0, 0, 3)
+
+
+def test_another_backbone_changes_no_p():
+    """It has families of its own."""
+    hits, groups = drawn((0,)), {"digits": "own"}
+    others = {run._replace(backbone="other"): found for run, found in hits.items()}
+    both, alone = compare(hits | others, groups), compare(hits, groups)
+    assert both[both["backbone"] == "one"].reset_index(drop=True).equals(alone)
 
 
 def test_plots_hold_every_run_epoch_and_pair_of_blocks(finished):
@@ -238,6 +266,17 @@ def test_leaky_figures_stand_apart(fresh):
     assert "(leaky)" in text_table(table, width=200)
     assert (fresh.root / "results/paired.csv").read_bytes() == files["paired.csv"]
     assert table.drop(columns=LEAKY).equals(honest)
+
+
+def test_a_leaky_mean_is_of_all_seeds(fresh):
+    """Where one was trained by another protocol, there is none."""
+    for seed in (0, 1):
+        path = fresh.root / Run("vit_mini", "digits", "vpt", seed).folder / "run.json"
+        about = read_json(path)
+        about["result"]["best_test_epoch_accuracy"] = 0.9
+        write_json(path, about)
+        means = aggregate(fresh.params, fresh.root).query("task == 'digits' and method == 'vpt'")[LEAKY]
+        assert means.notna().item() == (seed == 1)
 
 
 @pytest.mark.parametrize("names", [["None", "NA", "null"], ["8", "16", "32"]])
