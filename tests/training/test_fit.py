@@ -69,12 +69,14 @@ def test_depth_and_class_weights_reach_a_run(params):
 
 
 def test_images_come_in_the_order_of_seed_and_epoch(params):
-    """Another one for each; a run that goes on has the same."""
+    """Another one for each; a run that goes on has the same. There are as many steps as the rate counts."""
     orders = []
     for seed, epoch in ((3, 1), (3, 1), (3, 2), (4, 1)):
         setup = Setup(BACKBONE, "digits", "linear", {}, Train(), seed)
         assembled = assemble(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
-        orders.append(torch.cat([batch.rows for batch in assembled.batches(epoch)]))
+        rows = [batch.rows for batch in assembled.batches(epoch)]
+        assert len(rows) == assembled.steps
+        orders.append(torch.cat(rows))
     first, again, *others = orders
     assert torch.equal(first, again)
     assert not any(torch.equal(first, other) for other in others)

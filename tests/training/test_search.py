@@ -78,6 +78,15 @@ def test_a_trial_is_judged_on_the_images_of_val(tmp_path, monkeypatch, method):
     torch.testing.assert_close(found.losses, expected.losses)
 
 
+def test_a_trial_learns_from_train_alone(tmp_path, monkeypatch):
+    """With the seed of the search, and with the epochs that its steps take on these images."""
+    searched = {"sampler": "grid", "choices": {"train.lr": [0.01]}, "seed": 7}
+    params = measured(tmp_path, monkeypatch, TASK, {"methods.linear.search": searched})
+    found = search._setup(params, BACKBONE, TASK, "linear", params.methods["linear"].search, {"train.lr": 0.5})
+    assert (found.splits, found.seed, found.recipe.lr) == (("train",), 7, 0.5)
+    assert found.recipe.epochs == 8  # eight steps, one an epoch on 30 images
+
+
 def test_trials_share_their_images(tmp_path, monkeypatch):
     """Images that one trial has decoded are there for the next."""
     params = measured(tmp_path, monkeypatch, TASK)
@@ -234,9 +243,20 @@ def test_proposals_follow_from_seed_number_and_history():
         found.append(settings["train.lr"])
         trials.append(Trial(settings, None if number == 2 else settings["train.lr"], 1.0))
     assert len(set(found)) == 9
-    assert sum(found[3:]) / 6 > sum(found[:3]) / 3  # it has learnt that more is better
     other = Search(trials=9, seed=1, choices=search.choices, ranges=search.ranges)
     assert propose(other, [], 0) != propose(search, [], 0)
+
+
+def test_proposals_go_where_accuracy_was_higher():
+    """After a third of the trials, which are drawn at random; those that failed say nothing."""
+    search, sums = Search(trials=15, ranges={"train.lr": {"low": 1e-4, "high": 1.0, "log": True}}), []
+    for sign in (1, -1):
+        trials = []
+        for number in range(15):
+            rate = propose(search, trials, number)["train.lr"]
+            trials.append(Trial({"train.lr": rate}, None if number == 2 else sign * rate, 1.0))
+        sums.append(sum(trial.settings["train.lr"] for trial in trials[5:]))
+    assert sums[0] > 2 * sums[1]
 
 
 def test_whole_numbers_stay_whole():

@@ -312,6 +312,16 @@ def test_an_interrupted_run_keeps_the_epochs_that_it_watched(tmp_path, monkeypat
     assert (run.folder / "run.json").read_bytes() == whole
 
 
+def test_a_run_that_watches_goes_on_from_none_that_did_not(tmp_path, monkeypatch):
+    """The best test epoch may be one of those that were not watched."""
+    params, run, seen = prepare_all(tmp_path, monkeypatch), Run(BACKBONE, TASK, "linear", 0), []
+    with pytest.raises(KeyboardInterrupt):
+        train_run(params, run, interrupt)
+    other = parse_params({**params.model_dump(), "protocol": "best-test-epoch"})
+    train_run(other, run, lambda epochs, record: seen.append((record.epoch, epochs)))
+    assert seen[0] == (0, len(seen))
+
+
 def test_noise_needs_a_method_that_adds_something(tmp_path, monkeypatch):
     """It is said before anything is computed."""
     params = prepare_all(tmp_path, monkeypatch, {"train.noise": 0.5, "train.consistency": "two-pass"})
