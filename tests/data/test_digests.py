@@ -1,5 +1,6 @@
 import errno
 import hashlib
+import os
 
 import pytest
 
@@ -21,6 +22,17 @@ def test_a_file_is_read_once_until_it_changes(tmp_path):
     assert digest(path, "sha256") == hashlib.sha256(b"An archive").hexdigest()
     note.write_text("no JSON")
     assert digest(path, "md5") == hashlib.md5(b"An archive").hexdigest()
+
+
+def test_a_file_with_the_old_times_is_read_again(tmp_path):
+    """As a copy has them that keeps times."""
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"an archive")
+    digest(path, "sha256")
+    state = path.stat()
+    path.write_bytes(b"An archive")
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert digest(path, "sha256") == hashlib.sha256(b"An archive").hexdigest()
 
 
 @pytest.mark.parametrize("fault", [BadInput("others own the folder"), OSError(errno.EDQUOT, "no room")], ids=repr)

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
-from ship.data.images import read_pixels
+from ship.data.images import read_pixels, read_rows
 from ship.data.prepare import prepare, summary
 from ship.data.reading import read_labels
 from ship.data.sources.splits import SPLITS, Item, Listing
@@ -188,6 +189,9 @@ def test_how_images_are_read_goes_with_them(tmp_path, pets):
     assert split["image"].iloc[row] == (pets / "cat/turned.jpg").read_bytes()
     seen = read_pixels(*files, size=16, interpolation="nearest", threads=1)[row, 0].numpy()
     assert seen[0, -1] < seen[0, 0]  # the first row of what is stored is the last column
+    for file in files:
+        every = read_rows(file, range(len(read_labels(file))), size=16, interpolation="nearest", threads=1)
+        assert torch.equal(every, read_pixels(file, size=16, interpolation="nearest", threads=1))
     assert read_labels(*files).tolist() == split["label"].tolist()
 
 

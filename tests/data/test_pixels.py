@@ -74,8 +74,9 @@ def test_a_change_in_memory_does_not_reach_the_file(splits):
     """Nobody spoils the images of the next run."""
     read_pixels(splits[0], **SIZE)
     before = [path.read_bytes() for path in kept(splits)]
-    for _, some, _ in stream(splits[0], batch_size=60, **SIZE):
-        some.add_(1)
+    with open_split(splits[0]) as file:
+        for _, some, _ in images._pieces(splits[0], file, *SIZE.values()):
+            some.add_(1)
     assert [path.read_bytes() for path in kept(splits)] == before
 
 
@@ -86,6 +87,14 @@ def test_who_stops_in_the_middle_keeps_nothing(splits):
         next(pieces)
         pieces.close()
     assert kept(splits) == []
+
+
+@pytest.mark.parametrize(("times", "files"), [(9, 0), (10, 1)])
+def test_images_take_a_tenth_of_the_free_disk_at_most(splits, monkeypatch, times, files):
+    """The rest is for what others write."""
+    monkeypatch.setattr(pixels, "free_disk", lambda project: times * 60 * 3 * 16 * 16)
+    read_pixels(splits[0], **SIZE)
+    assert len(kept(splits)) == files
 
 
 def test_a_full_disk_or_another_file_is_read_all_the_same(splits, decoded, monkeypatch, tmp_path):

@@ -23,6 +23,16 @@ def test_stratified_split(seed):
     assert all((np.diff(part) > 0).all() for part in parts)
 
 
+def test_every_class_is_drawn_by_itself():
+    """Not the same places of each, and whatever images the others have."""
+    labels = np.repeat([0, 1], 50)
+    (part,) = stratified(labels, [50], 2, 0)
+    first, second = (part[labels[part] == label].tolist() for label in (0, 1))
+    assert first != [row - 50 for row in second]
+    (more,) = stratified(np.repeat([0, 1], [50, 90]), [70], 2, 0)
+    assert more[more < 50].tolist() == first
+
+
 def items(counts, group=lambda number: ""):
     """Images of classes 0, 1 ... as many as `counts` say."""
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
@@ -55,6 +65,11 @@ def test_a_rare_class_gets_a_training_image():
     found = sizes([500, 2, 2, 2], train=100, val=50)
     assert found["train"].min() == 1
     assert [part.sum() for part in found.values()] == [100, 50, 356]
+
+
+def test_a_rare_class_trains_on_all_that_val_and_test_can_spare():
+    """Each of these has one image of it."""
+    assert [part[0] for part in sizes([4, 96], **SHARES).values()] == [2, 1, 1]
 
 
 def test_all_classes_without_training_images_are_named():
@@ -108,6 +123,30 @@ def test_a_group_stays_on_one_side(seed):
     assert abs(np.mean([one.label for one in found["train"]]) - 150 / 400) < 0.06
 
 
+def test_groups_follow_from_the_seed():
+    """As images without groups do."""
+    found = [
+        split("mine", Task(source="csv", path=".", seed=seed, **SHARES), items([40, 40], lambda n: f"{n // 4}"), "ab")
+        for seed in (0, 0, 1)
+    ]
+    assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_and_copies_hold_each_other_together(seed):
+    """A copy in another group brings that group along, and its copies, and so on."""
+    rng = np.random.default_rng(seed)
+    marks = zip(rng.integers(0, 150, 200), rng.integers(0, 250, 200), strict=True)
+    whole = [
+        one._replace(group=f"patient {group}", digest=bytes([copy]))
+        for one, (group, copy) in zip(items([100, 100]), marks, strict=True)
+    ]
+    found = split("mine", Task(source="csv", path=".", **SHARES), whole, ["a", "b"])
+    for mark in ("group", "digest"):
+        held = [{getattr(one, mark) for one in rows} for rows in found.values()]
+        assert sum(map(len, held)) == len(set.union(*held))
+
+
 def test_too_few_groups_are_refused():
     """Two groups make no three splits."""
     with pytest.raises(BadInput, match="expected enough groups for train, val, test, got none left for"):
@@ -120,3 +159,19 @@ def test_units_of_one_image_are_split_exactly():
     parts = grouped(labels, np.arange(100), (50, 20, 30), 2, 0)
     assert [len(part) for part in parts] == [50, 20, 30]
     assert [int(labels[part].sum()) for part in parts] == [20, 8, 12]
+
+
+def test_units_of_one_image_fill_up_what_large_ones_leave():
+    """These go first, so that sizes are exact."""
+    units = np.concatenate([np.repeat([0, 1], [15, 10]), np.arange(2, 77)])
+    assert [len(part) for part in grouped(np.zeros(100, np.int64), units, (70, 10, 20), 1, 0)] == [70, 10, 20]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_rare_class_is_nearest_to_its_shares(seed):
+    """An image more or less is much to it."""
+    labels, units = np.repeat([0, 1, 2], [900, 60, 40]), np.random.default_rng(seed).permutation(1000) // 3
+    parts = grouped(labels, units, (700, 100, 200), 3, seed)
+    counts = np.stack([np.bincount(labels[part], minlength=3) for part in parts])
+    assert counts[:, 1:].tolist() == [[42, 28], [6, 4], [12, 8]]
+    assert abs(counts[:, 0] - [630, 90, 180]).max() <= 1
