@@ -137,6 +137,22 @@ def test_a_default_that_has_a_name_is_its_name(package):
     assert Code(package).options("ssf") == {"rank": 8, "like": "PLACES[0]"}
 
 
+def test_a_search_depends_on_how_rows_are_read():
+    """It makes the settings of its trials itself."""
+    assert Code().modules("search", "linear").keys() >= WORDS - {"experiment/yaml_file.py"}
+
+
+def test_imports_are_found_wherever_they_stand(package):
+    """In functions, too, with the rooms around; not those for type checking alone."""
+    late = "import ship.report.figures\n"
+    edit(package, "data/seeds.py", "def derive_seed", f"def late():\n    {late}\n\ndef derive_seed")
+    edit(package, "errors.py", "\nclass", f"\nif TYPE_CHECKING:\n    {late}\n\nclass")
+    code = Code(package)
+    assert code.imports("data/seeds.py") == ["report/__init__.py", "report/figures.py"]
+    assert code.imports("errors.py") == []
+    assert "data/sources/__init__.py" in code.modules("prepare")
+
+
 def test_what_does_not_count_is_something_that_steps_reach():
     """A name that no step reaches would be a slip, or of a module that is gone."""
     code, left, reached = Code(), list(STEPS.values()), set()

@@ -357,3 +357,14 @@ def test_settings_of_a_task_that_do_not_go_together(settings, message):
     """Shares are for images of your own."""
     with pytest.raises(BadInput, match=message):
         parse_params(changed("tasks.mine", settings))
+
+
+def test_what_a_task_says_goes_before_what_its_row_says():
+    """In options and recipe, key by key."""
+    own = {"options": {"threshold": 0.7}, "train": {"lr": 0.2}}
+    row = {"method": "ship", "options": {"threshold": 0.5, "prompt_length": 3}, "train": {"lr": 0.5, "epochs": 30}}
+    params = parse_params({**GOOD, "methods": {"ship": {**row, "tasks": {"digits": own}}}})
+    assert params.options_of("ship", "digits") == {"threshold": 0.7, "prompt_length": 3}
+    assert params.options_of("ship") == row["options"]
+    for task, rate in (("digits", 0.2), (None, 0.5)):
+        assert (params.train_of("ship", task).lr, params.train_of("ship", task).epochs) == (rate, 30)
