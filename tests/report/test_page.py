@@ -18,7 +18,7 @@ from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
 from ship.models.hierarchy import first_blocks, hierarchies
 from ship.report.aggregate import aggregate, expected_runs, method_means, missing_runs, read_table
-from ship.report.comparison import levels
+from ship.report.comparison import _best, levels
 from ship.report.page import headline, write_page
 from ship.report.text import percent, points
 from ship.storage import read_json, write_json
@@ -377,6 +377,16 @@ def test_levels_at_a_tie_are_those_of_the_run():
     found = [{"threshold": threshold, "first_blocks": blocks} for threshold, blocks in hierarchies(affinity)]
     for threshold in (0.9, 0.95, 0.97):
         assert levels(found, threshold) == first_blocks(affinity, threshold)
+
+
+def test_the_best_is_the_highest_mean_and_the_lowest_rank():
+    """Of what there is: a method may lack tasks, and with them its means."""
+    means = {
+        "a": {"tasks": {"x": 0.5, "y": 0.9}, "groups": {"own": 0.7}, "group_mean": 0.7},
+        "b": {"tasks": {"x": 0.6}},
+    }
+    found = _best(means, {"a": 1.5, "b": 1.0})
+    assert found == {"tasks": {"x": 0.6, "y": 0.9}, "groups": {"own": 0.7}, "rank": 1.0, "group_mean": 0.7}
 
 
 def test_what_a_search_chose_stands_on_the_page(fresh, tmp_path, monkeypatch):

@@ -58,11 +58,18 @@ def test_what_was_noticed_of_images_is_told(root):
 class TestChanged:
     """What has changed since the runs is one line for all runs that it makes stale."""
 
-    def test_a_setting(self, root):
+    @pytest.mark.parametrize(
+        ("changed", "line"),
+        [
+            ({"train": {"epochs": 20, "warmup_epochs": 2}}, "train.epochs 12 -> 20"),
+            ({"compute": {"precision": "bf16"}}, "compute.precision fp32 -> bf16"),
+            ({"protocol": "best-test-epoch"}, "protocol last-epoch -> best-test-epoch"),
+        ],
+    )
+    def test_a_setting(self, root, changed, line):
         """With the old value and the new one."""
-        raw = experiment.params().model_dump()
-        raw["train"]["epochs"] = 20
-        assert said(root, raw)[0] == "vit_mini/*/*/*: stale: train.epochs 12 -> 20"
+        raw = experiment.params().model_dump() | changed
+        assert said(root, raw)[0] == f"vit_mini/*/*/*: stale: {line}"
 
     def test_a_recipe_that_counts_steps(self, root):
         """Its runs have the epochs that it takes on the images of their task."""
@@ -161,6 +168,8 @@ class TestChanged:
             write_json(root / run.folder / "run.json", about)
         shutil.rmtree(root / "data")
         assert said(root, raw) == ["18 runs: 18 done"]
+        longer = raw | {"train": raw["train"] | {"epochs": 800}}
+        assert said(root, longer)[0] == "vit_mini/*/*/*: stale: train.epochs 750 -> 800"
         raw["train"]["lr"] *= 2
         assert "18 runs: 6 done, 12 stale" in said(root, raw)
 
