@@ -1,15 +1,33 @@
 """How often a fit is saved, and what is done with a file that cannot be used."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from ship.compute import set_up
+from ship.experiment.params import Compute
 from ship.experiment.rows import Train
 from ship.storage import read_tensors, write_tensors
 from ship.training.loop import Epoch, make_optimiser
-from ship.training.resume import Keeper, Progress
+from ship.training.resume import Keeper, Origin, Progress, identity
+
+
+def test_a_mark_is_of_all_that_decides_bits():
+    """Settings, files, code, threads and precision; in whatever order files and modules come."""
+    files, code, runtime = {Path("a"): "1", Path("b"): "2"}, {"m.py": "3"}, set_up(Compute(device="cpu", threads=1))
+    whole = identity(["x"], Origin(files, code), runtime)
+    assert whole == identity(["x"], Origin(dict(reversed(files.items())), code), runtime)
+    others = {
+        identity(["y"], Origin(files, code), runtime),
+        identity(["x"], Origin(files | {Path("b"): "0"}, code), runtime),
+        identity(["x"], Origin(files, {"m.py": "0"}), runtime),
+        identity(["x"], Origin(files, code), runtime._replace(threads=2)),
+        identity(["x"], Origin(files, code), runtime._replace(precision="bf16")),
+    }
+    assert len(others - {whole}) == 5
 
 
 def test_saving_takes_a_twentieth_of_the_time(tmp_path):

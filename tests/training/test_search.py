@@ -22,7 +22,7 @@ from ship.experiment.params import parse_params, read_params
 from ship.experiment.rows import Search, Train
 from ship.experiment.settings import read_settings, wanted_settings, write_settings
 from ship.storage import read_json
-from ship.training import search
+from ship.training import fit, search
 from ship.training.fit import Setup, assemble, images_of, origin_of, predictions, validate
 from ship.training.search import Trial, choose, propose
 from ship.training.train import train_run
@@ -91,6 +91,7 @@ def test_trials_share_their_images(tmp_path, monkeypatch):
     """Images that one trial has decoded are there for the next."""
     params = measured(tmp_path, monkeypatch, TASK)
     shutil.rmtree("pixels")  # what was decoded for the features
+    fit._decoded.cache_clear()  # and by other tests
     compute, decoded = set_up(params.compute), []
     monkeypatch.setattr(images, "decode", lambda *args, **how: decoded.append(1) or decode(*args, **how))
     setup = Setup(BACKBONE, TASK, "vpt", {"prompt_length": 1}, params.train, 0, TRAINING[:1])
@@ -267,6 +268,14 @@ def test_whole_numbers_stay_whole():
     narrow = Search(trials=20, sampler="random", ranges={"options.n": {"low": 1001, "high": 1009, "whole": True}})
     assert len({propose(narrow, [], number)["options.n"] for number in range(20)}) > 5
     assert all(type(value) is int for value in found)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_logarithm_of_a_range_is_drawn_evenly(whole):
+    """As many values below the middle of the logarithms as above it."""
+    span = {"low": 1.0, "high": 1e4, "log": True, "whole": whole}
+    search = Search(trials=40, sampler="random", ranges={"options.n": span})
+    assert 12 <= sum(propose(search, [], number)["options.n"] < 100 for number in range(40)) <= 28
 
 
 def test_the_order_of_the_keys_in_the_file_decides_nothing():

@@ -31,11 +31,16 @@ from ship.errors import BadInput
 from ship.experiment.code import Code
 from ship.experiment.params import parse_params
 from ship.experiment.rows import Train
+from ship.inference.predict import predict
+from ship.methods.base import Output
+from ship.methods.mlp import MLP
 from ship.methods.options import check_recipe, check_row
 from ship.storage import read_json, read_tensors, replacing, sha256, write_json
-from ship.training.fit import Setup, assemble, origin_of
+from ship.training.fit import Assembled, Setup, assemble, origin_of
+from ship.training.loop import Epoch
+from ship.training.resume import Progress
 from ship.training.ridge import fit_ridge
-from ship.training.train import train_run
+from ship.training.train import Outcome, _result, train_run
 
 LEFT = ("runs/**/*",)
 TASK = "digits"
@@ -287,6 +292,16 @@ def test_the_leaky_figure_stands_beside_and_changes_nothing(tmp_path, monkeypatc
     assert leaky.pop("best_test_epoch_accuracy") >= leaky["accuracy"]
     assert leaky == honest
     assert all(others[path] == files[path] for path in files if not path.endswith("run.json"))
+
+
+def test_a_result_has_the_best_epoch_and_counts_the_head_apart(tiny_vit):
+    """The last epoch need not be the best."""
+    found = predict(Output, [(torch.eye(3), torch.arange(3))], torch.autocast("cpu", enabled=False))
+    model, log = MLP(tiny_vit, 3, width=8), [Epoch(epoch, 0.1, 0.2, 0.3, 0.4) for epoch in range(3)]
+    assembled = Assembled(None, model, model, None, None, 1, None, [])
+    result = _result(Outcome(None, assembled, Progress(log, [0.2, 0.9, 0.5]), found, [], {}))
+    assert (result["best_test_epoch_accuracy"], result["accuracy"], result["epochs"]) == (0.9, 1.0, 3)
+    assert (result["tuned_parameters"], result["tuned_parameters_without_head"]) == (25 * 8 + 9 * 3, 25 * 8)
 
 
 @pytest.mark.parametrize("kind", ["fast", "lazy", "two-pass"])
