@@ -214,13 +214,6 @@ def test_every_candidate_is_checked_however_many_there_are():
         parse_params(changed("methods.ship.search", search))
 
 
-def test_recipes_are_layered():
-    """`train`, then the row's keys, then the task's within the row."""
-    params = parse_params(changed("train", {"epochs": 30, "warmup_epochs": 3}))
-    assert (params.train_of("ship").epochs, params.train_of("ship").lr) == (30, 0.5)
-    assert (params.train_of("ship", "digits").epochs, params.train_of("ship", "digits").lr) == (12, 0.5)
-
-
 @pytest.mark.parametrize("group", ["data_root", "hierarchy", "train", "protocol", "compute"])
 def test_every_group_must_be_there(group):
     """DVC looks for each, and would miss it only after hours of computing."""
@@ -360,11 +353,13 @@ def test_settings_of_a_task_that_do_not_go_together(settings, message):
 
 
 def test_what_a_task_says_goes_before_what_its_row_says():
-    """In options and recipe, key by key."""
+    """In options and recipe, key by key; and the row before `train`."""
     own = {"options": {"threshold": 0.7}, "train": {"lr": 0.2}}
     row = {"method": "ship", "options": {"threshold": 0.5, "prompt_length": 3}, "train": {"lr": 0.5, "epochs": 30}}
-    params = parse_params({**GOOD, "methods": {"ship": {**row, "tasks": {"digits": own}}}})
+    common = {"lr": 0.1, "epochs": 20, "batch_size": 8}
+    params = parse_params({**GOOD, "train": common, "methods": {"ship": {**row, "tasks": {"digits": own}}}})
     assert params.options_of("ship", "digits") == {"threshold": 0.7, "prompt_length": 3}
     assert params.options_of("ship") == row["options"]
     for task, rate in (("digits", 0.2), (None, 0.5)):
-        assert (params.train_of("ship", task).lr, params.train_of("ship", task).epochs) == (rate, 30)
+        recipe = params.train_of("ship", task)
+        assert (recipe.lr, recipe.epochs, recipe.batch_size) == (rate, 30, 8)

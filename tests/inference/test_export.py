@@ -203,6 +203,9 @@ def test_what_export_refuses(run, tmp_path):
     refused("predictions.parquet: expected what a run predicted, got: No match for .*prediction")
     pq.write_table(table.set_column(2, "prediction", pa.array([99] * len(table))), path)
     refused("predictions.parquet: expected labels of its 10 classes, got others")
+    classes = json.loads(table.schema.metadata[b"classes"])
+    pq.write_table(table.replace_schema_metadata({"classes": json.dumps(classes[::-1])}), path)
+    refused("predictions.parquet: expected the classes of tuned.safetensors, got others")
     about = read_json(run / "run.json")
     pq.write_table(table.set_column(2, "prediction", table["label"]), path)
     refused(f"predictions.parquet: expected the accuracy of run.json, {about['result']['accuracy']}, got 1.000000")
@@ -214,7 +217,10 @@ def test_what_export_refuses(run, tmp_path):
     refused("expected probabilities within 0.001 of what tuned.safetensors gives")  # whatever made it fp32
     path.write_bytes(b"PAR1")
     refused("predictions.parquet: expected what a run predicted, got")
-    (tmp_path / "project/data/digits/test.parquet").unlink()
+    images = tmp_path / "project/data/digits/test.parquet"
+    pq.write_table(pq.read_table(images).slice(1), images)
+    refused("expected its test images in data/TASK/test.parquet, got others: .*digits/test.parquet")
+    images.unlink()
     refused("expected its test images in data/TASK/test.parquet, got none")
     (run / "run.json").unlink()
     refused("expected the folder of a finished run")
