@@ -144,13 +144,12 @@ def test_a_search_depends_on_how_rows_are_read():
 
 def test_imports_are_found_wherever_they_stand(package):
     """In functions, too, with the rooms around; not those for type checking alone."""
-    late = "import ship.report.figures\n"
+    late = "from ship.data.sources.draw import stored\n"
     edit(package, "data/seeds.py", "def derive_seed", f"def late():\n    {late}\n\ndef derive_seed")
     edit(package, "errors.py", "\nclass", f"\nif TYPE_CHECKING:\n    {late}\n\nclass")
     code = Code(package)
-    assert code.imports("data/seeds.py") == ["report/__init__.py", "report/figures.py"]
+    assert code.imports("data/seeds.py") == ["data/__init__.py", "data/sources/__init__.py", "data/sources/draw.py"]
     assert code.imports("errors.py") == []
-    assert "data/sources/__init__.py" in code.modules("prepare")
 
 
 def test_what_does_not_count_is_something_that_steps_reach():

@@ -72,7 +72,7 @@ def test_images_come_in_the_order_of_seed_and_epoch(params):
     """Another one for each; a run that goes on has the same. There are as many steps as the rate counts."""
     orders = []
     for seed, epoch in ((3, 1), (3, 1), (3, 2), (4, 1)):
-        setup = Setup(BACKBONE, "digits", "linear", {}, Train(), seed)
+        setup = Setup(BACKBONE, "digits", "linear", {}, Train(batch_size=16), seed)
         assembled = assemble(setup, origin_of(BACKBONE, "digits", {}), set_up(params.compute))
         rows = [batch.rows for batch in assembled.batches(epoch)]
         assert len(rows) == assembled.steps

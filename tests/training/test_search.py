@@ -303,6 +303,7 @@ def test_a_trial_that_diverges_does_not_end_the_search(tmp_path, monkeypatch):
     found = read_json(settings_file(BACKBONE, TASK, "vpt"))
     assert [trial["accuracy"] is None for trial in found["search"]["trials"]] == [True, False]
     assert found["train"]["lr"] == 0.01
+    assert read_settings(params, BACKBONE, TASK, "vpt").recipe.lr == 0.01
 
 
 def test_settings_that_do_not_go_together_are_passed_over(tmp_path, monkeypatch):
