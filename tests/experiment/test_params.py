@@ -302,7 +302,8 @@ def test_runs_that_dvc_would_take_for_one_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("images", "epochs", "warmup"), [(1000, 10, 2), (50, 150, 30), (100, 150, 30), (128, 75, 15), (5000, 10, 2)]
+    ("images", "epochs", "warmup"),
+    [(1000, 10, 2), (50, 150, 30), (100, 150, 30), (128, 75, 15), (460, 22, 4), (5000, 10, 2)],
 )
 def test_few_images_get_more_epochs(images, epochs, warmup):
     """As many optimiser steps as are asked for at the least, with warm-up in proportion."""
