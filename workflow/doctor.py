@@ -12,10 +12,10 @@ from typing import Any
 
 from disk import wanted
 from limits import config, queue, rivals, run, time
-from slurm_site import SITE, read_site, wants_gpu
+from slurm_site import SITE, known, read_site, wants_gpu
 
 from ship.errors import BadInput
-from ship.experiment.params import Params, read_params
+from ship.experiment.params import read_params
 from ship.storage import expanded, free_disk, standing
 
 MINUTES = 10  # that a job may wait, and run
@@ -100,14 +100,6 @@ def experiment() -> bool:
     except BadInput as error:
         return said("params.yaml is an experiment", False, str(error), "`ship init list` shows some")
     return said("params.yaml is an experiment", True)
-
-
-def known() -> Params | None:
-    """The experiment; None where it cannot be read, as `experiment` says."""
-    try:
-        return read_params()
-    except BadInput:
-        return None
 
 
 def searches() -> bool:

@@ -1,4 +1,4 @@
-"""What `profiles/slurm/site.yaml` may say of a cluster, and whether jobs want GPUs: for the profile and doctor.py."""
+"""What `profiles/slurm/site.yaml` may say of a cluster, and what jobs want of it: for the profile and doctor.py."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ValidationError, model_validator
 from ship.errors import BadInput
 from ship.experiment.fields import Clash, Positive, Settings
 from ship.experiment.messages import complaints
-from ship.experiment.params import read_params
+from ship.experiment.params import Params, read_params
 from ship.experiment.yaml_file import read_yaml
 
 SITE = Path("profiles/slurm/site.yaml")
@@ -52,12 +52,18 @@ class Site(Settings):
         return self
 
 
-def wants_gpu() -> bool:
-    """Whether the experiment asks for GPUs; where it cannot be read, which the Snakefile says, as if it did."""
+def known() -> Params | None:
+    """The experiment; None where it cannot be read, which the Snakefile and doctor.py say."""
     try:
-        return read_params().compute.wants_gpu
+        return read_params()
     except BadInput:
-        return True
+        return None
+
+
+def wants_gpu() -> bool:
+    """Whether the experiment asks for GPUs; where it cannot be read, as if it did."""
+    params = known()
+    return params is None or params.compute.wants_gpu
 
 
 def read_site() -> dict[str, Any]:
