@@ -1,9 +1,10 @@
 """What lies beside the files that the runs of an experiment leave."""
 
 import pytest
+from project import ROOT
 
 from ship.artifacts import Run
-from ship.report.runs import strays
+from ship.report.runs import UNFINISHED, strays
 
 
 def test_what_the_grid_leaves_is_no_stray(fresh):
@@ -13,6 +14,12 @@ def test_what_the_grid_leaves_is_no_stray(fresh):
         (folder / name).touch()
     (fresh.root / "hierarchy/vit_mini/digits.safetensors").touch()
     assert strays(fresh.params, fresh.root) == []
+
+
+def test_dvc_passes_over_the_same_files():
+    """Else they would change what the table depends on, and nobody would be told."""
+    ignored = (ROOT / ".dvcignore").read_text().splitlines()
+    assert [name for name in UNFINISHED if name not in ignored and f"*{name}" not in ignored] == []
 
 
 @pytest.mark.parametrize(
