@@ -18,7 +18,7 @@ from ship.experiment.task import OWN, Task
 _log = logging.getLogger(__name__)
 
 
-class Look(NamedTuple):
+class Finding(NamedTuple):
     """What is known of an image whose bytes are forgotten again."""
 
     digest: bytes
@@ -41,17 +41,16 @@ class Inspection:
 
     def __call__(self, items: Sequence[Item]) -> list[Item]:
         """The images that can be used, in their order."""
-        looks = list(self.pool.map(self._look, items))
-        self.broken = [look.fault for look in looks if look.fault is not None]
+        found = list(self.pool.map(self._inspect, items))
+        self.broken = [finding.fault for finding in found if finding.fault is not None]
         if self.broken and self.task.broken == "refuse":
             skip = f"tasks.{self.name}.broken: skip leaves them out"
             raise together(self.broken, skip if self.task.source in OWN else "")
-        seen = [
-            item._replace(digest=look.digest) for item, look in zip(items, looks, strict=True) if look.fault is None
-        ]
+        pairs = zip(items, found, strict=True)
+        seen = [item._replace(digest=finding.digest) for item, finding in pairs if finding.fault is None]
         if not seen:
             raise BadInput(f"tasks.{self.name}: expected images that can be read, got none of {len(items)}")
-        odd = Counter(kind for look in looks for kind in look.odd)
+        odd = Counter(kind for finding in found for kind in finding.odd)
         for kind, text in ODDITIES.items():
             if odd[kind]:
                 _log.warning("%s: %d images %s", self.name, odd[kind], text)
@@ -72,12 +71,12 @@ class Inspection:
         said += [f"skipped: {len(self.broken)} images that cannot be read"] if self.broken else []
         return said + ([f"copies: {self.copies} images have the bytes of another one"] if self.copies else [])
 
-    def _look(self, item: Item) -> Look:
+    def _inspect(self, item: Item) -> Finding:
         try:
             data = read(item)
-            return Look(hashlib.sha256(data).digest(), oddities(data, titled(item), self.reading), None)
+            return Finding(hashlib.sha256(data).digest(), oddities(data, titled(item), self.reading), None)
         except BadInput as error:
-            return Look(b"", frozenset(), str(error))
+            return Finding(b"", frozenset(), str(error))
 
     def _check_copies(self, items: Sequence[Item]) -> None:
         """Count copies of the same bytes. Raises BadInput for all with another label or split than the first."""

@@ -43,10 +43,8 @@ class Kept:
         if self.path is None:
             return None
         try:
-            if self.path.stat().st_size != math.prod(self.shape):  # a copy that was cut
-                return None
             mapped = np.memmap(self.path, np.uint8, "c", shape=self.shape)  # c: a change does not reach the file
-        except (OSError, ValueError):  # not there, or others' own; nothing in it
+        except (OSError, ValueError):  # not there, or others' own; a copy that was cut
             return None
         return torch.from_numpy(mapped)
 

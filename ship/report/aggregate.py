@@ -16,7 +16,7 @@ from ship.evaluation.statistics import deviation, group_mean, group_means, inter
 from ship.experiment import records
 from ship.experiment.params import Params
 from ship.experiment.records import read_record
-from ship.report.classes import CLASSES, MEASURES, Quality, over_seeds, quality
+from ship.report.classes import CLASSES, MEASURES, Measured, measure, over_seeds
 from ship.report.pairs import aligned, compare
 from ship.report.runs import WATCHED, expected_runs, files_of, missing_runs, read_about, read_predictions
 from ship.storage import write_json, write_text
@@ -77,13 +77,13 @@ def aggregate(
     results = _results(root, runs)
     groups = _groups(params)
     results["group"] = results["task"].map(groups)
-    hits, qualities = _predicted(root, runs)
+    hits, measured = _predicted(root, runs)
     _check_accuracies(results, hits)
-    summary = summarise(results.join(Frame([one.measures for one in qualities])), hits)
+    summary = summarise(results.join(Frame([one.measures for one in measured])), hits)
     write_json(into / METRICS, metrics(summary, params.grid.tasks))
     write_text(into / TABLE, _csv(summary, "%.6f"))
     write_text(into / PAIRED, _csv(compare(hits, groups), "%.6g"))
-    write_text(into / CLASSES, _csv(over_seeds([one.classes for one in qualities]), "%.6f"))
+    write_text(into / CLASSES, _csv(over_seeds([one.classes for one in measured]), "%.6f"))
     for path, text in _plots(root, runs, results).items():
         write_text(into / path, text)
     write_text(into / PLOTS / "affinity.csv", _csv(_affinities(root, params), "%.6f"))
@@ -179,19 +179,19 @@ def _check_accuracies(results: Frame, hits: Mapping[Run, pd.Series[bool]]) -> No
             )
 
 
-def _predicted(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]], list[Quality]]:
+def _predicted(root: Path, runs: Sequence[Run]) -> tuple[dict[Run, pd.Series[bool]], list[Measured]]:
     """Of every run, whether each test image was predicted right, by its key, and how good it is beyond that.
 
     Runs of a task share the keys of its images, which else were most of the memory.
     """
-    hits, qualities, keys = {}, [], dict[str, Any]()
+    hits, measured, keys = {}, [], dict[str, Any]()
     for run in runs:
         found = read_predictions(root, run)
         own = pd.Index(found.keys)
         shared = keys.setdefault(run.task, own)
         hits[run] = pd.Series(found.hits, index=shared if shared.equals(own) else own)
-        qualities.append(quality(run, found))
-    return hits, qualities
+        measured.append(measure(run, found))
+    return hits, measured
 
 
 def _results(root: Path, runs: Sequence[Run]) -> Frame:

@@ -17,7 +17,7 @@ CLASSES = Path("results", "classes.csv")
 PLACE = ["backbone", "task", "method", "class"]
 
 
-class Quality(NamedTuple):
+class Measured(NamedTuple):
     """Of the predictions of one run."""
 
     measures: dict[str, float]
@@ -26,12 +26,12 @@ class Quality(NamedTuple):
     """a row a class: whose run it is, precision, recall, F1 and support"""
 
 
-def quality(run: Run, found: Outcomes) -> Quality:
+def measure(run: Run, found: Outcomes) -> Measured:
     """What a run's predictions say of it and of each class."""
     table = by_class(found.labels, found.predicted, len(found.classes))
     values = balanced_accuracy(table), macro_f1(table), reliability(found.hits, found.confidences).error
     whose = table.assign(**run._asdict(), **{"class": found.classes})
-    return Quality(dict(zip(MEASURES, values, strict=True)), whose)
+    return Measured(dict(zip(MEASURES, values, strict=True)), whose)
 
 
 def over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

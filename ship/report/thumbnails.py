@@ -15,14 +15,8 @@ from ship.data.reading import read_encoded, read_keys
 
 SIDE = 96  # pixels at most
 ROOM = 600_000  # characters of all pictures of a page
-LOOKS = (
-    (SIDE, 75),
-    (SIDE, 55),
-    (SIDE, 35),
-    (72, 35),
-    (64, 20),
-    (48, 10),
-)  # side and quality of WebP; the first that fits
+# side and quality of WebP; the first that fits
+ENCODINGS = (SIDE, 75), (SIDE, 55), (SIDE, 35), (72, 35), (64, 20), (48, 10)
 
 
 class Picture(NamedTuple):
@@ -49,7 +43,7 @@ def _picture(data: bytes, room: int, reading: Reading = PLAIN, place: str = "ima
     whole = rgb(data, place, reading)
     if (times := SIDE // max(whole.size)) > 1:
         whole = whole.resize((whole.width * times, whole.height * times), Image.Resampling.NEAREST)
-    for side, quality in LOOKS:
+    for side, quality in ENCODINGS:
         image, file = whole.copy(), io.BytesIO()
         image.thumbnail((side, side))
         image.save(file, "WebP", quality=quality)

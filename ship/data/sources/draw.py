@@ -20,17 +20,22 @@ def stored(split: str, keys: Iterable[str]) -> list[str]:
     return sorted(keys, key=lambda key: hashlib.md5((split + key).encode(), usedforsecurity=False).digest())
 
 
-def cut(piece: str, splits: Mapping[str, Sequence[str]]) -> tuple[str, list[str]]:
-    """Name and keys of a slice such as `train[:800]`, of splits in their order. Raises BadInput for too few."""
+def bounds(piece: str, sizes: Mapping[str, int]) -> tuple[str, int, int]:
+    """Name, first row and row behind the last of a slice such as `train[:800]`. Raises BadInput for too few images."""
     found = re.fullmatch(r"(\w+)(?:\[(\d*):(\d*)\])?", piece)
     if found is None:
         raise ValueError(f"expected a slice such as train[:800], got {piece!r}")
     name, first, last = found.groups()
-    keys = splits[name]
-    stop = int(last) if last else len(keys)
-    if stop > len(keys):
-        raise BadInput(f"{piece}: expected at least {stop} images in the official {name}, got {len(keys)}")
-    return name, list(keys[int(first or 0) : stop])
+    stop = int(last) if last else sizes[name]
+    if stop > sizes[name]:
+        raise BadInput(f"{piece}: expected at least {stop} images in the official {name}, got {sizes[name]}")
+    return name, int(first or 0), stop
+
+
+def cut(piece: str, splits: Mapping[str, Sequence[str]]) -> tuple[str, list[str]]:
+    """Name and keys of a slice, of splits in their order. Raises BadInput for too few."""
+    name, first, stop = bounds(piece, {split: len(keys) for split, keys in splits.items()})
+    return name, list(splits[name][first:stop])
 
 
 def caltech101(folders: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
