@@ -145,9 +145,9 @@ def draw(found: dict[str, Any]) -> None:
         figure = Figure(figsize=(8.4, 4.4), layout="constrained")
         for above, below, (axis, rows) in zip(*figure.subplots(2, len(grown)), grown.items(), strict=True):
             x = [row[axis] for row in rows]
-            above.plot(x, [row["processor_seconds"] for row in rows], "o-")
+            above.plot(x, [row["processor_seconds"] for row in rows], "o-", clip_on=False)
             for key, label in (("peak_bytes", "SHIP"), ("bare_peak_bytes", "bare ViT")):
-                below.plot(x, [row[key] / 2**20 for row in rows], "o-", label=label)
+                below.plot(x, [row[key] / 2**20 for row in rows], "o-", label=label, clip_on=False)
             above.set(ylim=(0, None), ylabel="s a step")
             below.set(ylim=(0, None), ylabel="MiB at most", xlabel={"size": "pixels"}.get(axis, axis))
             below.legend(frameon=False)
