@@ -60,11 +60,13 @@ class Turned(Layer):
 
 @unrounded
 def _turn(weight: Tensor, skew: Tensor, size: int) -> Tensor:
-    """W R (P D, D) of a weight, for the upper triangles of Q, (P, D / S, S (S - 1) / 2)."""
+    """W R (P D, D) of a weight, for the upper triangles of Q, (P, D / S, S (S - 1) / 2); in float32 at least."""
     parts, blocks, _ = skew.shape
+    exact = torch.promote_types(skew.dtype, torch.float32)  # what the solver takes
+    skew, own = skew.to(exact), weight.to(exact)
     upper = skew.new_zeros(parts, blocks, size, size)
     upper[..., *torch.triu_indices(size, size, 1, device=skew.device)] = skew
     q, one = upper - upper.mT, torch.eye(size, dtype=skew.dtype, device=skew.device)
     rotation = torch.linalg.solve(one - q, one + q)
-    turned = torch.einsum("penr,pnrs->pens", weight.unflatten(1, (blocks, size)).unflatten(0, (parts, -1)), rotation)
-    return turned.reshape_as(weight)
+    turned = torch.einsum("penr,pnrs->pens", own.unflatten(1, (blocks, size)).unflatten(0, (parts, -1)), rotation)
+    return turned.reshape_as(weight).to(weight.dtype)

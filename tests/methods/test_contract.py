@@ -204,6 +204,20 @@ class TestContract:
         exact, images = model.double(), images.double()
         torch.testing.assert_close(exact.eval()(images).logits, exact.train()(images).logits, rtol=0, atol=1e-9)
 
+    def test_a_model_that_is_cast_computes_in_its_type(self, make, name, options):
+        """Without autocast, in training and evaluation, near what it gives in float32; gradients have it, too."""
+        images, model = torch.randn(3, 3, 16, 16), undropped(make(name, options))
+        step(model, images, torch.arange(3))
+        wanted = model.eval()(images).logits
+        for kind in (torch.bfloat16, torch.float16):
+            cast = copy.deepcopy(model).to(kind)
+            cast.zero_grad()
+            for mode in (True, False):
+                logits, penalty = cast.train(mode)(images.to(kind))
+                torch.testing.assert_close(logits, wanted.to(kind), rtol=0.1, atol=0.1)
+            (logits.square().mean() + penalty).backward()
+            assert {p.grad.dtype for p in tuned_parameters(cast).values() if p.grad is not None} == {kind}
+
     def test_a_step_leaves_the_backbone_alone(self, make, name, options):
         """Training changes tuned tensors and no frozen one."""
         model = make(name, options)
