@@ -25,9 +25,10 @@ class PatchEmbedding(nn.Conv2d):
         """
         if images.shape[1] != self.in_channels:
             raise BadInput(f"images: expected {self.in_channels} channels, as the ViT has, got {images.shape[1]}")
-        if torch.is_autocast_enabled(images.device.type):  # its products are rounded more than any sum of them
-            return super().forward(images)
         height, width = self.kernel_size
+        rest = images.shape[2] % height or images.shape[3] % width  # the convolution leaves it out
+        if rest or torch.is_autocast_enabled(images.device.type):  # whose products are rounded more than their sum
+            return super().forward(images)
         patches = images.unflatten(3, (-1, width)).unflatten(2, (-1, height)).permute(0, 2, 4, 1, 3, 5)
         columns = patches.flatten(3).flatten(0, 2).split(PART, dim=1)
         (first, start), *others = zip(columns, self.weight.flatten(1).split(PART, dim=1), strict=True)
@@ -35,3 +36,10 @@ class PatchEmbedding(nn.Conv2d):
         for part, weight in others:
             sums.addmm_(part, weight.t())
         return sums.view(*patches.shape[:3], self.out_channels).permute(0, 3, 1, 2)
+
+
+def lie_side_by_side(patches: nn.Module) -> bool:
+    """Whether it is a convolution that takes every pixel once, as of a plain ViT."""
+    return isinstance(patches, nn.Conv2d) and (
+        (patches.stride, patches.padding, patches.dilation, patches.groups) == (patches.kernel_size, (0, 0), (1, 1), 1)
+    )

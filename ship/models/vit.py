@@ -20,7 +20,7 @@ from ship.errors import BadInput
 from ship.models.attention import QKV, attend, fused
 from ship.models.linear import Linear, multiply, swap
 from ship.models.norm import LayerNorm
-from ship.models.patches import PatchEmbedding
+from ship.models.patches import PatchEmbedding, lie_side_by_side
 
 ALL = slice(None)
 
@@ -79,7 +79,7 @@ def require_two_layers(vit: VisionTransformer, method: str) -> None:
 def freeze(vit: VisionTransformer) -> VisionTransformer:
     """`vit` without its head and with nothing to train in it. Methods call this first and add their tensors after."""
     vit.reset_classifier(0)
-    if type(vit.patch_embed) is layers.PatchEmbed:  # a hybrid's patches overlap
+    if type(vit.patch_embed) is layers.PatchEmbed and lie_side_by_side(vit.patch_embed.proj):  # a hybrid's overlap
         swap(vit.patch_embed, nn.Conv2d, PatchEmbedding)
     swap(vit.blocks, nn.Linear, Linear)
     swap(vit, layers.LayerNorm, LayerNorm)

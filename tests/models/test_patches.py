@@ -35,6 +35,13 @@ def test_parts_add_up_to_the_convolution(bias):
 
 
 @torch.no_grad()
+def test_what_fills_no_patch_is_left_out():
+    """As the convolution leaves it out: 384 px are 27 patches of 14 px."""
+    plain, images = convolution().double(), torch.randn(2, 3, 35, 50, dtype=torch.float64)
+    torch.testing.assert_close(in_parts(plain)(images), plain(images))
+
+
+@torch.no_grad()
 def test_parts_are_nearer_to_float64_than_one_sum():
     """Of grey images, whose products are all of a size, the mean error is at most two thirds of the convolution's."""
     plain, images = convolution(), torch.rand(8, 3, 64, 64) + 1

@@ -74,6 +74,27 @@ def test_the_patches_of_a_hybrid_stay_its_own():
         torch.testing.assert_close(encode(freeze(require_plain(vit, "hybrid")), images), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "patches",
+    [
+        nn.Conv2d(3, 24, 4, stride=2),
+        nn.Conv2d(3, 24, 4, stride=4, padding=2),
+        nn.Conv2d(3, 24, 2, stride=2, dilation=2),
+        nn.Conv2d(3, 24, 4, stride=4, groups=3),
+        nn.Sequential(nn.Conv2d(3, 8, 2, stride=2), nn.GELU(), nn.Conv2d(8, 24, 3, stride=2, padding=1)),
+    ],
+    ids=["overlapping", "padded", "dilated", "grouped", "convolutions"],
+)
+@torch.no_grad()
+def test_patches_that_do_not_lie_side_by_side_stay_their_own(patches):
+    """A ViT may have been given them: without positions, no other number of patches would tell."""
+    sizes = {"img_size": 16, "patch_size": 4, "embed_dim": 24, "depth": 1, "num_heads": 3, "num_classes": 0}
+    vit = VisionTransformer(**sizes, pos_embed="none").eval()
+    vit.patch_embed.proj, images = patches, torch.randn(2, 3, 16, 16)
+    expected = vit(images)
+    torch.testing.assert_close(encode(freeze(require_plain(vit, "own")), images), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_operations_of_a_program_are_counted(tiny_vit):
     """On any CPU as many as timm's ViT has: a program has PyTorch's own products, which its counter knows."""
     tiny_vit.global_pool = "avg"  # reads all tokens, so that the last block leaves out none
