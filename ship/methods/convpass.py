@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ship.errors import BadInput
 from ship.experiment.fields import Fraction, Positive, Rate
 from ship.methods.base import Method, Output, linear_head
 from ship.models.attention import attend
@@ -51,6 +52,10 @@ class Convpass(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z, grid = embed(self.vit, images), self.vit.patch_embed.dynamic_feat_size(images.shape[-2:])
+        (rows, columns), patches = grid, z.shape[1] - self.vit.num_prefix_tokens
+        if patches != rows * columns:
+            told = f"expected {rows * columns} patches, on the ViT's grid of {rows} x {columns}"
+            raise BadInput(f"convpass: {told}, got {patches} (other methods need no grid)")
         bypasses = zip(self.vit.blocks, self.beside_attention, self.beside_mlp, self.noise, strict=True)
         for block, first, second, noise in bypasses:
             h = block.norm1(z)

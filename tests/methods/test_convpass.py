@@ -4,7 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
 
+from ship.errors import BadInput
 from ship.methods.base import tuned_parameters
 from ship.methods.convpass import Bypass, Convpass
 from ship.models.vit import embed, pool
@@ -72,3 +74,11 @@ def test_a_vit_that_takes_other_sizes_has_other_grids(pad):
     assert grids(model, torch.randn(2, 3, 12, 24)) == {(3, 6)}
     if pad:
         assert grids(model, torch.randn(2, 3, 17, 16)) == {(5, 4)}
+
+
+def test_patches_on_another_grid_than_the_vit_tells_are_refused():
+    """A ViT may have been given patches that overlap: no token is taken for another."""
+    vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=24, depth=1, num_heads=3, pos_embed="none")
+    vit.patch_embed.proj = nn.Conv2d(3, 24, 4, stride=2)
+    with pytest.raises(BadInput, match="convpass: expected 16 patches, on the ViT's grid of 4 x 4, got 49"):
+        Convpass(vit, 3)(torch.randn(2, 3, 16, 16))
