@@ -18,6 +18,7 @@ from ship.report.runs import strays
 from ship.report.status import not_done
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
+LEFT = "move them away, or delete them"
 
 
 def main(arguments: list[str]) -> None:
@@ -36,8 +37,7 @@ def record() -> None:
     jobs, params = summary(), read_params()
     cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
     _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
-    left = [str(path) for path in strays(params)]
-    _refuse("not recorded, left by another experiment", left, "move them away, or delete them")
+    _refuse("not recorded, left by another experiment", left(params), LEFT)
     stale = [f"{run}: {reason}" for run, reason in not_done(params).items()]
     _refuse("not recorded, of other settings, images or code than there are now", stale, "ship status says what to do")
     _run("ship", "code")
@@ -48,10 +48,11 @@ def record() -> None:
 
 def sync() -> None:
     """Tell Snakemake that the files are what the workflow would make, and make the page, which nobody keeps."""
+    params = read_params()
+    _refuse("not synced, left by another experiment", left(params), LEFT)  # DVC names no file of a folder
     _run("dvc", "repro", "--quiet", "code")  # digests of the code, where more than its words has changed
     if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
         sys.exit("state.py: not synced, the files are not those of dvc.lock (dvc status; then dvc pull, or dvc repro)")
-    params = read_params()
     _refuse("not synced, other images than were prepared", changed(params), "snakemake --cores all prepares them")
     _refuse("not synced, other bytes than dvc.lock says", damaged(), "delete them, here and in .dvc/cache; dvc pull")
     _touch()
@@ -78,6 +79,11 @@ def pending(jobs: list[dict[str, str]]) -> list[str]:
         for job in jobs
         if job["rule"] != "download" and (job["plan"] != "no update" or not Path(job["output_file"]).exists())
     ]
+
+
+def left(params: Params) -> list[str]:
+    """Files of other runs in the folders that DVC takes as inputs of the table."""
+    return [str(path) for path in strays(params)]
 
 
 def changed(params: Params) -> list[str]:

@@ -228,6 +228,14 @@ class TestSync:
         write_params(repository, {**SMALL, "methods.linear.train.lr": 1.0})
         assert "not synced" in state(repository, "sync", fails=True)
 
+    def test_it_names_the_runs_of_another_commit(self, repository):
+        """DVC leaves them where they are when one goes back to a smaller grid, and calls only the folder changed."""
+        shutil.copytree(repository / RUN, repository / "runs/vit_random/digits/vpt/7")
+        assert "runs/vit_random/digits/vpt/7/log.csv" in state(repository, "sync", fails=True)
+        shutil.rmtree(repository / "runs/vit_random/digits/vpt/7")
+        state(repository, "sync")
+        assert clean(repository)
+
     def test_it_refuses_another_folder_of_images(self, repository):
         """DVC does not look at it; Snakemake would be told that nothing has changed, and believe it."""
         (note,) = (repository / "logs/prepare").glob("*.json")
