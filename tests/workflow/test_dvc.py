@@ -121,6 +121,23 @@ def test_an_experiment_shows_its_metrics(repository):
     assert "accuracy.vit_random.linear.task_mean" in shown
 
 
+def test_a_merge_computes_what_neither_branch_has(repository):
+    """By the commands of docs/reproduce.md, whose conflicts nobody edits."""
+    faster, seeds = {"methods.linear.train.lr": 1.0}, {"grid.seeds": [0, 1]}
+    for branch, settings in (("faster", faster), ("seeds", seeds)):
+        run(repository, "git", "checkout", "--quiet", "-b", branch, "main")
+        write_params(repository, {**SMALL, **settings})
+        run(repository, "dvc", "repro")
+        commit(repository, branch)
+    assert "dvc.lock" in run(repository, "git", "merge", "faster", fails=True)
+    run(repository, "git", "checkout", "MERGE_HEAD", "--", "code.json", "dvc.lock", "results")
+    run(repository, "dvc", "pull", "--allow-missing")
+    assert stages_run(run(repository, "dvc", "repro")) == {"train@vit_random-digits-linear-1", "aggregate"}
+    state(repository, "sync")
+    commit(repository, "Merge")
+    assert clean(repository)
+
+
 def test_a_clone_computes_everything_without_a_pull(repository, tmp_path):
     """As in the README: results lie in Git, and all that they are made of is made again, to the same bytes."""
     place = clone(repository, tmp_path / "clone")
@@ -229,7 +246,7 @@ class TestSync:
         assert "not synced" in state(repository, "sync", fails=True)
 
     def test_it_names_the_runs_of_another_commit(self, repository):
-        """DVC leaves them where they are when one goes back to a smaller grid, and calls only the folder changed."""
+        """Of a larger grid: DVC may leave them where they are, and calls only the folder changed."""
         shutil.copytree(repository / RUN, repository / "runs/vit_random/digits/vpt/7")
         assert "runs/vit_random/digits/vpt/7/log.csv" in state(repository, "sync", fails=True)
         shutil.rmtree(repository / "runs/vit_random/digits/vpt/7")
