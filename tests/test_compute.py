@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ship import compute
+from ship.errors import BadInput
 from ship.experiment import params
 
 
@@ -44,6 +45,45 @@ def test_a_lock_that_is_not_ours_is_left_alone(gpus, tmp_path):
     number, lock = compute._free_gpu.__wrapped__()
     assert (number, victim.read_text()) == (1, "kept")
     os.close(lock)
+
+
+def test_the_device_is_the_one_that_is_asked_for(monkeypatch):
+    """No GPU that is there is taken for the CPU, and no CPU for a GPU that is not there."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert compute.set_up(params.Compute(device="cpu")).device.type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert compute.set_up(params.Compute(device="auto")).device.type == "cpu"
+    with pytest.raises(BadInput, match=r"compute\.device: expected a CUDA device, .* got none"):
+        compute.set_up(params.Compute(device="cuda"))
+
+
+def test_bits_do_not_depend_on_what_torch_was_told_before():
+    """As by a variable of the environment: fp32 is fp32, sums have an order, and threads are those asked for."""
+    torch.set_deterministic_debug_mode("default")
+    torch.set_float32_matmul_precision("medium")
+    torch.backends.cudnn.allow_tf32 = True
+    for threads in (2, 1):
+        compute.set_up(params.Compute(device="cpu", threads=threads))
+        assert torch.get_num_threads() == threads
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cudnn.allow_tf32
+    with pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("capability", "flags", "precision"),
+    [((7, 5), "", "fp32"), ((8, 0), "", "bf16"), (None, "neon", "fp32"), (None, "neon BF16", "bf16")],
+    ids=["T4", "A100", "ARM", "ARM with bf16"],
+)
+def test_bf16_is_taken_by_all_that_have_it(monkeypatch, tmp_path, capability, flags, precision):
+    """GPUs by their capability, processors of ARM by what they tell."""
+    (tmp_path / "cpuinfo").write_text(f"Features : {flags}\n")
+    monkeypatch.setattr(compute, "Path", lambda _: tmp_path / "cpuinfo")
+    monkeypatch.setattr(compute.platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "some")
+    assert bool(compute._lacks_bf16(capability is not None)) == (precision == "fp32")
 
 
 @pytest.mark.parametrize(("able", "warnings"), [(False, 1), (True, 0)])
@@ -90,14 +130,15 @@ def test_freed_memory_stays_with_the_process():
     """After some tensors of 64 MiB, another costs no page more; it would cost 16,384."""
     code = """
         import resource, torch
-        from ship.compute import keep_memory
+        from ship.compute import set_up
+        from ship.experiment.params import Compute
 
         def pages():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             torch.ones(2**24)
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-        keep_memory()
+        set_up(Compute(device="cpu", threads=1))
         print([pages() for _ in range(20)][-1])
     """
     call = [sys.executable, "-c", textwrap.dedent(code)]

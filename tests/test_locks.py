@@ -10,7 +10,7 @@ import pytest
 
 from ship import locks
 from ship.errors import BadInput
-from ship.locks import alone, held
+from ship.locks import alone, held, is_at
 
 
 def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
@@ -31,17 +31,52 @@ def test_a_folder_is_one_process_s_own(tmp_path, monkeypatch):
 
 
 def test_who_waits_gets_its_turn(tmp_path, monkeypatch, caplog):
-    """As where a file server has yet to notice that a node is gone; and then others wait for it."""
-    folder = tmp_path / "run"
+    """As where a file server has yet to notice that a node is gone; and then others wait for it. It is said once."""
+    folder, waits = tmp_path / "run", iter("ab")
     first = alone(folder)
     first.__enter__()
-    monkeypatch.setattr(locks.time, "sleep", lambda _: first.__exit__(None, None, None))
+    monkeypatch.setattr(locks.time, "sleep", lambda _: next(waits) == "b" and first.__exit__(None, None, None))
     with caplog.at_level(logging.INFO), alone(folder):
         monkeypatch.setattr(locks, "PATIENCE", 0)
         with pytest.raises(BadInput, match="expected no other process"), alone(folder):
             raise AssertionError
     assert caplog.text.count("run: another process is at it; waiting") == 1
     assert not folder.exists()
+
+
+def test_who_leaves_takes_no_lock_of_the_next_one(tmp_path, monkeypatch):
+    """Which comes as soon as the first lets go: its file keeps its name, so a third one has to wait."""
+    folder, close, taken = tmp_path / "run", os.close, []
+
+    def next_one_comes(file):
+        close(file)
+        if not taken:
+            taken.append(held(folder / locks.LOCK, folder))
+
+    monkeypatch.setattr(locks.os, "close", next_one_comes)
+    with alone(folder):
+        pass
+    assert is_at(folder / locks.LOCK, taken[0])
+    close(taken[0])
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_a_folder_that_goes_in_this_moment_is_made_again(tmp_path, monkeypatch, umask):
+    """Who had it before has left it empty. The file is for whom the umask lets: a download becomes an archive."""
+    path, make, before = tmp_path / "run" / "a", os.open, os.umask(umask)
+    monkeypatch.setattr(locks, "PAUSE", 0)
+
+    def goes(*arguments):
+        monkeypatch.setattr(locks.os, "open", make)
+        path.parent.rmdir()
+        return make(*arguments)
+
+    monkeypatch.setattr(locks.os, "open", goes)
+    try:
+        os.close(held(path, path))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_a_lock_on_a_file_that_lost_its_name_is_none(tmp_path, monkeypatch):

@@ -1,14 +1,29 @@
 """Files are whole or not there, and the same content is the same bytes."""
 
+import errno
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from ship import storage
 from ship.errors import BadInput
-from ship.storage import drafted, read_json, read_tensors, replacing, sha256, write_json, write_tensors
+from ship.storage import (
+    abandoned,
+    drafted,
+    expanded,
+    read_json,
+    read_tensors,
+    replacing,
+    sha256,
+    sweep,
+    write_json,
+    write_tensors,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -64,13 +79,70 @@ def test_broken_files_are_named(tmp_path):
         read_tensors(tmp_path / "x")
 
 
-def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
-    """Before anything is computed for it."""
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    """Before anything is computed for it, where that can be known."""
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInput, match="file/x: expected a folder that can be written to, got: Not a directory"):
         write_json(tmp_path / "file" / "x" / "a.json", {})
     with pytest.raises(BadInput, match="file: expected a folder that can be written to, got: File exists"):
         write_json(tmp_path / "file" / "a.json", {})
+    with pytest.raises(BadInput, match="x: expected a file that can be written, got: File name too long"):
+        write_json(tmp_path / f"{'x' * 250}", {})
+    with pytest.raises(BadInput, match="/x: expected a folder of a user of this machine, got: "):
+        expanded("~nobody-of-this-name/x")
+    monkeypatch.setattr(storage.os, "access", lambda *_: False)
+    with pytest.raises(BadInput, match="expected a folder that can be written to, got: Permission denied"):
+        write_json(tmp_path / "a.json", {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["disk", "quota", "safetensors"],
+)
+def test_a_full_disk_is_told_of_the_file(tmp_path, error):
+    """By whoever writes it; what was there stays."""
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(BadInput, match="/a: expected room on the disk for it, got "), replacing(tmp_path / "a"):
+        raise error
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "old")]
+
+
+def test_processes_that_write_the_same_file_have_drafts_of_their_own(tmp_path, monkeypatch):
+    """On two machines that share a folder, too."""
+    drafts = set()
+    for node, pid in (("one", 7), ("one", 8), ("other", 7)):
+        monkeypatch.setattr(storage.platform, "node", lambda node=node: node)
+        monkeypatch.setattr(storage.os, "getpid", lambda pid=pid: pid)
+        with replacing(tmp_path / "a") as draft:
+            draft.write_text(f"{node} {pid}")
+            drafts.add(draft)
+    assert len(drafts) == 3
+
+
+def test_a_draft_is_swept_when_its_process_is_gone(tmp_path, monkeypatch):
+    """Here, its number tells; elsewhere, its silence. A process of somebody else lives."""
+    states = {1: None, 2: ProcessLookupError(), 3: PermissionError()}
+
+    def kill(pid, _):
+        if states[pid]:
+            raise states[pid]
+
+    monkeypatch.setattr(storage.os, "kill", kill)
+    here, now = [f".a.{storage._writer(pid)}" for pid in states], time.time()
+    for name, age in ((".a.elsewhere-2.part", 0), (".a.elsewhere-3.part", storage.LEFT + 60), *((n, 0) for n in here)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - age, now - age))
+    (tmp_path / "mine.part").touch()
+    gone = {here[1], ".a.elsewhere-3.part"}
+    assert {path.name for path in tmp_path.glob(".*") if abandoned(path)} == gone
+    left = {path.name for path in tmp_path.iterdir()} - gone
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_nan_never_reaches_a_result(tmp_path):
@@ -82,14 +154,18 @@ def test_nan_never_reaches_a_result(tmp_path):
 
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_files_may_be_read_by_whom_the_umask_lets(tmp_path, umask):
-    """Tensors too, which the library writes for nobody else."""
+    """Tensors too, which the library writes for nobody else, and whole folders."""
     before = os.umask(umask)
     try:
         write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(1)})
+        with drafted(tmp_path / "a"):
+            pass
         write_json(tmp_path / "a.json", {})
     finally:
         os.umask(before)
-    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o666 & ~umask}
+    folder, *files = sorted(tmp_path.iterdir())
+    assert folder.stat().st_mode & 0o777 == 0o777 & ~umask
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o666 & ~umask}
 
 
 def test_a_folder_is_no_file(tmp_path):
