@@ -1,4 +1,7 @@
-from ship.cli.progress import Phases, downloading
+from types import SimpleNamespace
+
+from ship.cli import progress
+from ship.cli.progress import Phases, downloading, epoch_line
 
 
 def test_phases_add_up():
@@ -19,11 +22,24 @@ def test_a_download_is_told_in_lines(capsys):
                 tell(done, 200_000_000)
         said = capsys.readouterr().out.splitlines()
         assert len(said) == lines
-    with downloading("a.bin", every=0.0) as tell:
-        tell(0, None)
-        tell(50_000_000, None)
-        tell(100_000_000, 200_000_000)
-    _, unknown, last = capsys.readouterr().out.splitlines()
-    assert unknown.startswith("a.bin: 50.0 MB, ")
-    assert last.startswith("a.bin: 100.0 of 200.0 MB (50%), ")
-    assert last.endswith(" left")
+
+
+def test_speed_and_time_left_are_those_of_what_comes_now(capsys, monkeypatch):
+    """Not of what an earlier process has left; also where a download begins again, or nobody knows how much it is."""
+    clock = iter(range(0, 100, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with downloading("a.bin", every=10) as tell:
+        for done, total in ((80, 200), (160, 200), (0, 200), (100, None)):
+            tell(10**6 * done, total and 10**6 * total)
+    assert capsys.readouterr().out.splitlines() == [
+        "a.bin: 80.0 of 200.0 MB (40%), 0.0 MB/s",
+        "a.bin: 160.0 of 200.0 MB (80%), 4.0 MB/s, 0:00:10 left",
+        "a.bin: 0.0 of 200.0 MB (0%), 0.0 MB/s",
+        "a.bin: 100.0 MB, 2.5 MB/s",
+    ]
+
+
+def test_the_last_epoch_is_as_many_as_there_are():
+    """And the first is one."""
+    lines = [epoch_line(SimpleNamespace(epoch=number, loss=1.0, accuracy=0.5), 3) for number in range(3)]
+    assert [line.partition(",")[0] for line in lines] == [f"epoch {number}/3" for number in (1, 2, 3)]

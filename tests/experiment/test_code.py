@@ -1,11 +1,13 @@
 """Digests of code: what a step reaches counts, and nothing else."""
 
+import ast
 import hashlib
 import inspect
+import logging
 import shutil
 
 import pytest
-from project import copied_package, edit
+from project import ROOT, copied_package, edit
 
 from ship.errors import BadInput
 from ship.experiment.code import STEPS, WORDS, Code, differing, digests, unchanged
@@ -40,6 +42,16 @@ def test_a_comment_or_a_docstring_changes_nothing(package):
     edit(package, "methods/ssf.py", "class SSF", "# a comment\n\n\nclass SSF")
     edit(package, "models/vit.py", '"""A plain pre-norm ViT of timm in pieces', '"""Another word for it')
     assert not stale(package, before)
+
+
+def test_values_that_look_alike_are_others(package):
+    """Nothing, zero and no are constants, too."""
+    texts = ["", *(f"x = {value}\n" for value in ("0", "0.0", "False", "None", "...", "''", "b''", "()", "[]", "{}"))]
+    found = set()
+    for text in texts:
+        (package / "errors.py").write_text(text)
+        found.add(Code(package).digest("errors.py"))
+    assert len(found) == len(texts)
 
 
 def test_an_edit_of_a_method_is_one_of_its_rows_alone(package):
@@ -107,9 +119,13 @@ def test_a_module_is_looked_at_once_for_all_runs(package):
     assert {method: code.of("train", method) for method in first} == first
 
 
-def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
-    """What was computed may be of either."""
+def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch, caplog):
+    """What was computed may be of either: such a log does not say that the step is done."""
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr("ship.experiment.code.PACKAGE", package)
+    with unchanged("train", "vpt"):
+        assert not caplog.messages
+    assert caplog.messages == ["train: done"]
     with (
         pytest.raises(
             BadInput, match=r"train: expected code that stays as it is while it runs, got edits of models/vit\.py"
@@ -118,6 +134,7 @@ def test_code_that_changes_while_it_runs_is_refused(package, monkeypatch):
     ):
         assert "models/vit.py" in before
         edit(package, "models/vit.py", "reset_classifier(0)", "reset_classifier(1)")
+    assert caplog.messages == ["train: done"]
     assert differing({"a": 1, "b": 2}, {"a": 1, "b": 3, "c": 4}) == ["b", "c"]
 
 
@@ -152,6 +169,18 @@ def test_imports_are_found_wherever_they_stand(package):
     assert code.imports("errors.py") == []
 
 
+def test_a_step_starts_where_its_command_does():
+    """Else an edit of what it computes would make nothing stale."""
+    commands = {}
+    for path in (ROOT / "ship/cli").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                commands[node.name] = {part.module for part in ast.walk(node) if isinstance(part, ast.ImportFrom)}
+    for step, start in STEPS.items():
+        module = f"ship/{start}".removesuffix(".py").replace("/", ".")
+        assert module in commands["search" if step == "settings" else step]
+
+
 def test_what_does_not_count_is_something_that_steps_reach():
     """A name that no step reaches would be a slip, or of a module that is gone."""
     code, left, reached = Code(), list(STEPS.values()), set()
@@ -164,8 +193,11 @@ def test_what_does_not_count_is_something_that_steps_reach():
 
 def test_a_module_that_is_no_python_is_named(package):
     """With its line, wherever it is asked for."""
+    edit(package, "methods/vpt.py", "import", "\0import")
+    with pytest.raises(BadInput, match=r"methods/vpt\.py: expected Python, got: "):
+        Code(package).modules("train", "vpt")
     edit(package, "methods/ssf.py", "class SSF", "class class SSF")
     code = Code(package)
     with pytest.raises(BadInput, match=r"methods/ssf\.py: expected Python, got: .*line \d+"):
         code.modules("train", "ssf")
-    assert code.modules("train", "vpt")
+    assert code.modules("train", "linear")

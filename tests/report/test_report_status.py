@@ -44,7 +44,8 @@ def log(root, step, text):
 
 
 def test_all_is_done(root):
-    """One line."""
+    """One line. A folder without a file is no run."""
+    (root / "runs/vit_mini/digits/gone/0").mkdir(parents=True)
     assert said(root) == ["18 runs: 18 done"]
 
 
@@ -82,6 +83,16 @@ class TestChanged:
         assert said(root, raw)[0].startswith(
             "vit_mini/digits/*/*: stale: train.epochs 12 -> 40, train.warmup_epochs 2 -> 6"
         )
+
+    def test_prototypes_are_no_more_than_images(self, root):
+        """So those of a run on few images are as many as it would have now."""
+        write_json(root / data_folder("digits") / "task.json", experiment.told(train=(60, "ef" * 32)))
+        for run in expected_runs(experiment.params()):
+            about = read_json(root / run.folder / "run.json") | {"data": {"train": "ef" * 32}}
+            if run.task == "digits":
+                about["hierarchy"] = {"prototypes": 60, "seed": 0}
+                write_json(root / run.folder / "run.json", about)
+        assert said(root) == ["18 runs: 18 done"]
 
     def test_what_is_searched(self, root, monkeypatch):
         """The settings that were chosen are those of the runs; other choices make them stale."""
@@ -126,6 +137,8 @@ class TestChanged:
             ("hierarchy", None, "seed", 3, "vit_mini/*/*/*: stale: hierarchy.seed 0 -> 3"),
             ("backbones", "vit_mini", "interpolation", "nearest", "interpolation bicubic -> nearest"),
             ("backbones", "vit_mini", "name", "vit_tiny_patch16_224", "name vit_mini -> vit_tiny_patch16_224"),
+            ("methods", "vpt", "options", {"prompt_length": 3}, "/*/vpt/*: stale: options.prompt_length 10 -> 3"),
+            ("methods", "linear", "method", "bitfit", "vit_mini/*/linear/*: stale: method linear -> bitfit"),
             ("tasks", "digits", "seed", 5, "vit_mini/digits/*/*: stale: tasks.digits.seed 0 -> 5"),
             ("tasks", "digits", "train", 700, "vit_mini/digits/*/*: stale: tasks.digits.train 800 -> 700"),
         ],
@@ -203,7 +216,9 @@ class TestChanged:
         assert doubts(root / RUN.folder) == doubts(root) == ""
         raw["methods"]["ship"]["train"]["lr"] = 0.5
         (root / "params.yaml").write_text(yaml.safe_dump(raw))
-        assert doubts(root / RUN.folder).startswith(f"{RUN}: is stale: train.lr ")
+        for place in (RUN.folder, RUN.folder / "tuned.safetensors"):
+            assert doubts(root / place).startswith(f"{RUN}: is stale: train.lr ")
+        assert doubts(root / RUN.folder.with_name("best")) == ""
         raw["grid"]["methods"].remove("ship")
         (root / "params.yaml").write_text(yaml.safe_dump(raw))
         assert doubts(root / RUN.folder) == f"{RUN}: is no run of params.yaml any more"
@@ -294,13 +309,14 @@ class TestFailed:
         assert "vit_mini/digits/ship/*: failed: ship: params.yaml: methods.ship.search" in said(root)[0]
 
 
-def test_a_full_disk_is_named(root, monkeypatch):
-    """A log has no room for its last words then."""
+@pytest.mark.parametrize("full", [".", "runs"])
+def test_a_full_disk_is_named(root, monkeypatch, full):
+    """A log has no room for its last words then; runs may lie on a disk of their own."""
     (root / RUN.folder / "run.json").unlink()
     log(root, "train/vit_mini/digits/ship/1", "")
     assert len(said(root)) == 3
-    monkeypatch.setattr("ship.report.status.ROOM", 2**62)
-    assert f"The disk of {root} is full: " in said(root)[2]
+    monkeypatch.setattr("ship.report.status.free_disk", lambda place: 7 if place == root / full else 2**62)
+    assert said(root)[2] == f"The disk of {root / full} is full: 7 bytes are free."
 
 
 def test_a_name_stands_for_its_runs_and_no_others():
@@ -341,6 +357,18 @@ class TestTable:
         assert command("report", cwd=clone).returncode == 0
         assert contents(clone, "results/**/*") == before
         assert command("table", cwd=clone).returncode == 0
+
+    def test_after_a_change_of_a_setting(self, clone):
+        """Nobody makes anything of stale runs."""
+        raw, before = yaml.safe_load((clone / "params.yaml").read_text()), contents(clone, "results/**/*", "report/*")
+        raw["train"]["lr"] *= 2
+        (clone / "params.yaml").write_text(yaml.safe_dump(raw))
+        for step in ("table", "aggregate", "report"):
+            done = command(step, cwd=clone)
+            assert (done.returncode, done.stdout) == (2, "")
+            assert done.stderr.startswith("ship: runs/vit_mini/digits/vpt/0: expected a run of the experiment")
+            assert "got stale: train.lr" in done.stderr
+        assert contents(clone, "results/**/*", "report/*") == before
 
     def test_after_a_change_of_groups(self, clone):
         """No run has to be repeated for it, but the means are others."""
