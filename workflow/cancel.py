@@ -14,7 +14,7 @@ NAME = re.compile(r"ship_[0-9a-f-]{36}")  # slurm-jobname-prefix in profiles/slu
 def main() -> None:
     """Ask for all jobs of this user, cancel those of this folder."""
     listed = run("squeue", "--me", "--noheader", "--format=%i %j %Z")
-    found = jobs(listed, Path.cwd().resolve())
+    found = jobs(listed, Path.cwd())
     if found:
         run("scancel", *found)
     print(f"cancelled {len(found)}: {' '.join(found)}" if found else "there was none to cancel")

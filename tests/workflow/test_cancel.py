@@ -12,10 +12,10 @@ from project import ROOT
 
 SQUEUE = """#!/bin/sh
 [ "$*" = "--me --noheader --format=%i %j %Z" ] || exit 9
-cat "$(dirname "$0")/jobs"
+while read -r line; do printf '%s\\n' "$line"; done < "${0%/*}/jobs"
 """
 SCANCEL = """#!/bin/sh
-printf '%s\\n' "$@" > "$(dirname "$0")/cancelled"
+printf '%s\\n' "$@" > "${0%/*}/cancelled"
 """
 
 
@@ -33,7 +33,7 @@ def cluster(tmp_path):
 
 def cancel(commands, work):
     """The finished script, run in `work`."""
-    environment = {**os.environ, "PATH": f"{commands}:/usr/bin:/bin"}
+    environment = {**os.environ, "PATH": str(commands)}
     call = (sys.executable, str(ROOT / "workflow/cancel.py"))
     return subprocess.run(call, cwd=work, env=environment, capture_output=True, text=True, check=False)
 
@@ -72,6 +72,9 @@ def test_slurm_that_does_not_answer(cluster):
     (commands / "squeue").write_text("#!/bin/sh\necho 'no controller' >&2\nexit 1\n")
     done = cancel(commands, work)
     assert (done.returncode, done.stderr) == (1, "cancel.py: squeue: expected an answer of Slurm, got no controller\n")
+    done = cancel(work, work)
+    assert done.returncode == 1
+    assert done.stderr.startswith("cancel.py: expected `squeue` on PATH")
 
 
 def test_the_names_are_those_that_the_profile_gives():
