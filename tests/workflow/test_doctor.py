@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 import yte
-from project import ROOT, write_params
+from project import BACKBONE, ROOT, write_params
 
+from ship.artifacts import TUNED, Run, backbone_file, task_file
+from ship.data.sources.catalogue import ARCHIVES, SOURCES
 from ship.experiment.params import read_params
 
 sys.path.append(str(ROOT / "workflow"))
@@ -74,6 +76,7 @@ def test_the_least_limit_counts(slurm, capsys):
         "sacctmgr",
         ("show user", "physics"),
         ("account=physics", "80|||normal"),
+        ("account=art", "40|||normal"),
         ("show qos normal", "70|||"),
         ("show qos few", "|60||"),
         ("show qos high", "||50|"),
@@ -82,6 +85,7 @@ def test_the_least_limit_counts(slurm, capsys):
     found = limits.queue(limits.config(), None, None, [None, "gpu"])
     assert found == [(60 + 10 * rank if rank < 3 else 10000, name) for rank, name in enumerate(expected)]
     assert limits.queue(limits.config(), "physics", "high", [])[0] == (50, "GrpSubmit of qos high")
+    assert limits.queue(limits.config(), "art", "high", [])[0] == (40, "MaxSubmit of account art")
     good, lines = said(capsys, [None, "gpu"])
     assert not good
     assert (
@@ -101,7 +105,7 @@ def test_a_job_is_no_longer_than_its_partition_and_quality_of_service_allow(slur
         ("partition --one", "PartitionName=all Default=NO MaxTime=1\nPartitionName=cpu Default=YES MaxTime=01:15:00"),
         ("partition free", "PartitionName=free MaxTime=UNLIMITED"),
     )
-    slurm("sacctmgr", ("show qos long", "|||2-00:00:00"), ("show qos short", "|||00:30:00"))
+    slurm("sacctmgr", ("show qos long", "|||1-12:00:00"), ("show qos short", "|||00:30:00"))
     good, lines = said(capsys, [None, "gpu"])
     assert not good
     assert (
@@ -110,6 +114,7 @@ def test_a_job_is_no_longer_than_its_partition_and_quality_of_service_allow(slur
     )
     assert "FAIL  jobs of 540 minutes may run on gpu: expected at most 480, MaxTime of partition gpu" in lines
     assert said(capsys, [None, "gpu"], max_minutes=75)[0]
+    assert not said(capsys, [None, "gpu"], max_minutes=76)[0]
     assert said(capsys, ["free"], qos="long")[0]
     assert (
         "540 minutes may run on free: expected at most 30, MaxWall of qos short"
@@ -137,7 +142,7 @@ def test_jobs_that_may_be_preempted_want_slurm_to_send_them_again(slurm, capsys,
     assert said(capsys, qos="scavenge", preemptible=True)[0]
     assert said(capsys, qos="gold")[0]
     tiers = "PartitionName={} PreemptMode={} PriorityTier={}"
-    low, kept, high = (tiers.format(*row) for row in (("low", "REQUEUE", 1), ("kept", "OFF", 1), ("high", "OFF", 2)))
+    low, kept, high = (tiers.format(*row) for row in (("low", "CANCEL", 1), ("kept", "OFF", 1), ("high", "OFF", 2)))
     slurm(
         "scontrol",
         ("show config", CONFIG + "PreemptType = preempt/partition_prio\n"),
@@ -208,6 +213,27 @@ def test_the_disk_that_is_asked_for_follows_the_grid(tmp_path, monkeypatch, caps
     assert many["runs"] == disk.CACHE * (12 * disk.RUN + 6 * disk.BASE) + disk.RESUME * 2 * (disk.RUN + disk.BASE)
     assert doctor.free_space(jobs=2) == (shutil.disk_usage(tmp_path).free > sum(many.values()))
     assert "GB are free, for some 10: archives 0.0, images 4.0, runs 6.3" in capsys.readouterr().out
+
+
+def test_the_disk_that_is_asked_for_is_for_what_is_not_there(tmp_path, monkeypatch):
+    """Of the grid's tasks alone; of a backbone that is there, tuned in part, as much as is tuned."""
+    monkeypatch.chdir(tmp_path)
+    last = {"method": "partial", "options": {"blocks": 2}}
+    tasks = {"tasks.oxford_iiit_pet": {"source": "vtab1k"}, "tasks.cifar": {"source": "vtab1k"}}
+    grid = {"grid.methods": ["linear", "last"], "grid.tasks": ["digits", "oxford_iiit_pet"]}
+    write_params(tmp_path, {"methods.last": last, **tasks, **grid})
+    first, second = (ARCHIVES[name] for name in SOURCES["oxford_iiit_pet"].archives)
+    whole = disk.wanted(read_params(), jobs=1)
+    assert whole["archives"] == first.size + second.size
+    there = task_file("digits"), backbone_file(BACKBONE), Run(BACKBONE, "digits", "linear", 0).folder / TUNED
+    for path, size in (*((path, 1200) for path in there), (tmp_path / "archives" / first.name, first.size)):
+        path.parent.mkdir(parents=True)
+        with path.open("wb") as file:
+            file.truncate(size)
+    left = disk.wanted(read_params(), jobs=1)
+    assert left["archives"] == second.size
+    assert left["images"] == whole["images"] / 2
+    assert left["runs"] == disk.CACHE * (3 * disk.RUN + 2 * 200) + disk.RESUME * (disk.RUN + 200)
 
 
 def test_archives_are_counted_on_their_own_disk(tmp_path, monkeypatch, capsys):

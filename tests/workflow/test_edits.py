@@ -72,6 +72,19 @@ def test_changed_images_make_runs_stale(repository, size):
         os.utime(path, (time, time))
 
 
+@pytest.mark.parametrize("text", ["published_vtab1k.csv", "templates/page.html.j2"])
+def test_an_edited_text_makes_the_page_stale(repository, text):
+    """It is read as it is, and no code reaches it."""
+    path = repository / "ship/report" / text
+    whole, about = path.read_bytes(), path.stat()
+    try:
+        path.write_bytes(whole + b"\n")
+        assert {name for name, _, plan in in_snakemake(repository) if plan != "no update"} == {"report"}
+    finally:
+        path.write_bytes(whole)
+        os.utime(path, (about.st_atime, about.st_mtime))
+
+
 def in_snakemake(folder):
     """(rule and row, status, plan) of every output, by a process of its own, which reads the edited package."""
     done = command("snakemake", "--cores", "1", "--detailed-summary", cwd=folder)

@@ -1,5 +1,6 @@
 """dvc.yaml may not drift from the Snakefile: same files, producers, edges, commands and settings."""
 
+import contextlib
 import copy
 import os
 import re
@@ -10,6 +11,10 @@ import yaml
 from dvc.repo import Repo
 from project import ROOT, command, summary
 from versioned import TINY_GRID, UP_TO_DATE, clone, make_repository, run, state
+
+from ship.artifacts import hierarchy_file
+from ship.experiment.params import read_params
+from ship.report.runs import expected_runs, files_of
 
 FOLDERS = {"aggregate": {"hierarchy", "runs"}}
 
@@ -76,6 +81,14 @@ def test_every_input_is_the_same_in_both(jobs, stages):
         assert not uncovered, f"dvc.yaml: {address}: lacks {uncovered}"
         assert found - free <= wanted, f"dvc.yaml: {address}: is no input of the rule: {found - free - wanted}"
         assert all(any(path.startswith(f"{dep}/") for path in wanted) for dep in free), address
+
+
+def test_the_table_waits_for_all_that_it_is_made_of(repository, jobs):
+    """A run that has lost a file is missing for `ship aggregate`: so Snakemake makes it again."""
+    with contextlib.chdir(repository):
+        runs = expected_runs(read_params())
+    files = {file for run in runs for file in (*files_of(run), hierarchy_file(run.backbone, run.task, ".json"))}
+    assert jobs["results/metrics.json"] == ("aggregate", set(map(str, files)))
 
 
 def test_a_command_names_its_own_rule_and_one_of_its_files(jobs, stages):

@@ -103,11 +103,12 @@ def test_what_fails_is_seen(tmp_path):
 
 def test_the_time_left_is_that_of_each_rule(plugin):
     """Long jobs that come last are no surprise once one of them has ended."""
-    progress = plugin.Progress({"short": 2, "long": 3, "last": 1}, start=0.0)
+    progress = plugin.Progress({"short": 2, "long": 2, "last": 1}, start=0.0)
     progress.begin(1, "short", "short a", 0.0)
-    assert progress.end(1, 1.0) == "[1/6] short a: 1 s"  # what a long one takes is not known yet
-    progress.begin(2, "long", "long a", 1.0)
-    assert progress.end(2, 61.0) == "[2/6] long a: 60 s, about 2 min left"
+    assert progress.end(1, 1.0) == "[1/5] short a: 1 s"  # what a long one takes is not known yet
+    progress.begin(2, "long", "long a", 0.0)
+    progress.begin(2, "long", "long a", 1.0)  # again, after a failure
+    assert progress.end(2, 61.0) == "[2/5] long a: 60 s, about 61 s left"
 
 
 def test_what_is_not_known_is_not_said(plugin):

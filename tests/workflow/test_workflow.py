@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 from project import command, commands_in, contents, make_project, summary, write_params
 
-RUNS = {f"runs/vit_random/{task}/{method}/0" for task in ("digits", "textures") for method in ("linear", "vpt", "ship")}
+TASKS = ("digits", "textures")
+RUNS = {f"runs/vit_random/{task}/{method}/0" for task in TASKS for method in ("linear", "vpt", "ship")}
 
 
 def snakemake(folder, *arguments):
@@ -41,6 +42,24 @@ def test_a_fresh_clone_knows_every_job(tmp_path):
     assert {p for p in contents(folder, "**/*") if not p.startswith(".snakemake") and "__pycache__" not in p} == {
         p for p in before if "__pycache__" not in p
     }
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_a_job_asks_for_what_it_uses(tmp_path, device):
+    """A GPU where it computes on one, and its threads; what others wait for comes before linear probes."""
+    folder = make_project(tmp_path / "project", {"compute.device": device, "compute.threads": 2})
+    gpus, threads, first = set(), {}, set()
+    for job in re.split(r"^\[.*\]\n(?:local)?rule ", snakemake(folder, "--dry-run"), flags=re.MULTILINE)[1:]:
+        told = dict(re.findall(r"^ +(\w+): (.*)$", job, re.MULTILINE))
+        rule = job.partition(":")[0]
+        gpus |= {rule} if "gpu=1" in told.get("resources", "") else set()
+        threads.setdefault(rule, set()).add(int(told.get("threads", 1)))
+        first |= {rule if rule != "train" else told["wildcards"]} if int(told.get("priority", 0)) else set()
+    assert gpus == ({"features", "search", "train"} if device == "cuda" else set())
+    assert {rule for rule, counts in threads.items() if counts == {2}} == {"features", "hierarchy", "search", "train"}
+    runs = {f"backbone=vit_random, task={task}, method={row}, seed=0" for task in TASKS for row in ("vpt", "ship")}
+    assert first == {"prepare", "features", "hierarchy", "search", *runs}
 
 
 @pytest.mark.slow
