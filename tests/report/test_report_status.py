@@ -12,7 +12,15 @@ import yaml
 from project import ROOT, contents
 from project import ship as command
 
-from ship.artifacts import Run, backbone_file, data_folder, notices_file, settings_file
+from ship.artifacts import (
+    Run,
+    backbone_file,
+    data_folder,
+    features_file,
+    hierarchy_file,
+    notices_file,
+    settings_file,
+)
 from ship.data.asked import write_asked
 from ship.experiment.params import parse_params
 from ship.experiment.settings import write_chosen
@@ -65,6 +73,10 @@ class TestChanged:
             ({"train": {"epochs": 20, "warmup_epochs": 2}}, "train.epochs 12 -> 20"),
             ({"compute": {"precision": "bf16"}}, "compute.precision fp32 -> bf16"),
             ({"protocol": "best-test-epoch"}, "protocol last-epoch -> best-test-epoch"),
+            (
+                {"compute": {"precision": "bf16", "threads": 7}, "hierarchy": {"prototypes": 20, "seed": 3}},
+                "compute.precision fp32 -> bf16, compute.threads 2 -> 7, hierarchy.prototypes 200 -> 20 and 1 more",
+            ),
         ],
     )
     def test_a_setting(self, root, changed, line):
@@ -166,9 +178,12 @@ class TestChanged:
 
     def test_what_is_not_there_has_not_changed(self, root):
         """Runs that were copied without what they were made of are done."""
+        raw = experiment.params().model_dump()
+        raw["backbones"]["vit_mini"]["sha256"] = "0" * 64  # of what is downloaded, not of what is made of it
         for folder in ("backbones", "features", "hierarchy", "data"):
+            assert said(root, raw) == ["18 runs: 18 done"]
             shutil.rmtree(root / folder)
-        assert said(root) == ["18 runs: 18 done"]
+        assert said(root, raw) == ["18 runs: 18 done"]
 
     def test_what_follows_from_images_that_are_not_there_is_not_known(self, root):
         """How many epochs give as many steps, and how many prototypes there can be; all else is."""
@@ -253,11 +268,25 @@ class TestFailed:
         assert "failed: ship: b.zip: expected it at https://x/b.zip, got 404" in line
         assert "logs/download/digits/b.zip.log" in line
 
-    def test_a_traceback(self, root):
-        """A bug is an error as well."""
+    @pytest.mark.parametrize("line", ["KeyError: 'x'", "torch.OutOfMemoryError: out of memory", "KeyboardInterrupt"])
+    def test_a_traceback(self, root, line):
+        """A bug is an error as well; bytes that are no text hide none."""
         (root / RUN.folder / "run.json").unlink()
-        log(root, "train/vit_mini/digits/ship/1", "Traceback (most recent call last):\n ...\nKeyError: 'x'\n")
-        assert "failed: KeyError: 'x'" in said(root)[0]
+        log(root, f"train/{RUN}", "")
+        (root / f"logs/train/{RUN}.log").write_bytes(
+            b"Traceback (most recent call last):\n caf\xe9\n%b\n" % line.encode()
+        )
+        assert f"failed: {line} (logs" in said(root)[0]
+
+    @pytest.mark.parametrize(("step", "file"), [("features", features_file), ("hierarchy", hierarchy_file)])
+    def test_a_step_between(self, root, step, file):
+        """Of all runs of a backbone on a task."""
+        both = "vit_mini", "digits"
+        (root / file(*both)).unlink()
+        for run in (run for run in expected_runs(experiment.params()) if run.task == "digits"):
+            (root / run.folder / "run.json").unlink()
+        log(root, f"{step}/vit_mini/digits", "ship: no room\n")
+        assert said(root)[0] == f"vit_mini/digits/*/*: failed: ship: no room (logs/{step}/vit_mini/digits.log)"
 
     def test_an_error_of_several_lines(self, root):
         """Those after its first are indented."""
