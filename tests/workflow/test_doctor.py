@@ -265,3 +265,22 @@ def test_archives_are_counted_on_their_own_disk(tmp_path, monkeypatch, capsys):
 def test_a_gpu_is_asked_for_as_the_profile_does(site, options):
     """Else the job of the check would tell nothing about those of the workflow."""
     assert {key: value for key, value in doctor.gpu({**SHIPPED, **site}).items() if value} == options
+
+
+@pytest.mark.parametrize("lacks", [None, "experiment", "free_space", "run", "fits", "partition_is_up", "job"])
+def test_one_check_that_fails_is_a_failure(monkeypatch, lacks):
+    """Whichever it is; the job on the partition that trains is as large as a training."""
+    asked = {}
+    for name in ("experiment", "free_space", "partition_is_up"):
+        monkeypatch.setattr(doctor, name, lambda *_, name=name: name != lacks)
+    monkeypatch.setattr(doctor, "fits", lambda *_: [lacks != "fits"])
+    monkeypatch.setattr(doctor, "run", lambda *_: (lacks != "run", ""))
+    monkeypatch.setattr(
+        doctor, "job", lambda kind, name, _, *, trains: asked.update({kind: (name, trains)}) or lacks != "job"
+    )
+    monkeypatch.setattr(doctor, "read_site", lambda: {**SHIPPED, "partition": "batch", "gpu_partition": "a100"})
+    monkeypatch.setattr(doctor, "wants_gpu", lambda: True)
+    with pytest.raises(SystemExit) as end:
+        doctor.main([])
+    assert end.value.code == int(lacks is not None)
+    assert asked == {"cpu": ("batch", False), "gpu": ("a100", True)} or lacks in {"run", "partition_is_up"}
