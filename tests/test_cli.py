@@ -298,11 +298,11 @@ def test_images_of_other_settings_are_not_trained_on(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     predict = ("predict", f"{BACKBONE}/digits/vpt/0", "a.png", "--device", "cpu")
     assert "stale" not in ship(*predict, cwd=tmp_path).stderr
-    write_params(
-        tmp_path, {"grid.tasks": ["digits"], "grid.methods": ["vpt"], "train.epochs": 2, "tasks.digits.seed": 3}
-    )
-    for step in (("features", f"{BACKBONE}/digits"), ("train", f"{BACKBONE}/digits/vpt/0")):
-        done = ship(*step, cwd=tmp_path)
+    others = {"grid.tasks": ["digits"], "grid.methods": ["vpt"], "train.epochs": 2, "tasks.digits.seed": 3}
+    searched = {"methods.vpt.search": {"sampler": "grid", "choices": {"train.lr": [0.01, 0.02]}}}
+    for step, place, more in (("features", "", {}), ("search", "/vpt", searched), ("train", "/vpt/0", {})):
+        write_params(tmp_path, {**others, **more})
+        done = ship(step, f"{BACKBONE}/digits{place}", cwd=tmp_path)
         assert done.returncode == 2
         assert "data/digits: expected images that were prepared with tasks.digits.seed 3, got those of 0" in done.stderr
     said = ship(*predict, cwd=tmp_path).stderr
