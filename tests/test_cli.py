@@ -2,16 +2,22 @@
 
 import hashlib
 import shutil
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 import typer
 import yaml
 from PIL import Image
-from project import BACKBONE, ROOT, command, make_project, ship, write_params
+from project import BACKBONE, ROOT, command, environment_of, make_project, ship, write_params
 
+from ship import cli
 from ship.cli.app import app
+from ship.errors import BadInput
 from ship.experiment.params import read_params
 from ship.models.backbones import BACKBONES
 from ship.storage import write_tensors
@@ -131,6 +137,12 @@ def test_unknown_names(tmp_path, arguments, message):
             "methods.vpt.options",
             {"promt_length": 3},
             ["train", f"{BACKBONE}/digits/vpt/0"],
+            "methods.vpt.options.promt_length: expected",
+        ),
+        (
+            "methods.vpt.options",
+            {"promt_length": 3},
+            ["features", f"{BACKBONE}/digits"],
             "methods.vpt.options.promt_length: expected",
         ),
         ("methods.vpt.method", "vtp", ["train", f"{BACKBONE}/digits/vpt/0"], "methods.vpt.method: expected one of"),
@@ -294,7 +306,9 @@ def test_images_of_other_settings_are_not_trained_on(tmp_path):
         ("search", f"{BACKBONE}/digits/vpt"),
         ("train", f"{BACKBONE}/digits/vpt/0"),
     ):
-        assert ship(*step, cwd=tmp_path).returncode == 0
+        done = ship(*step, cwd=tmp_path)
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[-1] == f"{'settings' if step[0] == 'search' else step[0]}: done"
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     predict = ("predict", f"{BACKBONE}/digits/vpt/0", "a.png", "--device", "cpu")
     assert "stale" not in ship(*predict, cwd=tmp_path).stderr
@@ -307,3 +321,55 @@ def test_images_of_other_settings_are_not_trained_on(tmp_path):
         assert "data/digits: expected images that were prepared with tasks.digits.seed 3, got those of 0" in done.stderr
     said = ship(*predict, cwd=tmp_path).stderr
     assert f"ship: {BACKBONE}/digits/vpt/0: is stale: tasks.digits.seed 0 -> 3 (snakemake trains it again)" in said
+
+
+def test_a_command_hands_on_what_it_is_asked(tmp_path, monkeypatch):
+    """And says that a model is stale, or that nobody knows whether it is."""
+    asked, doubts = [], iter(["m: is stale", BadInput("params.yaml: expected a file")])
+
+    def doubt(_):
+        if isinstance(found := next(doubts), BadInput):
+            raise found
+        return found
+
+    monkeypatch.setattr("ship.report.status.doubts", doubt)
+    monkeypatch.setattr("ship.inference.restore.find", lambda model: model)
+    monkeypatch.setattr("ship.inference.restore.load", lambda model: SimpleNamespace(classes=["a", "b"]))
+    monkeypatch.setattr("ship.inference.files.classify", lambda _, __, compute, ___: asked.append(compute) or iter(()))
+    monkeypatch.setattr("ship.inference.export.export", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr("ship.pretrain.training.pretrain", lambda *_, **options: asked.append(options) or [])
+    (tmp_path / "a.png").touch()
+    done = ship("predict", "m", "a.png", "--device", "cpu", "--threads", "3", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "ship: m: is stale\n")
+    done = ship("export", "m", "folder", "--images", "7", "--no-onnx", "--threads", "3", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "folder: done\n")
+    assert done.stderr == "ship: m: whether it is stale is not known: params.yaml: expected a file\n"
+    ship("pretrain", str(ROOT / "presets/pretrain_vit_mini.yaml"), "out", "--workers", "0", cwd=tmp_path)
+    compute, options, pretraining = asked
+    assert (compute.device, compute.threads) == ("cpu", 3)
+    assert options == {"images": 7, "onnx": False, "threads": 3}
+    assert pretraining == {"device": "cpu", "workers": 0}
+
+
+def test_a_full_disk_is_told(tmp_path):
+    """Where the answer goes, which is no success."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            ["ship", "schema"],
+            cwd=tmp_path,
+            env=environment_of(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == b"ship: output: expected room on its disk, got: No space left on device\n"
+
+
+def test_streams_that_the_caller_has_closed_lead_nowhere(monkeypatch):
+    """Python has nothing in their place, which has no end and takes no words."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    cli._open_streams()
+    with sys.stdin, sys.stdout, sys.stderr:
+        assert (sys.stdin.read(), sys.stdout.write("a"), sys.stderr.isatty()) == ("", 1, False)

@@ -3,13 +3,24 @@
 import pytest
 from project import ROOT
 
-from ship.artifacts import Run
-from ship.report.runs import UNFINISHED, strays
+from ship.artifacts import LEFT, LOOKS, TUNED, Run
+from ship.report.runs import UNFINISHED, expected_runs, missing_runs, strays
+
+RUN = Run("vit_mini", "digits", "ship", 0)
+
+
+@pytest.mark.parametrize("file", LEFT)
+def test_a_run_is_missing_without_what_the_tables_are_made_of(fresh, file):
+    """Its model and its looks are for others. Seeds ascend."""
+    shuffled = fresh.params.model_copy(update={"grid": fresh.params.grid.model_copy(update={"seeds": [1, 0]})})
+    assert expected_runs(shuffled) == expected_runs(fresh.params)
+    (fresh.root / RUN.folder / file).unlink(missing_ok=True)
+    assert missing_runs(shuffled, fresh.root) == ([] if file in {TUNED, LOOKS} else [RUN])
 
 
 def test_what_the_grid_leaves_is_no_stray(fresh):
     """Nor is what an unfinished run needs."""
-    folder = fresh.root / Run("vit_mini", "digits", "ship", 0).folder
+    folder = fresh.root / RUN.folder
     for name in ("tuned.safetensors", "resume.safetensors", ".run.lock", ".log.csv.node-7.part"):
         (folder / name).touch()
     (fresh.root / "hierarchy/vit_mini/digits.safetensors").touch()
