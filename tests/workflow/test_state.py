@@ -1,6 +1,7 @@
 """`state.py` tells no engine what the other does not vouch for. What both make of it is in test_dvc.py."""
 
 import hashlib
+import subprocess
 import sys
 
 import pytest
@@ -50,6 +51,18 @@ def test_what_is_not_recorded_is_told(ran, tmp_path, monkeypatch, change, told):
         state.record()
     assert end.value.code.splitlines()[1:] == [f"  {told}"]
     assert not ran
+
+
+@pytest.mark.parametrize("lacks", ["status", "changed", "damaged"])
+def test_what_is_not_synced_is_told(ran, monkeypatch, lacks):
+    """And nothing is believed: no file is touched."""
+    answer = subprocess.CompletedProcess((), int(lacks == "status"))
+    monkeypatch.setattr(state.subprocess, "run", lambda *_, **__: answer)
+    for name in ("changed", "damaged"):
+        monkeypatch.setattr(state, name, lambda *_, name=name: ["a"] if name == lacks else [])
+    with pytest.raises(SystemExit, match="not synced"):
+        state.sync()
+    assert ran == [("dvc", "repro", "--quiet", "code")]
 
 
 def test_what_snakemake_would_make_is_pending(tmp_path, monkeypatch):
