@@ -142,10 +142,10 @@ def test_unknown_names(tmp_path, arguments, message):
             "methods.vpt.options.promt_length: expected",
         ),
         (
-            "methods.vpt.options",
-            {"promt_length": 3},
+            "methods.vpt",
+            {"method": "mlp", "options": {"width": 0}},
             ["features", f"{BACKBONE}/digits"],
-            "methods.vpt.options.promt_length: expected",
+            "methods.vpt.options.width: expected",
         ),
         ("methods.vpt.method", "vtp", ["train", f"{BACKBONE}/digits/vpt/0"], "methods.vpt.method: expected one of"),
         (
@@ -372,6 +372,8 @@ def test_streams_that_the_caller_has_closed_lead_nowhere(monkeypatch):
     """Python has nothing in their place, which has no end and takes no words."""
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
-    cli._open_streams()
+    monkeypatch.setattr(sys, "argv", ["ship", "schema"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
     with sys.stdin, sys.stdout, sys.stderr:
         assert (sys.stdin.read(), sys.stdout.write("a"), sys.stderr.isatty()) == ("", 1, False)

@@ -13,9 +13,26 @@ from web import mirror
 
 from ship import cli
 from ship.data.sources.catalogue import SOURCES
+from ship.errors import BadInput
 from ship.storage import read_json, sha256
 
 TASK = "oxford_iiit_pet"
+
+
+def test_the_disk_has_room_for_all_that_the_workflow_fetches(tmp_path, monkeypatch):
+    """Before the first of many hours; by hand, for the one archive."""
+    asked = []
+
+    def full(archives, _):
+        asked.append({archive.name for archive in archives})
+        raise BadInput("full")
+
+    monkeypatch.setattr("ship.data.download.check_disk", full)
+    folder, names = project(tmp_path / "project", "http://127.0.0.1:9"), SOURCES[TASK].archives
+    for more in ((), ("--record", "note.json")):
+        assert ship("download", names[0], *more, cwd=folder).stderr == "ship: full\n"
+    assert ship("prepare", TASK, cwd=folder).returncode == 2
+    assert asked == [{names[0]}, {*names}, {*names}]
 
 
 def forked(folder):

@@ -97,6 +97,14 @@ def test_the_commands(tmp_path, image):
         assert f"did you mean '{name}'" in odd.stderr
 
 
+def test_an_archive_that_a_person_must_get_is_no_success(tmp_path):
+    """A script that goes on would fail after hours of other downloads."""
+    write_params(tmp_path, {"grid.tasks": ["nabirds"], "tasks.nabirds": {"source": "fgvc"}})
+    done = command("ship", "data", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "by hand" in done.stdout
+
+
 def test_prepare_downloads_what_it_lacks(tmp_path, vtab):
     """Once, also for a second task of the same archive; what is there is kept."""
     packed = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", vtab, ".")).read_bytes()
