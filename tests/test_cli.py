@@ -346,11 +346,11 @@ def test_a_command_hands_on_what_it_is_asked(tmp_path, monkeypatch):
     done = ship("export", "m", "folder", "--images", "7", "--no-onnx", "--threads", "3", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, "folder: done\n")
     assert done.stderr == "ship: m: whether it is stale is not known: params.yaml: expected a file\n"
-    ship("pretrain", str(ROOT / "presets/pretrain_vit_mini.yaml"), "out", "--workers", "0", cwd=tmp_path)
+    ship("pretrain", str(ROOT / "presets/pretrain_vit_mini.yaml"), "out", "--workers", "1", cwd=tmp_path)
     compute, options, pretraining = asked
     assert (compute.device, compute.threads) == ("cpu", 3)
     assert options == {"images": 7, "onnx": False, "threads": 3}
-    assert pretraining == {"device": "cpu", "workers": 0}
+    assert pretraining == {"device": "cpu", "workers": 1}
 
 
 def test_a_full_disk_is_told(tmp_path):
