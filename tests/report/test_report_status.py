@@ -233,6 +233,7 @@ class TestChanged:
         (root / "params.yaml").write_text(yaml.safe_dump(raw))
         for place in (RUN.folder, RUN.folder / "tuned.safetensors"):
             assert doubts(root / place).startswith(f"{RUN}: is stale: train.lr ")
+        (root / RUN.folder.with_name("best")).mkdir()
         assert doubts(root / RUN.folder.with_name("best")) == ""
         raw["grid"]["methods"].remove("ship")
         (root / "params.yaml").write_text(yaml.safe_dump(raw))

@@ -89,6 +89,18 @@ class TestFinished:
         write_params(project, {"grid.seeds": [0, 1]})
         assert stale_runs(project) == {f"{run[:-1]}1" for run in RUNS}
 
+    def test_another_order_of_methods_is_another_table(self, project):
+        """The first one is the baseline."""
+        write_params(project, {"grid.methods": ["ship", "vpt", "linear"]})
+        assert pending(project) >= {"results/paired.csv", "report/index.html"}
+        assert not stale_runs(project)
+
+    def test_a_run_without_its_model_is_run_again(self, project):
+        """Which no table needs, and Git does not hold."""
+        run = min(RUNS)
+        (project / run / "tuned.safetensors").unlink()
+        assert stale_runs(project) == {run}
+
     def test_a_task_reruns_from_its_images(self, project):
         """Another split of one task leaves the other alone."""
         write_params(project, {"tasks.digits.seed": 7})
@@ -108,7 +120,7 @@ class TestFinished:
     def test_git_checkout_results_does_no_harm(self, project):
         """Those of another machine, in their place, are no refusal: page and tables are of these runs again."""
         whole = contents(project, "results/**/*", "report/*")
-        for path in ("results/table.csv", "results/metrics.json", "results/plots/curves.csv"):
+        for path in ("results/table.csv", "results/plots/curves.csv"):
             (project / path).write_text((project / path).read_text().replace("0.", "0.0"))
         assert "expected the results of the runs here" in command("ship", "table", cwd=project).stderr
         assert pending(project) == {"report/index.html"}
