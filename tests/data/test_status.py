@@ -9,7 +9,7 @@ import pytest
 from project import command, write_params
 from web import serving
 
-from ship.data.sources.catalogue import Archive
+from ship.data.sources.catalogue import ARCHIVES, Archive
 from ship.data.status import as_json, states, table
 
 BODY = b"an archive"
@@ -120,8 +120,10 @@ def test_prepare_downloads_what_it_lacks(tmp_path, vtab):
 
 
 def test_an_experiment_that_needs_none(tmp_path):
-    """Says so."""
+    """Says so; whoever asks for all gets all."""
     write_params(tmp_path)
     done = command("ship", "data", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stdout == "no task of this experiment needs an archive\n"
+    told = json.loads(command("ship", "data", "--all", "--json", cwd=tmp_path).stdout)
+    assert {one["archive"] for one in told["archives"]} == set(ARCHIVES)

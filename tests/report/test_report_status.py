@@ -375,6 +375,8 @@ class TestTable:
         done = command("table", cwd=clone)
         assert (done.returncode, done.stderr) == (0, "")
         assert "ship" in done.stdout
+        write_json(clone / notices_file("digits"), {"warnings": ["3 images are dark"]})
+        assert command("status", cwd=clone).stdout == "18 runs: 18 done\ndata/digits: 3 images are dark\n"
 
     def test_after_git_checkout_results(self, clone):
         """A commit's loss differs in a digit: refused with the way out, and the page puts it right."""
