@@ -19,8 +19,9 @@ SIZE = {"size": 16, "interpolation": "bilinear", "threads": 1}
 
 
 @pytest.fixture
-def splits(tmp_path):
-    """Two splits of a prepared task, in a project."""
+def splits(tmp_path, monkeypatch):
+    """Two splits of a prepared task, in a project; the first has groups of sixteen rows."""
+    monkeypatch.setattr("ship.data.prepare.GROUP_ROWS", 16)
     prepare("digits", Task(train=60, val=20, test=20), ".", tmp_path / "data/digits")
     return tmp_path / "data/digits/train.parquet", tmp_path / "data/digits/test.parquet"
 

@@ -34,7 +34,7 @@ def test_keys_are_in_the_order_of_the_split(digits):
     assert read_keys(digits[0]) == pd.read_parquet(digits[0])["key"].tolist()
 
 
-@pytest.mark.parametrize("rows", [[33, 2, 8, 9], [5], []])
+@pytest.mark.parametrize("rows", [[33, 2, 8, 9], [7, 6, 14], [5], []])
 def test_encoded_images_are_in_the_order_asked_for(digits, rows):
     """Those of every group of rows, and none where none is asked for."""
     images = pd.read_parquet(digits[0])["image"]
