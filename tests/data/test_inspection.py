@@ -92,12 +92,15 @@ def test_copies_stay_on_one_side(tmp_path, pets, train):
     assert "copies: 5 images have the bytes of another one" in said
 
 
-def test_copies_in_two_classes_are_a_conflict(tmp_path, pets):
-    """All pairs are named at once."""
+@pytest.mark.parametrize("listed", [False, True])
+def test_copies_in_two_classes_are_a_conflict(tmp_path, pets, listed):
+    """All pairs are named at once, of a folder and of a list."""
     for name in ("00", "02"):
         (pets / f"cat/{name}.png").write_bytes((pets / f"dog/{name}.png").read_bytes())
-    with pytest.raises(BadInput, match=r"one class for an image, got the bytes of cat/00.*cat/02.*\(2 in all\)"):
-        prepared(tmp_path)
+    lines = [f"{file.relative_to(pets)},{file.parent.name}" for file in sorted(pets.rglob("*.png"))]
+    (tmp_path / "pets.csv").write_text("\n".join(["path,label", *(f"pets/{line}" for line in lines)]))
+    with pytest.raises(BadInput, match=r"one class for an image, got the bytes of .*cat/00.*cat/02.*\(2 in all\)"):
+        prepared(tmp_path, **({"source": "csv", "path": "pets.csv"} if listed else {}))
 
 
 def test_copies_in_two_splits_of_their_own_are_named_at_once(tmp_path, put):
