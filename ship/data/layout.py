@@ -49,8 +49,10 @@ def _write_split(file: Path, root: Path, list_name: str) -> list[str]:
                     raise BadInput(f"{file}: expected keys that stay inside of a folder, got {row['key']!r}")
                 place = root / path
                 place.parent.mkdir(parents=True, exist_ok=True)
-                with place.open("xb") as image:
-                    image.write(row["image"])
+                if place.exists():
+                    got = f"{row['key']!r} on another's (rename it, and prepare the task again)"
+                    raise BadInput(f"{file}: expected a file of its own for each image, got {got}")
+                place.write_bytes(row["image"])
                 lines.append(f"{path} {row['label']}\n")
     return lines
 

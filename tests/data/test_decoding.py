@@ -215,6 +215,23 @@ def test_a_very_large_photo_is_shrunk(kind):
     assert seen.odd == {"large"}
 
 
+@pytest.mark.parametrize(("times", "scale"), [(1, 1), (4, 2), (5, 4), (16, 4), (17, 8)])
+def test_a_photo_is_shrunk_no_more_than_it_must(times, scale):
+    """By two, four or eight: to more than a quarter of the pixels that are asked for."""
+    data = encoded(Image.linear_gradient("L").resize((64, 32)), "JPEG")
+    seen = rgb(data, reading=Reading(pixels=-(-64 * 32 // times)))
+    assert seen.size == (64 // scale, 32 // scale)
+
+
+def test_what_a_phone_hides_behind_a_photo_is_no_frame():
+    """Its preview, or the depth: the photo is taken, also where several frames are refused."""
+    photo, other = Image.new("RGB", (8, 8), (200, 0, 0)), Image.new("RGB", (8, 8))
+    data = encoded(photo, "MPO", save_all=True, append_images=[other])
+    for frames in ("refuse", "last"):
+        seen = see(data, reading=Reading(frames=frames))
+        assert (seen.odd, seen.image.getpixel((0, 0))[0] > 190) == (frozenset(), True)
+
+
 @pytest.mark.parametrize("reading", [Reading(), Reading(orientation="exif"), Reading(pixels=1000)], ids=str)
 @pytest.mark.parametrize("turn", [None, 1, 6])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])

@@ -19,7 +19,7 @@ from web import Fault, serving
 
 from ship.data.download import Patience, check_disk, fetch, write_record
 from ship.data.sources.catalogue import Archive
-from ship.data.transfer import _validator
+from ship.data.transfer import LONGEST, Interrupted, _is_whole, _validator
 from ship.errors import BadInput
 
 BODY = random.Random(0).randbytes(3 * 2**20)
@@ -127,6 +127,7 @@ LASTING = {
     "too short a length": (Fault(length=100, **ALWAYS), 1, "another file, of 100 bytes"),
     "longer than it says": (Fault(body=BODY + b"x", length=-1, **ALWAYS), 1, "more than the 3,145,728 bytes"),
     "shorter than it says": (Fault(body=BODY[:-9], length=len(BODY), **ALWAYS), 2, "another file, of 3,145,719 bytes"),
+    "a rest of another file": (Fault(cut=2**20, span="bytes 1048576-9/999", **ALWAYS), 2, "another file, of 999 bytes"),
     "a range that nobody asked for": (Fault(status=206, **ALWAYS), 3, "206"),
 }
 
@@ -185,6 +186,28 @@ def test_a_mirror_goes_on_where_another_ended(site, tmp_path):
     site.faults["/one"] = [Fault(cut=2**20), Fault(status=404)]
     assert got(archive(site, "/one", "/two"), tmp_path) == BODY
     assert site.asked[-1] == ("/two", f"bytes={2**20}-")
+
+
+def test_a_mirror_is_not_asked_for_the_state_of_another(site, tmp_path):
+    """Each has ETags of its own: what has come is not thrown away for them."""
+    site.faults["/one"] = [Fault(cut=2**20, headers={"ETag": '"other"'}), Fault(status=404)]
+    assert got(archive(site, "/one", "/two"), tmp_path) == BODY
+    assert site.asked[-1] == ("/two", f"bytes={2**20}-")
+
+
+def test_a_disk_that_takes_less_at_once_gets_all(site, tmp_path, monkeypatch):
+    """A write may be short."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[: 2**17]))
+    assert got(archive(site), tmp_path) == BODY
+    assert len(site.asked) == 1
+
+
+def test_wrong_bytes_in_pieces_end(site, tmp_path):
+    """They are fetched once more, and not for ever."""
+    site.faults["/a.bin"] = [Fault(cut=2**20), Fault()] * 3
+    refused(archive(site, sha256="0" * 64), tmp_path, hashlib.sha256(BODY).hexdigest())
+    assert len(site.asked) == 4
 
 
 def test_every_address_is_named_when_all_fail(site, tmp_path):
@@ -362,6 +385,15 @@ def test_the_record_says_the_same_wherever_the_archive_lies(site, tmp_path):
     about = {"archive": "a.bin", "bytes": len(BODY), "sha256": hashlib.sha256(BODY).hexdigest()}
     assert json.loads((tmp_path / "here.json").read_text()) == about
     assert (tmp_path / "here.json").read_bytes() == (tmp_path / "ther.json").read_bytes()
+
+
+def test_a_server_does_not_make_us_wait_for_hours():
+    """Whatever it asks for."""
+    answer = Response()
+    answer.status_code, answer.headers["Retry-After"] = 503, "86400"
+    with pytest.raises(Interrupted) as raised:
+        _is_whole(answer, None, None)
+    assert raised.value.wait == LONGEST
 
 
 def test_a_weak_etag_tells_no_state_of_a_file():

@@ -112,6 +112,17 @@ def test_copies_in_two_splits_of_their_own_are_named_at_once(tmp_path, put):
         prepared(tmp_path)
 
 
+def test_copies_in_two_splits_of_a_list_are_refused(tmp_path, pets):
+    """As those in folders are."""
+    files = sorted(pets.rglob("*.png"))
+    files[-1].write_bytes(files[1].read_bytes())
+    rows = [f"{file.relative_to(pets)},{file.parent.name},{('train', 'test')[n % 2]}" for n, file in enumerate(files)]
+    rows[1] = rows[1].replace("test", "train")
+    (pets / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+    with pytest.raises(BadInput, match=r"no image of train in test, got the bytes of cat/03"):
+        prepared(tmp_path, source="csv", train=0.6, val=0.2, test=0.2)
+
+
 def test_copies_in_classes_and_in_splits_are_named_together(tmp_path, put):
     """Else who has put the first right meets the second."""
     root = put(tmp_path / "pets", *(f"{part}/{title}/{n}.png" for part in SPLITS for title in "ab" for n in range(3)))

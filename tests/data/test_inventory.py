@@ -34,6 +34,16 @@ def test_found_in_place(tmp_path, place):
     assert [file for file in tmp_path.rglob("*") if file.is_file() and not file.name.startswith(".")] == [path]
 
 
+def test_digests_may_be_in_capitals(tmp_path):
+    """As params.yaml may have them: a file that is right is not refused."""
+    path = put(tmp_path / "a.bin")
+    for one in (
+        ONE._replace(sha256=str(ONE.sha256).upper()),
+        ONE._replace(sha256=None, md5=hashlib.md5(BODY).hexdigest().upper()),
+    ):
+        assert find(one, tmp_path) == (path, ())
+
+
 def test_a_folder_is_looked_through_once(tmp_path, monkeypatch):
     """However many archives are asked for."""
     put(tmp_path / "below" / "a.bin")

@@ -6,6 +6,7 @@ from originals import install, lying
 
 from ship.data.layout import write_lists
 from ship.data.prepare import prepare
+from ship.data.sources.splits import SPLITS
 from ship.errors import BadInput
 from ship.experiment.params import Task
 
@@ -40,6 +41,16 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
     with pytest.raises(BadInput, match=r"task.json: expected what an earlier step leaves"):
         write_lists(tmp_path / "digits", tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "lists"]
+
+
+def test_no_image_takes_the_place_of_another(tmp_path, put):
+    """Where a file has the name of another without its suffix."""
+    root = put(tmp_path / "pets", *(f"{part}/{title}/1.png" for part in SPLITS for title in "ab"), "val/b/2.png")
+    (root / "val/b/2.png").rename(root / "val/b/1")
+    prepare("pets", Task(source="folder", path="pets"), tmp_path, tmp_path / "one")
+    with pytest.raises(BadInput, match=r"val.parquet: expected a file of its own for each image, got '.*b/1.png' on"):
+        write_lists(tmp_path / "one", tmp_path / "lists")
+    assert not (tmp_path / "lists").exists()
 
 
 def test_a_key_that_leads_out_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,13 +13,15 @@ from ship.errors import BadInput
 
 
 def test_a_sealed_file_is_closed_to_python_and_to_our_reader(tmp_path, monkeypatch):
-    """By another spelling of its path, by either kind of link; its neighbours stay open."""
+    """By another spelling of its path, by either kind of link, from any folder; its neighbours stay open."""
     for name in ("test.parquet", "val.parquet"):
         pd.DataFrame({"key": ["a"], "image": [b"x"], "label": [0]}).to_parquet(tmp_path / name)
     (tmp_path / "link").symlink_to(tmp_path / "test.parquet")
     (tmp_path / "hard").hardlink_to(tmp_path / "test.parquet")
     monkeypatch.chdir(tmp_path)
-    seal(tmp_path / "test.parquet")
+    seal(Path("another.parquet"))
+    seal(Path("test.parquet"))
+    monkeypatch.chdir("/")
     other = tmp_path / ".." / tmp_path.name / "test.parquet"
     for path in (tmp_path / "test.parquet", tmp_path / "link", tmp_path / "hard", other):
         with pytest.raises(BadInput, match="a search never sees test"):

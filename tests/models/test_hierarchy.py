@@ -49,9 +49,10 @@ def test_every_threshold_falls_into_a_listed_hierarchy():
 
 
 def test_prototypes_are_repeatable_and_at_most_one_an_image():
-    """The same seed gives the same centres; more centres than images are cut to one an image."""
+    """The same seed gives the same centres, another others; more centres than images are cut to one an image."""
     tokens = torch.randn(30, 4)
     assert torch.equal(prototypes(tokens, 5, seed=3), prototypes(tokens, 5, seed=3))
+    assert not torch.equal(prototypes(tokens, 5, seed=3), prototypes(tokens, 5, seed=4))
     assert prototypes(tokens, 200, seed=0).shape == (30, 4)
 
 
