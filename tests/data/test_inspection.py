@@ -97,10 +97,10 @@ def test_copies_in_two_classes_are_a_conflict(tmp_path, pets, listed):
     """All pairs are named at once, of a folder and of a list."""
     for name in ("00", "02"):
         (pets / f"cat/{name}.png").write_bytes((pets / f"dog/{name}.png").read_bytes())
-    lines = [f"{file.relative_to(pets)},{file.parent.name}" for file in sorted(pets.rglob("*.png"))]
-    (tmp_path / "pets.csv").write_text("\n".join(["path,label", *(f"pets/{line}" for line in lines)]))
-    with pytest.raises(BadInput, match=r"one class for an image, got the bytes of .*cat/00.*cat/02.*\(2 in all\)"):
-        prepared(tmp_path, **({"source": "csv", "path": "pets.csv"} if listed else {}))
+    rows = [f"{file.relative_to(pets)},{file.parent.name}" for file in sorted(pets.rglob("*.png"))]
+    (pets / "list.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(BadInput, match=r"one class for an image, got the bytes of cat/00.*cat/02.*\(2 in all\)"):
+        prepared(tmp_path, source="csv" if listed else "folder")
 
 
 def test_copies_in_two_splits_of_their_own_are_named_at_once(tmp_path, put):

@@ -120,7 +120,7 @@ class TestFinished:
     def test_git_checkout_results_does_no_harm(self, project):
         """Those of another machine, in their place, are no refusal: page and tables are of these runs again."""
         whole = contents(project, "results/**/*", "report/*")
-        for path in ("results/table.csv", "results/plots/curves.csv"):
+        for path in ("results/table.csv", "results/metrics.json", "results/plots/curves.csv"):
             (project / path).write_text((project / path).read_text().replace("0.", "0.0"))
         assert "expected the results of the runs here" in command("ship", "table", cwd=project).stderr
         assert pending(project) == {"report/index.html"}
