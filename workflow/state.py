@@ -18,7 +18,6 @@ from ship.report.runs import strays
 from ship.report.status import not_done
 
 SNAKEMAKE = ("snakemake", "--cores", "all", "--quiet", "all")
-LEFT = "move them away, or delete them"
 
 
 def main(arguments: list[str]) -> None:
@@ -37,7 +36,7 @@ def record() -> None:
     jobs, params = summary(), read_params()
     cure = "snakemake --cores all; of a file that nothing needs any more, with its name behind"
     _refuse("not recorded, Snakemake would still make", pending(jobs), cure)
-    _refuse("not recorded, left by another experiment", left(params), LEFT)
+    _refuse_strays("not recorded", params)
     stale = [f"{run}: {reason}" for run, reason in not_done(params).items()]
     _refuse("not recorded, of other settings, images or code than there are now", stale, "ship status says what to do")
     _run("ship", "code")
@@ -49,7 +48,7 @@ def record() -> None:
 def sync() -> None:
     """Tell Snakemake that the files are what the workflow would make, and make the page, which nobody keeps."""
     params = read_params()
-    _refuse("not synced, left by another experiment", left(params), LEFT)  # DVC names no file of a folder
+    _refuse_strays("not synced", params)  # DVC names no file of a folder
     _run("dvc", "repro", "--quiet", "code")  # digests of the code, where more than its words has changed
     if subprocess.run(["dvc", "status", "--quiet"], check=False).returncode:
         sys.exit("state.py: not synced, the files are not those of dvc.lock (dvc status; then dvc pull, or dvc repro)")
@@ -81,11 +80,6 @@ def pending(jobs: list[dict[str, str]]) -> list[str]:
     ]
 
 
-def left(params: Params) -> list[str]:
-    """Files of other runs in the folders that DVC takes as inputs of the table."""
-    return [str(path) for path in strays(params)]
-
-
 def changed(params: Params) -> list[str]:
     """What is another folder or file now than the one that images were prepared of here; DVC does not look at it."""
     return [found for task in params.grid.tasks if (found := other_contents(params, task))]
@@ -110,6 +104,11 @@ def _touch() -> None:
     _run(*SNAKEMAKE, "--touch", "--forceall")
     for log in {*Path("logs").rglob("*.log")} - logs:
         log.unlink()  # an empty one, as of a job that was killed at once
+
+
+def _refuse_strays(what: str, params: Params) -> None:
+    left = [str(path) for path in strays(params)]
+    _refuse(f"{what}, left by another experiment", left, "move them away, or delete them")
 
 
 def _refuse(what: str, files: list[str], cure: str) -> None:
