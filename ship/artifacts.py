@@ -12,7 +12,7 @@ LOG = "log.csv"  # a row an epoch of training
 PREDICTIONS = "predictions.parquet"  # a row a test image
 LOOKS = "looks.json"  # what it looked at in its most confident mistakes
 RESULT = "run.json"  # settings, environment, code, and what came out; written last
-LEFT = (TUNED, LOG, PREDICTIONS, LOOKS, RESULT)  # all of them
+OUTPUTS = (TUNED, LOG, PREDICTIONS, LOOKS, RESULT)  # all of them
 
 # the files of a prepared task in its folder, beside its splits
 TASK = "task.json"  # classes, splits and where the images come from; written last, so without it a task is not whole
@@ -106,7 +106,7 @@ class Run(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where what it has LEFT lies."""
+        """Where its OUTPUTS lie."""
         return Path("runs", str(self))
 
     @property

@@ -12,6 +12,8 @@ own branch alone; stochastic depth has the same rate on both branches and is dra
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
@@ -52,9 +54,8 @@ class Convpass(Method):
     def forward(self, images: Tensor) -> Output:
         """Logits (B, C) of images (B, 3, S, S)."""
         z, grid = embed(self.vit, images), self.vit.patch_embed.dynamic_feat_size(images.shape[-2:])
-        (rows, columns), patches = grid, z.shape[1] - self.vit.num_prefix_tokens
-        if patches != rows * columns:
-            told = f"expected {rows * columns} patches, on the ViT's grid of {rows} x {columns}"
+        if (patches := z.shape[1] - self.vit.num_prefix_tokens) != math.prod(grid):
+            told = f"expected {math.prod(grid)} patches, on the ViT's grid of {grid[0]} x {grid[1]}"
             raise BadInput(f"convpass: {told}, got {patches} (other methods need no grid)")
         bypasses = zip(self.vit.blocks, self.beside_attention, self.beside_mlp, self.noise, strict=True)
         for block, first, second, noise in bypasses:

@@ -6,7 +6,7 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
-from ship.artifacts import LEFT, LOG, PREDICTIONS, RESULT, Run, hierarchy_file
+from ship.artifacts import LOG, OUTPUTS, PREDICTIONS, RESULT, Run, hierarchy_file
 from ship.evaluation.outcomes import Outcomes, read_outcomes
 from ship.experiment import records
 from ship.experiment.params import Params
@@ -36,7 +36,7 @@ def files_of(run: Run) -> tuple[Path, ...]:
 def strays(params: Params, root: Path = Path()) -> list[Path]:
     """Files in runs/ and hierarchy/ that the grid does not leave there; DVC takes all for inputs of the table."""
     grid = params.grid
-    known = {run.folder / name for run in expected_runs(params) for name in LEFT}
+    known = {run.folder / name for run in expected_runs(params) for name in OUTPUTS}
     known |= set(starmap(hierarchy_file, product(grid.backbones, grid.tasks, (".safetensors", ".json"))))
     there = (path for folder in ("hierarchy", "runs") for path in (root / folder).rglob("*") if path.is_file())
     found = sorted(path.relative_to(root) for path in there if not path.name.endswith(UNFINISHED))

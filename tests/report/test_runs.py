@@ -3,13 +3,13 @@
 import pytest
 from project import ROOT
 
-from ship.artifacts import LEFT, LOOKS, TUNED, Run
+from ship.artifacts import LOOKS, OUTPUTS, TUNED, Run
 from ship.report.runs import UNFINISHED, expected_runs, missing_runs, strays
 
 RUN = Run("vit_mini", "digits", "ship", 0)
 
 
-@pytest.mark.parametrize("file", LEFT)
+@pytest.mark.parametrize("file", OUTPUTS)
 def test_a_run_is_missing_without_what_the_tables_are_made_of(fresh, file):
     """Its model and its looks are for others. Seeds ascend."""
     shuffled = fresh.params.model_copy(update={"grid": fresh.params.grid.model_copy(update={"seeds": [1, 0]})})
